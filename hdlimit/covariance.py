@@ -1,0 +1,260 @@
+"""Covariance models of the features x. The named ones are scaled so that tr K = d.
+
+A model is diagonal (`diagonal` is an array of shape (d,)) or full (`diagonal` is None and `matrix` is (d, d)).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from hdlimit import checks
+from hdlimit.declaration import Declaration, FloatArray
+from hdlimit.errors import InvalidInput
+
+
+class CovarianceModel(Declaration):
+    """Base of the covariance models: a d x d symmetric positive semi-definite K, not zero."""
+
+    @cached_property
+    def diagonal(self) -> FloatArray | None:
+        """The diagonal of a diagonal K, shape (d,); None when K is full."""
+        return None
+
+    @cached_property
+    def matrix(self) -> FloatArray:
+        """K as a dense matrix, shape (d, d)."""
+        assert self.diagonal is not None
+        return np.diag(self.diagonal)
+
+    @property
+    def dimension(self) -> int:
+        """d, the number of parameters."""
+        return self.variances.size
+
+    @property
+    def variances(self) -> FloatArray:
+        """K_ii, the variance of every feature, shape (d,)."""
+        return self.diagonal if self.diagonal is not None else np.diagonal(self.matrix)
+
+    @cached_property
+    def eigenvalues(self) -> FloatArray:
+        """Eigenvalues of K in ascending order, shape (d,), negative rounding errors set to 0."""
+        if self.diagonal is not None:
+            return np.sort(self.diagonal)
+        from scipy.linalg import eigvalsh
+
+        values = eigvalsh(self.matrix)
+        return np.where(values > 1e-13 * values[-1] * values.size, values, 0.0)
+
+    @property
+    def trace(self) -> float:
+        """tr K."""
+        return float(self.variances.sum())
+
+    @property
+    def norm(self) -> float:
+        """The largest eigenvalue of K."""
+        return float(self.eigenvalues[-1])
+
+    @property
+    def intrinsic_dimension(self) -> float:
+        """tr(K)/norm(K), between 1 and d."""
+        return self.trace / self.norm
+
+    def apply(self, vector: FloatArray) -> FloatArray:
+        """K times a vector of shape (d,)."""
+        return self.diagonal * vector if self.diagonal is not None else self.matrix @ vector
+
+    def rotated(self, seed: int = 0) -> Rotated:
+        """The same spectrum in a uniformly random orthonormal basis (matters for sign features)."""
+        return Rotated(self, seed)
+
+
+def _frozen(values: FloatArray) -> FloatArray:
+    values.setflags(write=False)
+    return values
+
+
+def _unit_trace(values: FloatArray) -> FloatArray:
+    return _frozen(values * (values.shape[0] / (values.sum() if values.ndim == 1 else np.trace(values))))
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Isotropic(CovarianceModel):
+    """K = identity. d: number of parameters."""
+
+    d: int
+
+    def __post_init__(self) -> None:
+        self._set(d=checks.integer("d", self.d))
+
+    @cached_property
+    def diagonal(self) -> FloatArray:
+        return _frozen(np.ones(self.d))
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class PowerLaw(CovarianceModel):
+    """Diagonal K with lambda_i proportional to i^-exponent, tr K = d.
+
+    d: number of parameters; exponent: >= 0 (0 is Isotropic). The limit is good up to exponents of about 0.5.
+    """
+
+    d: int
+    exponent: float
+
+    def __post_init__(self) -> None:
+        self._set(d=checks.integer("d", self.d), exponent=checks.non_negative("exponent", self.exponent))
+
+    @cached_property
+    def diagonal(self) -> FloatArray:
+        return _unit_trace(np.arange(1, self.d + 1, dtype=np.float64) ** -self.exponent)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class MarchenkoPastur(CovarianceModel):
+    """Diagonal K whose eigenvalues are the quantiles (i - 1/2)/d of the Marchenko-Pastur law, tr K = d.
+
+    d: number of parameters; ratio: d/n > 0, the aspect ratio of the sample covariance it stands for (> 1: a fraction
+    1 - 1/ratio of the eigenvalues is 0).
+    """
+
+    d: int
+    ratio: float
+
+    def __post_init__(self) -> None:
+        self._set(d=checks.integer("d", self.d), ratio=checks.positive("ratio", self.ratio))
+
+    @cached_property
+    def diagonal(self) -> FloatArray:
+        return _unit_trace(_marchenko_pastur_quantiles((np.arange(self.d) + 0.5) / self.d, self.ratio))
+
+
+def _marchenko_pastur_quantiles(q: FloatArray, ratio: float) -> FloatArray:
+    """Quantiles of the Marchenko-Pastur law: with x = 1 + ratio - 2 sqrt(ratio) cos(phi) its cdf is smooth in phi."""
+    mass = min(1.0, 1.0 / ratio)
+    phi = np.linspace(0.0, np.pi, 20001)
+    x = 1 + ratio - 2 * np.sqrt(ratio) * np.cos(phi)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        density = np.where(x > 0, 2 * np.sin(phi) ** 2 / (np.pi * x), 0.0)
+    if ratio == 1.0:
+        density[0] = 2 / np.pi
+    cdf = np.concatenate([[0.0], np.cumsum((density[1:] + density[:-1]) / 2)])
+    cdf = 1.0 - mass + mass * cdf / cdf[-1]
+    return np.where(q < 1.0 - mass, 0.0, np.interp(q, cdf, x))
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Wishart(CovarianceModel):
+    """Full sample covariance K = S^(1/2) (Z^T Z / n) S^(1/2), Z an n x d standard normal matrix, scaled to tr K = d.
+
+    d: number of parameters; ratio: d/n > 0 (> 1: K is singular); row_scales: diagonal of S, shape (d,), > 0, or None for
+    ones (uneven scales give features of uneven variance); seed: of Z.
+    """
+
+    d: int
+    ratio: float
+    row_scales: FloatArray | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        self._set(
+            d=checks.integer("d", self.d),
+            ratio=checks.positive("ratio", self.ratio),
+            seed=checks.integer("seed", self.seed, 0),
+        )
+        if self.row_scales is not None:
+            scales = checks.array("row_scales", self.row_scales, 1, (self.d,))
+            if (scales <= 0).any():
+                raise InvalidInput("row_scales", "numbers > 0", f"a smallest value of {scales.min():g}")
+            self._set(row_scales=scales)
+
+    @cached_property
+    def matrix(self) -> FloatArray:
+        n = max(round(self.d / self.ratio), 1)
+        z = np.random.default_rng(self.seed).standard_normal((n, self.d))
+        if self.row_scales is not None:
+            z *= np.sqrt(self.row_scales)
+        return _unit_trace(z.T @ z / n)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Rotated(CovarianceModel):
+    """Another model's spectrum in a uniformly random orthonormal basis. base: the model; seed: of the basis."""
+
+    base: CovarianceModel
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.base, CovarianceModel):
+            raise InvalidInput("base", "a covariance model", repr(self.base)[:120])
+        self._set(seed=checks.integer("seed", self.seed, 0))
+
+    @cached_property
+    def matrix(self) -> FloatArray:
+        d = self.base.dimension
+        q, r = np.linalg.qr(np.random.default_rng(self.seed).standard_normal((d, d)))
+        q *= np.sign(np.diagonal(r))
+        k = (q * self.base.diagonal) @ q.T if self.base.diagonal is not None else q @ self.base.matrix @ q.T
+        return _frozen((k + k.T) / 2)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Covariance(CovarianceModel):
+    """A covariance as given, not rescaled.
+
+    K: shape (d, d), symmetric positive semi-definite, or shape (d,) for a diagonal one; not zero.
+    """
+
+    K: FloatArray
+
+    def __post_init__(self) -> None:
+        ndim = np.ndim(self.K)
+        k = checks.array("K", self.K, 2 if ndim == 2 else 1)
+        if ndim == 2:
+            k = _symmetric(k)
+        elif (k < 0).any():
+            raise InvalidInput("K", "variances >= 0", f"a smallest variance of {k.min():g}")
+        if not k.any():
+            raise InvalidInput("K", "a covariance that is not zero", "zeros only")
+        self._set(K=k)
+
+    @cached_property
+    def diagonal(self) -> FloatArray | None:
+        if self.K.ndim == 1:
+            return self.K
+        diagonal = np.diagonal(self.K)
+        off_diagonal = np.count_nonzero(self.K) - np.count_nonzero(diagonal)
+        return None if off_diagonal else diagonal.copy()
+
+    @cached_property
+    def matrix(self) -> FloatArray:
+        return self.K if self.K.ndim == 2 else np.diag(self.K)
+
+
+def _symmetric(k: FloatArray) -> FloatArray:
+    if k.shape[0] != k.shape[1]:
+        raise InvalidInput("K", "a square matrix", f"shape {k.shape}")
+    scale, skew = float(np.abs(k).max()), float(np.abs(k - k.T).max())
+    if skew > 1e-10 * scale:
+        raise InvalidInput("K", "a symmetric matrix", f"entries that differ from their mirror image by up to {skew:.2g}")
+    smallest = float(np.linalg.eigvalsh(k)[0])
+    if smallest < -1e-10 * scale * k.shape[0]:
+        raise InvalidInput("K", "a positive semi-definite matrix", f"an eigenvalue of {smallest:.3g}")
+    return _frozen((k + k.T) / 2)
+
+
+def as_covariance(covariance: CovarianceModel | ArrayLike) -> CovarianceModel:
+    """A covariance model from a model or from an array."""
+    if isinstance(covariance, CovarianceModel):
+        return covariance
+    if isinstance(covariance, str) or np.ndim(covariance) not in (1, 2):
+        raise InvalidInput("covariance", "a covariance model or an array of shape (d, d) or (d,)", repr(covariance)[:120])
+    return Covariance(np.asarray(covariance, dtype=np.float64))
+
+

@@ -1,0 +1,64 @@
+"""What all declarations share: equality by value, hashing, and a short repr."""
+
+from __future__ import annotations
+
+from dataclasses import MISSING, fields, is_dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray = NDArray[np.float64]
+
+
+def _same(a: object, b: object) -> bool:
+    if isinstance(a, np.ndarray) or isinstance(b, np.ndarray):
+        return isinstance(a, np.ndarray) and isinstance(b, np.ndarray) and np.array_equal(a, b)
+    return bool(a == b)
+
+
+def _key(value: object) -> object:
+    return (value.shape, value.tobytes()) if isinstance(value, np.ndarray) else value
+
+
+def _show(value: object) -> str:
+    if isinstance(value, np.ndarray):
+        if value.size <= 6:
+            return repr(value.tolist())
+        return f"<array {'x'.join(map(str, value.shape))}>"
+    return f"{value:g}" if isinstance(value, float) else repr(value)
+
+
+class Declaration:
+    """Base of the frozen dataclasses that describe problems and optimizers.
+
+    Two declarations are equal when they have the same type and equal fields (arrays by value).
+    """
+
+    def _fields(self) -> dict[str, Any]:
+        assert is_dataclass(self)
+        return {f.name: getattr(self, f.name) for f in fields(self)}
+
+    def __eq__(self, other: object) -> bool:
+        if type(self) is not type(other):
+            return NotImplemented
+        assert isinstance(other, Declaration)
+        mine, theirs = self._fields(), other._fields()
+        return all(_same(mine[name], theirs[name]) for name in mine)
+
+    def __hash__(self) -> int:
+        return hash((type(self), *(_key(value) for value in self._fields().values())))
+
+    def __repr__(self) -> str:
+        assert is_dataclass(self)
+        shown = [
+            f"{f.name}={_show(getattr(self, f.name))}"
+            for f in fields(self)
+            if f.default is MISSING or not _same(getattr(self, f.name), f.default)
+        ]
+        return f"{type(self).__name__}({', '.join(shown)})"
+
+    def _set(self, **values: object) -> None:
+        """Store validated values into the frozen instance (only from __post_init__)."""
+        for name, value in values.items():
+            object.__setattr__(self, name, value)

@@ -1,0 +1,157 @@
+"""The optimizers, as bare declarations.
+
+    theta <- theta - (lr/d) * update,     t = k/d after k steps.
+
+In the theory an optimizer is a residual map and a feature map (`residual`, `features`, names in residual.py and
+features.py); in the simulator it is an update (`update`, a name in updates.py). The two sides meet only in the tests.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+
+import numpy as np
+
+from hdlimit import checks
+from hdlimit.declaration import Declaration, FloatArray
+from hdlimit.errors import InvalidInput
+from hdlimit.schedules import Constant, Schedule, as_schedule
+
+if TYPE_CHECKING:
+    from hdlimit.problem import Problem
+
+Loss = Literal["half_squared", "squared"]
+
+_LOSS_FACTOR = {"half_squared": 1.0, "squared": 2.0}
+
+
+def loss_factor(loss: str) -> float:
+    """Gradient of the trainer's loss over the gradient of r^2/2: 1 for r^2/2, 2 for r^2 (PyTorch's MSELoss)."""
+    return _LOSS_FACTOR[checks.one_of("loss", loss, tuple(_LOSS_FACTOR))]
+
+
+class Optimizer(Declaration):
+    """Base of the optimizers: a step-size schedule, a batch size, and the names of its two factors."""
+
+    residual: ClassVar[str]
+    features: ClassVar[str]
+    update: ClassVar[str]
+    name: ClassVar[str]
+
+    lr: Any
+    batch_size: int
+
+    def __post_init__(self) -> None:
+        as_schedule("lr", self.lr)
+        lr = self.lr if isinstance(self.lr, Schedule) or callable(self.lr) else float(self.lr)
+        self._set(lr=lr, batch_size=checks.integer("batch_size", self.batch_size))
+
+    @property
+    def lr_schedule(self) -> Schedule:
+        """The step size eta as a function of t."""
+        return as_schedule("lr", self.lr)
+
+    @property
+    def threshold_schedule(self) -> Schedule:
+        """The clip threshold in residual units as a function of t (inf for optimizers that do not clip)."""
+        return Constant(math.inf)
+
+    def step_size(self, problem: Problem, loss: Loss = "half_squared", steps: Any = None) -> float | FloatArray:
+        """The trainer's step: lr/d for the loss r^2/2, lr/(2d) for r^2 (PyTorch's MSELoss).
+
+        problem: supplies d; loss: the trainer's; steps: step numbers k, needed when lr is a schedule (its value at t = k/d).
+        Returns a float, or an array of the shape of steps.
+        """
+        scale = problem.dimension * loss_factor(loss)
+        if steps is not None:
+            return self.lr_schedule(np.asarray(steps) / problem.dimension) / scale
+        if not isinstance(self.lr_schedule, Constant):
+            raise InvalidInput("steps", "the step numbers at which to read the lr schedule", None)
+        return self.lr_schedule.value / scale
+
+    @classmethod
+    def from_step_size(cls, step: float, problem: Problem, loss: Loss = "half_squared", **parameters: Any) -> Self:
+        """The optimizer whose trainer step is `step`: lr = step * d for the loss r^2/2, 2 step d for r^2.
+
+        step: > 0; problem: supplies d; parameters: the optimizer's other arguments.
+        """
+        return cls(lr=checks.positive("step", step) * problem.dimension * loss_factor(loss), **parameters)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class SGD(Optimizer):
+    """Streaming SGD: update = (1/B) sum_j r_j x_j.
+
+    lr: eta > 0, a number or a schedule of t; batch_size: B >= 1, fresh samples a step.
+    """
+
+    residual: ClassVar[str] = "identity"
+    features: ClassVar[str] = "identity"
+    update: ClassVar[str] = "gradient"
+    name: ClassVar[str] = "sgd"
+
+    lr: Any
+    batch_size: int = 1
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class ClippedSGD(Optimizer):
+    """Clipped SGD: the mean gradient g = (1/B) sum_j r_j x_j, scaled to norm c sqrt(tr K) where it is longer.
+
+    lr: eta > 0, a number or a schedule of t; threshold: c > 0 in residual units (inf: SGD), a number or a schedule, which
+    may touch 0; batch_size: B >= 1. Trainer units: max_norm = c sqrt(tr K).
+    """
+
+    residual: ClassVar[str] = "clip"
+    features: ClassVar[str] = "identity"
+    update: ClassVar[str] = "clipped-gradient"
+    name: ClassVar[str] = "clipped-sgd"
+
+    lr: Any
+    threshold: Any
+    batch_size: int = 1
+
+    def __post_init__(self) -> None:
+        as_schedule("threshold", self.threshold, allow_infinite=True)
+        c = self.threshold
+        self._set(threshold=c if isinstance(c, Schedule) or callable(c) else float(c))
+        super().__post_init__()
+
+    @property
+    def threshold_schedule(self) -> Schedule:
+        return as_schedule("threshold", self.threshold, allow_infinite=True)
+
+    def max_norm(self, problem: Problem, loss: Loss = "half_squared") -> float:
+        """The trainer's gradient-norm limit: c sqrt(tr K) for the loss r^2/2, 2 c sqrt(tr K) for r^2. Needs a constant threshold."""
+        if not isinstance(self.threshold_schedule, Constant):
+            raise InvalidInput("threshold", "a constant threshold", repr(self.threshold))
+        return self.threshold_schedule.value * math.sqrt(problem.covariance.trace) * loss_factor(loss)
+
+    @classmethod
+    def from_max_norm(
+        cls, lr: Any, max_norm: float, problem: Problem, loss: Loss = "half_squared", batch_size: int = 1
+    ) -> ClippedSGD:
+        """The clipped SGD of a trainer that clips gradient norms at max_norm.
+
+        lr: eta (from_step_size converts a trainer's step); max_norm: > 0; problem: supplies tr K; loss: the trainer's.
+        """
+        scale = math.sqrt(problem.covariance.trace) * loss_factor(loss)
+        return cls(lr=lr, threshold=checks.positive("max_norm", max_norm) / scale, batch_size=batch_size)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class SignSGD(Optimizer):
+    """signSGD: update = sign of the mean gradient (1/B) sum_j r_j x_j, coordinate by coordinate.
+
+    lr: eta > 0, a number or a schedule of t; batch_size: B >= 1, fresh samples a step.
+    """
+
+    residual: ClassVar[str] = "sign"
+    features: ClassVar[str] = "sign"
+    update: ClassVar[str] = "signed-gradient"
+    name: ClassVar[str] = "sign-sgd"
+
+    lr: Any
+    batch_size: int = 1

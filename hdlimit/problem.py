@@ -1,0 +1,93 @@
+"""The problem: what the data is.
+
+    y = <x, theta*> + eps,   x ~ (0, K) centred,   eps independent of x.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from hdlimit import checks
+from hdlimit.covariance import CovarianceModel, as_covariance
+from hdlimit.declaration import Declaration, FloatArray
+from hdlimit.errors import InvalidInput
+from hdlimit.noise import NoiseLaw, NoNoise, as_noise
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Rows(Declaration):
+    """Centred data rows that the simulator can stream.
+
+    x: features, shape (n, d), columns of mean 0; noise: y - <x, theta*> of every row, shape (n,);
+    columns: names of the d features kept; dropped: names of the constant columns that were left out.
+    """
+
+    x: FloatArray
+    noise: FloatArray
+    columns: tuple[str, ...] = ()
+    dropped: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Problem(Declaration):
+    """A streaming least-squares problem.
+
+    covariance: a covariance model, or an array (d, d) or (d,); noise: a noise law or a frozen scipy.stats distribution, None
+    for no noise; target: theta*, shape (d,), None for 1/sqrt(d) everywhere; start: theta_0, shape (d,), None for zeros;
+    rows: the data rows of Problem.from_data, else None.
+    """
+
+    covariance: CovarianceModel
+    noise: NoiseLaw = NoNoise()
+    target: FloatArray | None = None
+    start: FloatArray | None = None
+    rows: Rows | None = None
+
+    def __post_init__(self) -> None:
+        covariance = as_covariance(self.covariance)
+        self._set(covariance=covariance, noise=as_noise(self.noise))
+        for name in ("target", "start"):
+            if (value := getattr(self, name)) is not None:
+                self._set(**{name: checks.array(name, value, 1, (covariance.dimension,))})
+        if self.rows is not None and not isinstance(self.rows, Rows):
+            raise InvalidInput("rows", "the rows made by Problem.from_data, or None", type(self.rows).__name__)
+
+    @classmethod
+    def from_data(cls, X: Any, y: Any, **options: Any) -> Problem:
+        """A problem with K, theta* and the noise law estimated from rows, which are kept; see hdlimit.data.from_data."""
+        from hdlimit.data import from_data
+
+        return from_data(X, y, **options)
+
+    @property
+    def dimension(self) -> int:
+        """d, the number of parameters."""
+        return self.covariance.dimension
+
+    @property
+    def intrinsic_dimension(self) -> float:
+        """tr(K)/norm(K): the limit is good when it is large, see LowDimensionWarning."""
+        return self.covariance.intrinsic_dimension
+
+    @cached_property
+    def initial_error(self) -> FloatArray:
+        """delta = theta_0 - theta*, shape (d,)."""
+        d = self.dimension
+        target = np.full(d, d**-0.5) if self.target is None else self.target
+        return -target if self.start is None else self.start - target
+
+    @cached_property
+    def initial_risk(self) -> float:
+        """R(0) = delta^T K delta / 2."""
+        delta = self.initial_error
+        return max(float(delta @ self.covariance.apply(delta)), 0.0) / 2
+
+    def summary(self) -> str:
+        """A few lines: dimensions, initial risk, noise variance, critical lr of SGD, and what to be warned of."""
+        from hdlimit.summary import summarize
+
+        return summarize(self)
