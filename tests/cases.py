@@ -1,0 +1,96 @@
+"""One list of every noise law, covariance, schedule and optimizer: a new one is added here and tested everywhere.
+
+`name_of` gives a case its test id; dimensions are small so that a test may run over every combination.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from scipy import stats
+
+from hdlimit.covariance import Covariance, CovarianceModel, Isotropic, MarchenkoPastur, PowerLaw, Wishart
+from hdlimit.noise import (
+    Empirical,
+    Gaussian,
+    GaussianMixture,
+    Laplace,
+    NoiseLaw,
+    NoNoise,
+    Rademacher,
+    ScipyNoise,
+    StudentT,
+    Uniform,
+)
+from hdlimit.optimizers import SGD, ClippedSGD, Optimizer, SignSGD
+from hdlimit.schedules import Constant, Cosine, Function, Power, Schedule, Steps, Table
+
+
+def name_of(case: object) -> str:
+    """The test id of a case: its repr."""
+    return repr(case)
+
+
+NOISES: list[NoiseLaw] = [
+    NoNoise(),
+    Gaussian(0.7),
+    StudentT(df=5, scale=0.5),
+    StudentT(df=3, scale=0.5),
+    StudentT(df=1.5, scale=0.6),
+    StudentT(df=1, scale=0.7),
+    Laplace(0.5),
+    Uniform(1.2),
+    Rademacher(0.8),
+    GaussianMixture(weights=[0.9, 0.1], scales=[0.3, 2.0]),
+    GaussianMixture(weights=[0.2, 0.5, 0.3], scales=[0.4, 0.0, 0.2], means=[-0.5, 0.1, 0.9]),
+    Empirical([-1.3, -0.2, 0.0, 0.1, 0.1, 0.4, 2.5]),
+    ScipyNoise(stats.skewnorm(4, loc=-0.6)),
+    ScipyNoise(stats.logistic(scale=0.4)),
+    ScipyNoise(stats.poisson(1.5, loc=-1)),
+]
+
+_SCALES = np.geomspace(0.3, 3.0, 40)
+_FACTOR = np.arange(12.0).reshape(4, 3) / 7
+
+COVARIANCES: list[CovarianceModel] = [
+    Isotropic(48),
+    PowerLaw(60, 0.5),
+    MarchenkoPastur(60, 0.5),
+    MarchenkoPastur(60, 2.0),
+    Wishart(40, 0.5),
+    Wishart(40, 2.0, row_scales=_SCALES, seed=3),
+    PowerLaw(40, 0.8).rotated(seed=1),
+    Covariance(_SCALES),
+    Covariance(np.concatenate([np.zeros(3), _SCALES])),
+    Covariance(_FACTOR @ _FACTOR.T),
+]
+
+SCHEDULES: list[Schedule] = [
+    Constant(0.5),
+    Steps(times=[1.0, 3.5], values=[0.6, 0.3, 0.1]),
+    Cosine(initial=0.8, final=0.05, duration=4.0),
+    Power(initial=0.6, exponent=0.5, time_scale=2.0),
+    Table(times=[0.0, 0.5, 4.0], values=[0.1, 0.6, 0.2]),
+]
+
+
+def halving(t: float) -> float:
+    """A schedule as a plain function (at module level, so that it can be pickled)."""
+    return 0.6 * 0.5**t
+
+
+FUNCTION_SCHEDULE = Function(halving)
+
+OPTIMIZERS: list[Optimizer] = [
+    SGD(lr=0.5),
+    SGD(lr=0.4, batch_size=4),
+    SGD(lr=SCHEDULES[1]),
+    ClippedSGD(lr=0.5, threshold=0.9),
+    ClippedSGD(lr=0.5, threshold=0.7, batch_size=3),
+    ClippedSGD(lr=0.3, threshold=math.inf),
+    ClippedSGD(lr=SCHEDULES[2], threshold=SCHEDULES[4]),
+    SignSGD(lr=0.3),
+    SignSGD(lr=0.3, batch_size=4),
+    SignSGD(lr=SCHEDULES[3]),
+]
