@@ -259,8 +259,11 @@ class GaussianMixture(NoiseLaw):
         if (scales < 0).any():
             raise InvalidInput("scales", "numbers >= 0", f"a smallest scale of {scales.min():g}")
         means = np.zeros(weights.size) if self.means is None else self.means
+        total = weights.sum()
+        if abs(total - 1) > 1e-12:
+            weights = checks.array("weights", weights / total, 1)
         self._set(
-            weights=checks.array("weights", weights / weights.sum(), 1),
+            weights=weights,
             scales=scales,
             means=checks.array("means", means, 1, weights.shape),
         )
@@ -308,12 +311,29 @@ class ScipyNoise(NoiseLaw):
     def __post_init__(self) -> None:
         if not (hasattr(self.distribution, "rvs") and hasattr(self.distribution, "dist")):
             raise InvalidInput("noise", "a noise law or a frozen scipy.stats distribution", repr(self.distribution)[:120])
+        if any(np.ndim(value) for value in self.parameters.values()):
+            raise InvalidInput("noise", "a distribution with scalar parameters", repr(self.parameters)[:120])
         if not np.isfinite(self.distribution.ppf([0.25, 0.75])).all():
-            raise InvalidInput("noise", "a distribution with valid parameters", repr(self._identity()))
+            raise InvalidInput("noise", "a distribution with valid parameters", repr(self))
 
-    def _identity(self) -> tuple[str, tuple[Any, ...], tuple[tuple[str, Any], ...]]:
-        d = self.distribution
-        return d.dist.name, tuple(d.args), tuple(sorted(d.kwds.items()))
+    @cached_property
+    def parameters(self) -> dict[str, Any]:
+        """The distribution's parameters by name, in the order of scipy.stats: shapes, loc, scale."""
+        law = self.distribution
+        names = [name.strip() for name in (law.dist.shapes or "").split(",") if name.strip()] + ["loc", "scale"]
+        given = {**dict(zip(names, law.args)), **law.kwds}
+        return {name: given[name] for name in names if name in given}
+
+    @property
+    def public_name(self) -> str | None:
+        """The name under which scipy.stats has the distribution; None for one made by the user."""
+        from scipy import stats
+
+        law = self.distribution.dist
+        return law.name if type(getattr(stats, law.name, None)) is type(law) else None
+
+    def _identity(self) -> tuple[Any, ...]:
+        return self.public_name or self.distribution.dist, *self.parameters.items()
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, ScipyNoise) and self._identity() == other._identity()
@@ -322,8 +342,8 @@ class ScipyNoise(NoiseLaw):
         return hash(self._identity())
 
     def __repr__(self) -> str:
-        name, args, kwds = self._identity()
-        return f"scipy.stats.{name}({', '.join([f'{a:g}' for a in args] + [f'{k}={v:g}' for k, v in kwds])})"
+        name = self.distribution.dist.name
+        return f"scipy.stats.{name}({', '.join(f'{k}={v:g}' for k, v in self.parameters.items())})"
 
     def sample(self, generator: np.random.Generator, size: int) -> FloatArray:
         return np.asarray(self.distribution.rvs(size=size, random_state=generator), dtype=np.float64)
