@@ -1,0 +1,143 @@
+"""Kernels of the simulator: draw samples, form the mean gradient, apply an update. No theory.
+
+Every kernel works on delta = theta - theta*, in which the residual of a sample is r = <x, delta> - eps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from numba import types
+
+from hdlimit.declaration import FloatArray
+from hdlimit.kernels.jit import jit
+
+_SUMS = {"reassoc", "contract"}  # sums may be reordered, so that loops over coordinates use vector instructions
+
+_NUMBER = types.float64
+_VECTOR = types.float64[::1]
+_READ = types.Array(types.float64, 1, "C", readonly=True)
+_READ_MATRIX = types.Array(types.float64, 2, "C", readonly=True)
+_READ_INDEX = types.Array(types.int64, 1, "C", readonly=True)
+_UPDATE_SIGNATURE = types.void(_VECTOR, _READ, _NUMBER, _NUMBER)
+_UPDATE = types.FunctionType(_UPDATE_SIGNATURE)
+
+Update = Callable[[FloatArray, FloatArray, float, float], None]
+
+
+@jit(_UPDATE_SIGNATURE)
+def descend(delta: FloatArray, gradient: FloatArray, step: float, max_norm: float) -> None:
+    """delta <- delta - step * gradient."""
+    for i in range(delta.size):
+        delta[i] -= step * gradient[i]
+
+
+@jit(_UPDATE_SIGNATURE, fastmath=_SUMS)
+def descend_clipped(delta: FloatArray, gradient: FloatArray, step: float, max_norm: float) -> None:
+    """delta <- delta - step * gradient, the gradient scaled to norm max_norm where it is longer."""
+    square = 0.0
+    for i in range(gradient.size):
+        square += gradient[i] * gradient[i]
+    norm = square**0.5
+    scaled = step * (max_norm / norm) if norm > max_norm else step
+    for i in range(delta.size):
+        delta[i] -= scaled * gradient[i]
+
+
+@jit(_UPDATE_SIGNATURE)
+def descend_signed(delta: FloatArray, gradient: FloatArray, step: float, max_norm: float) -> None:
+    """delta <- delta - step * sign(gradient) coordinate by coordinate, sign(0) = 0."""
+    for i in range(delta.size):
+        delta[i] -= step * ((gradient[i] > 0) - (gradient[i] < 0))
+
+
+@jit(types.void(_VECTOR, _READ, _READ_MATRIX, _READ_INDEX, _READ), fastmath=_SUMS)
+def mean_gradient(gradient: FloatArray, delta: FloatArray, x: FloatArray, rows: Any, noise: FloatArray) -> None:
+    """gradient <- (1/B) sum_j (<x_j, delta> - eps_j) x_j over the B rows x[rows[j]] with noise eps_j = noise[j]."""
+    batch = rows.size
+    for i in range(gradient.size):
+        gradient[i] = 0.0
+    for j in range(batch):
+        row = x[rows[j]]
+        residual = -noise[j]
+        for i in range(delta.size):
+            residual += row[i] * delta[i]
+        weight = residual / batch
+        for i in range(delta.size):
+            gradient[i] += weight * row[i]
+
+
+@jit(types.void(_VECTOR, _READ_MATRIX, _READ_INDEX, _READ, _READ, _READ, _VECTOR, _UPDATE))
+def advance_rows(
+    delta: FloatArray,
+    x: FloatArray,
+    rows: Any,
+    noise: FloatArray,
+    step: FloatArray,
+    max_norm: FloatArray,
+    gradient: FloatArray,
+    update: Any,
+) -> None:
+    """Take n steps on given rows: step k uses the rows x[rows[k B : (k + 1) B]] and the noise of the same places.
+
+    delta: shape (d,), overwritten; x: (anything, d); rows, noise: (n B,); step = eta/d and max_norm: (n,);
+    gradient: scratch, (d,); update: one of the functions above.
+    """
+    batch = rows.size // step.size
+    for k in range(step.size):
+        first, last = k * batch, (k + 1) * batch
+        mean_gradient(gradient, delta, x, rows[first:last], noise[first:last])
+        update(delta, gradient, step[k], max_norm[k])
+
+
+@jit(
+    types.void(
+        _VECTOR, types.npy_rng, _READ, _READ, _READ, _READ, _VECTOR, types.float64[:, ::1], _READ_INDEX, _UPDATE
+    )
+)
+def advance_diagonal(
+    delta: FloatArray,
+    generator: Any,
+    deviation: FloatArray,
+    noise: FloatArray,
+    step: FloatArray,
+    max_norm: FloatArray,
+    gradient: FloatArray,
+    x: FloatArray,
+    rows: Any,
+    update: Any,
+) -> None:
+    """Take n steps on independent normal features x_i = deviation_i N(0, 1), drawn sample after sample.
+
+    delta: shape (d,), overwritten; generator: of the normals; deviation: (d,); noise: (n B,); step = eta/d and
+    max_norm: (n,); gradient, x: scratch, (d,) and (B, d); rows: 0, ..., B - 1; update: one of the functions above.
+    """
+    batch = rows.size
+    for k in range(step.size):
+        for j in range(batch):
+            for i in range(delta.size):
+                x[j, i] = deviation[i] * generator.standard_normal()
+        mean_gradient(gradient, delta, x, rows, noise[k * batch : (k + 1) * batch])
+        update(delta, gradient, step[k], max_norm[k])
+
+
+@jit(_NUMBER(_READ, _READ), fastmath=_SUMS)
+def diagonal_form(k: FloatArray, delta: FloatArray) -> float:
+    """delta^T diag(k) delta."""
+    total = 0.0
+    for i in range(delta.size):
+        total += k[i] * delta[i] * delta[i]
+    return total
+
+
+@jit(_NUMBER(_READ_MATRIX, _READ), fastmath=_SUMS)
+def matrix_form(k: FloatArray, delta: FloatArray) -> float:
+    """delta^T K delta for a symmetric K, of which the lower triangle is read."""
+    total = 0.0
+    for i in range(delta.size):
+        row = 0.0
+        for j in range(i):
+            row += k[i, j] * delta[j]
+        total += delta[i] * (2.0 * row + k[i, i] * delta[i])
+    return total

@@ -1,0 +1,191 @@
+"""Where the simulator's samples (x, eps) come from: Gaussian features with a diagonal or a full K, or actual rows.
+
+A sampler holds what all runs share; `draw` makes one block of consecutive steps of one run, which then advances that
+run's delta = theta - theta*. Features and noise have a generator each, and what is drawn depends on the problem, the
+batch size and the step alone: not on how many runs there are or where they are computed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hdlimit import checks
+from hdlimit.declaration import FloatArray
+from hdlimit.errors import InvalidInput
+from hdlimit.kernels import stream
+from hdlimit.noise import NoiseLaw
+from hdlimit.problem import Problem
+
+_BLOCK_NUMBERS = 2**19  # features of a block: 4 MB
+_LONGEST_BLOCK = 4096
+
+
+def block_steps(dimension: int, batch_size: int) -> int:
+    """Steps in a block: as many as 4 MB of features hold, from 1 to 4096."""
+    return max(1, min(_LONGEST_BLOCK, _BLOCK_NUMBERS // (dimension * batch_size)))
+
+
+@dataclass(frozen=True, eq=False)
+class Rule:
+    """What is done with the gradients of a block: the update, and eta/d and max_norm at every step, shape (steps,)."""
+
+    update: stream.Update
+    step: FloatArray
+    max_norm: FloatArray
+
+
+class Block(Protocol):
+    """The samples of consecutive steps of one run, to be used up in order."""
+
+    def advance(self, delta: FloatArray, rule: Rule, first: int, last: int) -> None:
+        """Take the steps first, ..., last - 1 of the block: changes delta in place."""
+
+
+class Sampler(Protocol):
+    """Source of the samples of every run."""
+
+    def draw(self, features: np.random.Generator, noise: np.random.Generator, steps: int) -> Block:
+        """The samples of the next `steps` steps, at most block_steps, of the run with these two generators."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Rows:
+    x: FloatArray
+    rows: NDArray[np.int64]
+    noise: FloatArray
+    batch_size: int
+
+    def advance(self, delta: FloatArray, rule: Rule, first: int, last: int) -> None:
+        part, samples = slice(first, last), slice(first * self.batch_size, last * self.batch_size)
+        gradient = np.empty_like(delta)
+        stream.advance_rows(
+            delta,
+            self.x,
+            self.rows[samples],
+            self.noise[samples],
+            rule.step[part],
+            rule.max_norm[part],
+            gradient,
+            rule.update,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class _Diagonal:
+    generator: np.random.Generator
+    deviation: FloatArray
+    noise: FloatArray
+    batch_size: int
+
+    def advance(self, delta: FloatArray, rule: Rule, first: int, last: int) -> None:
+        part, samples = slice(first, last), slice(first * self.batch_size, last * self.batch_size)
+        gradient, x = np.empty_like(delta), np.empty((self.batch_size, delta.size))
+        stream.advance_diagonal(
+            delta,
+            self.generator,
+            self.deviation,
+            self.noise[samples],
+            rule.step[part],
+            rule.max_norm[part],
+            gradient,
+            x,
+            np.arange(self.batch_size),
+            rule.update,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class DiagonalSampler:
+    """x_i = deviation_i N(0, 1), independent: d normals a sample, drawn in the kernel in the order (step, sample, i).
+
+    deviation: sqrt(K_ii), shape (d,); noise: law of eps; batch_size: B.
+    """
+
+    deviation: FloatArray
+    noise: NoiseLaw
+    batch_size: int
+
+    def draw(self, features: np.random.Generator, noise: np.random.Generator, steps: int) -> Block:
+        values = _block_of_noise(self.noise, noise, self.deviation.size, self.batch_size)
+        return _Diagonal(features, self.deviation, values, self.batch_size)
+
+
+@dataclass(frozen=True, eq=False)
+class FullSampler:
+    """x = F z with z ~ N(0, I): d normals a sample, drawn in the order (step, sample, i).
+
+    factor: F^T with F F^T = K, shape (d, d); noise: law of eps; batch_size: B.
+    """
+
+    factor: FloatArray
+    noise: NoiseLaw
+    batch_size: int
+
+    def draw(self, features: np.random.Generator, noise: np.random.Generator, steps: int) -> Block:
+        count = steps * self.batch_size
+        x = features.standard_normal((count, self.factor.shape[0])) @ self.factor
+        values = _block_of_noise(self.noise, noise, self.factor.shape[0], self.batch_size)
+        return _Rows(x, np.arange(count), values, self.batch_size)
+
+
+@dataclass(frozen=True, eq=False)
+class RowSampler:
+    """Actual rows, drawn uniformly with replacement, each with its own noise.
+
+    x: shape (n, d); noise: y - <x, theta*> of every row, shape (n,); batch_size: B.
+    """
+
+    x: FloatArray
+    noise: FloatArray
+    batch_size: int
+
+    def draw(self, features: np.random.Generator, noise: np.random.Generator, steps: int) -> Block:
+        rows = features.integers(0, self.x.shape[0], steps * self.batch_size)
+        return _Rows(self.x, rows, self.noise[rows], self.batch_size)
+
+
+def _block_of_noise(law: NoiseLaw, generator: np.random.Generator, dimension: int, batch_size: int) -> FloatArray:
+    """Noise for a whole block, however few of its steps are taken: a longer horizon then continues the same run."""
+    size = block_steps(dimension, batch_size) * batch_size
+    return np.ascontiguousarray(law.sample(generator, size), dtype=np.float64)
+
+
+def factor(matrix: FloatArray) -> FloatArray:
+    """F^T with F F^T = K, shape (d, d), for a symmetric positive semi-definite K, singular or not."""
+    from scipy.linalg import eigh
+
+    values, vectors = eigh(matrix)
+    return np.ascontiguousarray((vectors * np.sqrt(np.maximum(values, 0.0))).T)
+
+
+def choose_rows(problem: Problem, rows: str | None) -> str:
+    """Where features come from: "data" or "gaussian"; None: "data" where the problem has rows."""
+    if rows is None:
+        return "gaussian" if problem.rows is None else "data"
+    chosen = checks.one_of("rows", rows, ("data", "gaussian"))
+    if chosen == "data" and problem.rows is None:
+        raise InvalidInput("rows", "'gaussian', as the problem has no rows (Problem.from_data keeps them)", "'data'")
+    return chosen
+
+
+def sampler_of(problem: Problem, batch_size: int, rows: str) -> Sampler:
+    """The sampler of a problem.
+
+    problem: the problem; batch_size: B; rows: "data" for its actual rows, "gaussian" for Gaussian x with its K and
+    noise from its law.
+
+    Raises:
+        InvalidInput: if the rows do not have the d features of K.
+    """
+    if rows == "gaussian":
+        variances = problem.covariance.diagonal
+        if variances is not None:
+            return DiagonalSampler(np.sqrt(variances), problem.noise, batch_size)
+        return FullSampler(factor(problem.covariance.matrix), problem.noise, batch_size)
+    assert problem.rows is not None
+    x = checks.array("rows.x", problem.rows.x, 2, (None, problem.dimension))
+    return RowSampler(x, checks.array("rows.noise", problem.rows.noise, 1, (x.shape[0],)), batch_size)

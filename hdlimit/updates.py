@@ -1,0 +1,48 @@
+"""The updates: what an optimizer does with the mean gradient g = (1/B) sum_j r_j x_j of a step.
+
+    delta <- delta - (eta/d) * update(g),     delta = theta - theta*
+
+An optimizer names its update (`optimizer.update`). A new one is a kernel of the type
+`kernels.stream.Update` and one entry here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from hdlimit.errors import InvalidInput
+from hdlimit.kernels import stream
+from hdlimit.optimizers import Optimizer
+
+
+@dataclass(frozen=True)
+class Update:
+    """An update of the simulator.
+
+    kernel: changes delta in place, given (delta, g, eta/d, max_norm); unbounded: whether the length of the update grows
+    with that of the gradient, given max_norm.
+    """
+
+    kernel: stream.Update
+    unbounded: Callable[[float], bool]
+
+
+UPDATES = {
+    "gradient": Update(stream.descend, lambda max_norm: True),
+    "clipped-gradient": Update(stream.descend_clipped, math.isinf),
+    "signed-gradient": Update(stream.descend_signed, lambda max_norm: False),
+}
+
+
+def update_of(optimizer: Optimizer) -> Update:
+    """The update that an optimizer names.
+
+    Raises:
+        InvalidInput: if the simulator has no update of that name.
+    """
+    if optimizer.update not in UPDATES:
+        expected = "an optimizer with one of the updates " + ", ".join(map(repr, UPDATES))
+        raise InvalidInput("optimizer", expected, f"{optimizer!r} with the update {optimizer.update!r}")
+    return UPDATES[optimizer.update]
