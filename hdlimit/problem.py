@@ -22,7 +22,7 @@ from hdlimit.noise import NoiseLaw, NoNoise, as_noise
 class Rows(Declaration):
     """Centred data rows that the simulator can stream.
 
-    x: features, shape (n, d), columns of mean 0; noise: y - <x, theta*> of every row, shape (n,);
+    x: features, shape (n, d), columns of mean 0 (unless made with intercept=False); noise: y - <x, theta*>, shape (n,);
     columns: names of the d features kept; dropped: names of the constant columns that were left out.
     """
 
