@@ -23,7 +23,7 @@ _HOME = {
         "ValidityWarning",
         "VerificationRefused",
     ),
-    "files": ("load", "read_toml", "to_toml"),
+    "files": ("load",),
     "noise": (
         "Empirical",
         "Gaussian",
@@ -42,6 +42,7 @@ _HOME = {
     "schedules": ("Constant", "Cosine", "Function", "Power", "Steps", "Table"),
     "simulate": ("simulate",),
     "stability": ("stability", "steady_state"),
+    "studies": ("read_toml", "to_toml"),
     "verify": ("Report", "verify"),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
@@ -64,7 +65,7 @@ if TYPE_CHECKING:
         ValidityWarning,
         VerificationRefused,
     )
-    from hdlimit.files import load, read_toml, to_toml
+    from hdlimit.files import load
     from hdlimit.noise import (
         Empirical,
         Gaussian,
@@ -83,6 +84,7 @@ if TYPE_CHECKING:
     from hdlimit.schedules import Constant, Cosine, Function, Power, Steps, Table
     from hdlimit.simulate import simulate
     from hdlimit.stability import stability, steady_state
+    from hdlimit.studies import read_toml, to_toml
     from hdlimit.verify import Report, verify
 
 

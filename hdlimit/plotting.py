@@ -1,0 +1,126 @@
+"""Figures: theory as a line, simulated runs as markers with the band of one run.
+
+matplotlib is imported inside the functions, on first use.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hdlimit.declaration import FloatArray
+from hdlimit.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+    from matplotlib.axes import Axes
+
+    from hdlimit.results import Curve, Ensemble
+    from hdlimit.verify import Report
+
+_STYLE = Path(__file__).with_name("hdlimit.mplstyle")
+_MARKERS = 25
+
+
+def style() -> AbstractContextManager[None]:
+    """The package's matplotlib style as a context: `with style(): ...` (rcParams are restored at its end)."""
+    import matplotlib.style
+
+    return matplotlib.style.context(_STYLE)
+
+
+def label_axes(ax: Axes, log: bool = True) -> Axes:
+    """Name the two axes of a risk plot and make them logarithmic; returns the Axes."""
+    if log:
+        ax.set(xscale="log", yscale="log")
+    ax.set(xlabel="time t = steps / d", ylabel="excess risk R")
+    return ax
+
+
+def write_figure(path: str | PathLike[str], draw: Callable[[Axes], object]) -> None:
+    """Draw one log-log risk figure and write it, whole or not at all; no display is needed.
+
+    path: ends in .png, .pdf or .svg; draw: called with the Axes.
+    Raises InvalidInput for another ending or a path that cannot be written.
+    """
+    from matplotlib.figure import Figure
+
+    from hdlimit.files import new_file
+
+    kind = Path(path).suffix.lower().removeprefix(".")
+    if kind not in ("png", "pdf", "svg"):
+        raise InvalidInput("path", "a figure file ending in .png, .pdf or .svg", repr(str(path)))
+    with style(), new_file(path) as file:
+        figure = Figure()
+        draw(label_axes(figure.subplots()))
+        figure.savefig(file, format=kind)
+
+
+def plot_curve(curve: Curve, ax: Axes | None = None, **line: Any) -> Axes:
+    """Draw a predicted risk curve as a line.
+
+    curve: from predict; ax: where to draw, None for a new log-log figure; line: passed to Axes.plot.
+    A logarithmic time axis starts at the first time > 0. Returns the Axes.
+    """
+    ax = _new_axes() if ax is None else ax
+    shown = _shown(ax, curve.time) & np.isfinite(curve.risk)
+    ax.plot(curve.time[shown], curve.risk[shown], **{"label": repr(curve.optimizer), **line})
+    return ax
+
+
+def plot_ensemble(ensemble: Ensemble, ax: Axes | None = None, **line: Any) -> Axes:
+    """Draw the mean of simulated runs as about 25 markers, with a band of plus and minus the spread of one run.
+
+    ensemble: from simulate; ax: where to draw, None for a new log-log figure; line: passed to Axes.plot.
+    The band ends at the lowest run where the spread would reach below it. Times with a diverged run are left out.
+    Returns the Axes.
+    """
+    ax = _new_axes() if ax is None else ax
+    shown = _shown(ax, ensemble.time) & np.isfinite(ensemble.mean)
+    time, mean, spread = ensemble.time[shown], ensemble.mean[shown], ensemble.spread[shown]
+    label = f"{ensemble.optimizer!r}, {ensemble.runs} run{'s' if ensemble.runs > 1 else ''}"
+    some = _thinned(ax, time)
+    (markers,) = ax.plot(time[some], mean[some], **{"label": label, "linestyle": "none", "marker": "o", **line})
+    if ensemble.runs > 1:
+        lowest = ensemble.risk[:, shown].min(axis=0)
+        bounds = np.maximum(mean - spread, np.minimum(lowest, mean)), mean + spread
+        ax.fill_between(time, *bounds, color=markers.get_color(), alpha=0.2, linewidth=0)
+    return ax
+
+
+def plot_report(report: Report, ax: Axes | None = None, **line: Any) -> Axes:
+    """Draw a verification: the predicted line, the runs on top, the verdict as the title.
+
+    report: from verify; ax: where to draw, None for a new log-log figure; line: passed to both plots. Returns the Axes.
+    """
+    ax = _new_axes() if ax is None else ax
+    plot_curve(report.curve, ax, **{"label": "predicted", **line})
+    color = ax.lines[-1].get_color()
+    plot_ensemble(report.runs, ax, **{"label": f"{report.runs.runs} simulated runs", "color": color, **line})
+    ax.set_title(f"{report.curve.optimizer!r}: {report.verdict}")
+    ax.legend()
+    return ax
+
+
+def _new_axes() -> Axes:
+    import matplotlib.pyplot as plt
+
+    with style():
+        return label_axes(plt.subplots()[1])
+
+
+def _shown(ax: Axes, time: FloatArray) -> Any:
+    return time > 0 if ax.get_xscale() == "log" else time >= 0
+
+
+def _thinned(ax: Axes, time: FloatArray) -> Any:
+    """Indices of about 25 times, evenly spread over the axis."""
+    if time.size <= _MARKERS:
+        return np.arange(time.size)
+    spaced = np.geomspace if ax.get_xscale() == "log" else np.linspace
+    return np.unique(np.searchsorted(time, spaced(time[0], time[-1], _MARKERS) * (1 - 1e-12)))
