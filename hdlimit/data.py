@@ -193,10 +193,8 @@ class _Fit(NamedTuple):
 
 
 def _least_squares(x: FloatArray, y: FloatArray, ridge: float | str | None, intercept: bool) -> _Fit:
-    from scipy.linalg import svd
-
     n = x.shape[0]
-    u, s, vt = svd(x, full_matrices=False)
+    u, s, vt = np.linalg.svd(x, full_matrices=False)
     rank = int(np.sum(s > max(x.shape) * np.finfo(np.float64).eps * s[0]))
     u, s, vt = u[:, :rank], s[:rank], vt[:rank]
     if isinstance(ridge, str):
