@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hdlimit import checks
+from hdlimit.covariance import Covariance
 from hdlimit.declaration import FloatArray
 from hdlimit.errors import InvalidInput
 from hdlimit.kernels import stream
@@ -118,7 +119,8 @@ class DiagonalSampler:
 class FullSampler:
     """x = F z with z ~ N(0, I): d normals a sample, drawn in the order (step, sample, i).
 
-    factor: F^T with F F^T = K, shape (d, d); noise: law of eps; batch_size: B.
+    factor: F^T with F F^T = K, shape (d, d), and rows of zeros below up to a multiple of 4; noise: law of eps;
+    batch_size: B.
     """
 
     factor: FloatArray
@@ -126,10 +128,12 @@ class FullSampler:
     batch_size: int
 
     def draw(self, features: np.random.Generator, noise: np.random.Generator, steps: int) -> Block:
-        count = steps * self.batch_size
-        x = features.standard_normal((count, self.factor.shape[0])) @ self.factor
-        values = _block_of_noise(self.noise, noise, self.factor.shape[0], self.batch_size)
-        return _Rows(x, np.arange(count), values, self.batch_size)
+        count, d = steps * self.batch_size, self.factor.shape[1]
+        z = np.zeros((count + count % 2, self.factor.shape[0]))
+        z[:count, :d] = features.standard_normal((count, d))
+        x = np.empty((z.shape[0], d))
+        stream.product(x, z, self.factor)
+        return _Rows(x, np.arange(count), _block_of_noise(self.noise, noise, d, self.batch_size), self.batch_size)
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,11 +159,26 @@ def _block_of_noise(law: NoiseLaw, generator: np.random.Generator, dimension: in
 
 
 def factor(matrix: FloatArray) -> FloatArray:
-    """F^T with F F^T = K, shape (d, d), for a symmetric positive semi-definite K, singular or not."""
+    """F = Q sqrt(lambda) with F F^T = K, shape (d, d), for K = Q diag(lambda) Q^T, singular or not."""
+    values, vectors = _eigen(matrix)
+    return vectors * np.sqrt(values)
+
+
+def in_eigenbasis(problem: Problem) -> Problem:
+    """The same problem in the coordinates Q^T theta, in which K = Q diag(lambda) Q^T is diagonal; without its rows.
+
+    With x = F z, F = Q sqrt(lambda), its features sqrt(lambda) z are made of the same normals z.
+    """
+    values, vectors = _eigen(problem.covariance.matrix)
+    error = vectors.T @ problem.initial_error
+    return Problem(Covariance(values), problem.noise, target=np.zeros_like(error), start=error)
+
+
+def _eigen(matrix: FloatArray) -> tuple[FloatArray, FloatArray]:
     from scipy.linalg import eigh
 
     values, vectors = eigh(matrix)
-    return np.ascontiguousarray((vectors * np.sqrt(np.maximum(values, 0.0))).T)
+    return np.maximum(values, 0.0), vectors
 
 
 def choose_rows(problem: Problem, rows: str | None) -> str:
@@ -170,6 +189,13 @@ def choose_rows(problem: Problem, rows: str | None) -> str:
     if chosen == "data" and problem.rows is None:
         raise InvalidInput("rows", "'gaussian', as the problem has no rows (Problem.from_data keeps them)", "'data'")
     return chosen
+
+
+def _padded(matrix: FloatArray) -> FloatArray:
+    rows, columns = matrix.shape
+    padded = np.zeros((-(-rows // 4) * 4, columns))
+    padded[:rows] = matrix
+    return padded
 
 
 def sampler_of(problem: Problem, batch_size: int, rows: str) -> Sampler:
@@ -185,7 +211,7 @@ def sampler_of(problem: Problem, batch_size: int, rows: str) -> Sampler:
         variances = problem.covariance.diagonal
         if variances is not None:
             return DiagonalSampler(np.sqrt(variances), problem.noise, batch_size)
-        return FullSampler(factor(problem.covariance.matrix), problem.noise, batch_size)
+        return FullSampler(_padded(factor(problem.covariance.matrix).T), problem.noise, batch_size)
     assert problem.rows is not None
     x = checks.array("rows.x", problem.rows.x, 2, (None, problem.dimension))
     return RowSampler(x, checks.array("rows.noise", problem.rows.noise, 1, (x.shape[0],)), batch_size)

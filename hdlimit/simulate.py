@@ -41,8 +41,9 @@ _COORDINATE_SECONDS = 7e-9
 class Task:
     """What all runs share; picklable.
 
-    problem, optimizer: as given; sampler: source of the samples; steps: number of steps; marks: the increasing step
-    numbers at which the risk is recorded; entropy, spawn_key: of the SeedSequence whose child k drives run k.
+    problem, optimizer: as given, the problem perhaps in other coordinates; sampler: source of the samples; steps: how
+    many; marks: the increasing step numbers at which the risk is recorded; entropy, spawn_key: of the SeedSequence
+    whose child k drives run k.
     """
 
     problem: Problem
@@ -59,15 +60,6 @@ class Task:
         features, noise = (np.random.Generator(np.random.SFC64(seed)) for seed in seeds)
         return features, noise
 
-    def risk(self, delta: FloatArray) -> float:
-        """R = delta^T K delta / 2, inf where it is not finite."""
-        covariance = self.problem.covariance
-        if covariance.diagonal is not None:
-            form = stream.diagonal_form(covariance.diagonal, delta)
-        else:
-            form = stream.matrix_form(covariance.matrix, delta)
-        return max(form, 0.0) / 2 if math.isfinite(form) else math.inf
-
     def step_and_max_norm(self, start: int, stop: int) -> tuple[FloatArray, FloatArray]:
         """eta/d and c sqrt(tr K) at the steps start, ..., stop - 1."""
         t = np.arange(start, stop) / self.problem.dimension
@@ -80,7 +72,17 @@ class Task:
         """The risk beyond which a run with an update of unbounded length has diverged."""
         noise = self.problem.noise
         scale = noise.second_moment if math.isfinite(noise.second_moment) else noise.width * noise.width
-        return _DIVERGED * max(self.risk(self.problem.initial_error), scale, 1e-300)
+        return _DIVERGED * max(excess_risk(self.problem, self.problem.initial_error), scale, 1e-300)
+
+
+def excess_risk(problem: Problem, delta: FloatArray) -> float:
+    """R = delta^T K delta / 2 for delta of shape (d,), inf where it is not finite."""
+    covariance = problem.covariance
+    if covariance.diagonal is not None:
+        form = stream.diagonal_form(covariance.diagonal, delta)
+    else:
+        form = stream.matrix_form(covariance.matrix, delta)
+    return max(form, 0.0) / 2 if math.isfinite(form) else math.inf
 
 
 def simulate(
@@ -126,18 +128,15 @@ def simulate(
     Warns:
         DivergenceWarning: if a run diverged.
     """
-    _check_types(problem, optimizer, executor)
+    _check(problem, optimizer, executor)
     horizon = check_horizon(horizon, problem.dimension)
     runs = checks.integer("runs", runs)
     sequence = _seed_sequence(seed)
     rows = samplers.choose_rows(problem, rows)
     recorded = _recorded_steps(times, horizon, problem.dimension)
     marks, place = np.unique(recorded, return_inverse=True)
-    sampler = samplers.sampler_of(problem, optimizer.batch_size, rows)
-    steps = steps_at(horizon, problem.dimension)
     entropy, spawn_key = _as_int(sequence.entropy), tuple(sequence.spawn_key)
-    task = Task(problem, optimizer, sampler, steps, marks, entropy, spawn_key)
-    _check_risk(task)
+    task = _task(problem, optimizer, rows, steps_at(horizon, problem.dimension), marks, entropy, spawn_key)
     risk, ends = _collect(task, runs, executor, progress)
     outcome = _outcome(ends, task)
     if outcome.status is Status.DIVERGED:
@@ -148,19 +147,31 @@ def simulate(
     )
 
 
-def _check_types(problem: Any, optimizer: Any, executor: Any) -> None:
+def _check(problem: Any, optimizer: Any, executor: Any) -> None:
     if not isinstance(problem, Problem):
         raise InvalidInput("problem", "a Problem", repr(problem)[:120])
     if not isinstance(optimizer, Optimizer):
         raise InvalidInput("optimizer", "an optimizer such as SGD(lr=0.5)", repr(optimizer)[:120])
     updates.update_of(optimizer)
+    if math.isinf(excess_risk(problem, problem.initial_error)):
+        raise InvalidInput("problem", "a start and a target with a finite initial risk", "a risk that overflows")
     if executor is not None and not isinstance(executor, Executor):
         raise InvalidInput("executor", "a concurrent.futures.Executor or None", repr(executor)[:120])
 
 
-def _check_risk(task: Task) -> None:
-    if not math.isfinite(task.risk(task.problem.initial_error)):
-        raise InvalidInput("problem", "a start and a target with a finite initial risk", "a risk that overflows")
+def _task(
+    problem: Problem,
+    optimizer: Optimizer,
+    rows: str,
+    steps: int,
+    marks: NDArray[np.int64],
+    entropy: int,
+    spawn_key: tuple[int, ...],
+) -> Task:
+    if rows == "gaussian" and problem.covariance.diagonal is None and updates.update_of(optimizer).rotates:
+        problem = samplers.in_eigenbasis(problem)
+    sampler = samplers.sampler_of(problem, optimizer.batch_size, rows)
+    return Task(problem, optimizer, sampler, steps, marks, entropy, spawn_key)
 
 
 def _seed_sequence(seed: Any) -> np.random.SeedSequence:
@@ -246,7 +257,7 @@ def simulate_runs(task: Task, runs: Sequence[int]) -> tuple[FloatArray, NDArray[
 
 def _run(task: Task, run: int) -> tuple[FloatArray, int]:
     risk = np.full(task.marks.size, math.inf)
-    risk[task.marks == 0] = task.risk(task.problem.initial_error)
+    risk[task.marks == 0] = excess_risk(task.problem, task.problem.initial_error)
     for done, value, largest in _risks(task, run):
         if math.isinf(value) or value > largest:
             return risk, done
@@ -271,7 +282,7 @@ def _risks(task: Task, run: int) -> Iterator[tuple[int, float, float]]:
         first = start
         for last in (*inner.tolist(), stop):
             block.advance(delta, rule, first - start, last - start)
-            yield last, task.risk(delta), largest
+            yield last, excess_risk(task.problem, delta), largest
             first = last
 
 

@@ -21,18 +21,20 @@ from hdlimit.optimizers import Optimizer
 class Update:
     """An update of the simulator.
 
-    kernel: changes delta in place, given (delta, g, eta/d, max_norm); unbounded: whether the length of the update grows
-    with that of the gradient, given max_norm.
+    kernel: changes delta in place, given (delta, g, eta/d, max_norm); rotates: whether update(Q g) = Q update(g) for
+    every orthogonal Q, so that it may be computed in the eigenbasis of K; unbounded: whether the length of the update
+    grows with that of the gradient, given max_norm.
     """
 
     kernel: stream.Update
+    rotates: bool
     unbounded: Callable[[float], bool]
 
 
 UPDATES = {
-    "gradient": Update(stream.descend, lambda max_norm: True),
-    "clipped-gradient": Update(stream.descend_clipped, math.isinf),
-    "signed-gradient": Update(stream.descend_signed, lambda max_norm: False),
+    "gradient": Update(stream.descend, True, lambda max_norm: True),
+    "clipped-gradient": Update(stream.descend_clipped, True, math.isinf),
+    "signed-gradient": Update(stream.descend_signed, False, lambda max_norm: False),
 }
 
 

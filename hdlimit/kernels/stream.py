@@ -14,12 +14,14 @@ from hdlimit.declaration import FloatArray
 from hdlimit.kernels.jit import jit
 
 _SUMS = {"reassoc", "contract"}  # sums may be reordered, so that loops over coordinates use vector instructions
+_TILE_ROWS, _TILE_COLUMNS = 48, 512  # of the right factor of a product: 192 KB
 
 _NUMBER = types.float64
 _VECTOR = types.float64[::1]
 _READ = types.Array(types.float64, 1, "C", readonly=True)
 _READ_MATRIX = types.Array(types.float64, 2, "C", readonly=True)
 _READ_INDEX = types.Array(types.int64, 1, "C", readonly=True)
+_MATRIX = types.float64[:, ::1]
 _UPDATE_SIGNATURE = types.void(_VECTOR, _READ, _NUMBER, _NUMBER)
 _UPDATE = types.FunctionType(_UPDATE_SIGNATURE)
 
@@ -93,7 +95,7 @@ def advance_rows(
 
 @jit(
     types.void(
-        _VECTOR, types.npy_rng, _READ, _READ, _READ, _READ, _VECTOR, types.float64[:, ::1], _READ_INDEX, _UPDATE
+        _VECTOR, types.npy_rng, _READ, _READ, _READ, _READ, _VECTOR, _MATRIX, _READ_INDEX, _UPDATE
     )
 )
 def advance_diagonal(
@@ -120,6 +122,31 @@ def advance_diagonal(
                 x[j, i] = deviation[i] * generator.standard_normal()
         mean_gradient(gradient, delta, x, rows, noise[k * batch : (k + 1) * batch])
         update(delta, gradient, step[k], max_norm[k])
+
+
+@jit(types.void(_MATRIX, _READ_MATRIX, _READ_MATRIX), fastmath={"contract"})
+def product(x: FloatArray, z: FloatArray, f: FloatArray) -> None:
+    """x <- z f, for an even number of rows of z and a multiple of 4 columns.
+
+    About two thirds of the speed of one BLAS thread; unlike BLAS a row has the same bits whatever the number of rows
+    and of threads, and calls from several threads do not wait for each other.
+    """
+    columns = x.shape[1]
+    x[:] = 0.0
+    for left in range(0, columns, _TILE_COLUMNS):
+        right = min(left + _TILE_COLUMNS, columns)
+        for top in range(0, z.shape[1], _TILE_ROWS):
+            for i in range(0, z.shape[0], 2):
+                x0, x1 = x[i, left:right], x[i + 1, left:right]
+                for k in range(top, min(top + _TILE_ROWS, z.shape[1]), 4):
+                    a0, a1, a2, a3 = z[i, k], z[i, k + 1], z[i, k + 2], z[i, k + 3]
+                    b0, b1, b2, b3 = z[i + 1, k], z[i + 1, k + 1], z[i + 1, k + 2], z[i + 1, k + 3]
+                    f0, f1 = f[k, left:right], f[k + 1, left:right]
+                    f2, f3 = f[k + 2, left:right], f[k + 3, left:right]
+                    for j in range(right - left):
+                        g0, g1, g2, g3 = f0[j], f1[j], f2[j], f3[j]
+                        x0[j] += a0 * g0 + a1 * g1 + a2 * g2 + a3 * g3
+                        x1[j] += b0 * g0 + b1 * g1 + b2 * g2 + b3 * g3
 
 
 @jit(_NUMBER(_READ, _READ), fastmath=_SUMS)
