@@ -192,10 +192,14 @@ def _value(value: Any, hint: Any, path: str) -> Any:
 def _converted(value: Any, hint: Any, path: str) -> Any:
     import msgspec
 
-    wire = float if hint is Any else list[float | list[float]] if get_origin(hint) is np.ndarray else hint
+    is_array = get_origin(hint) is np.ndarray
+    wire = list[float | list[float]] if is_array else float if hint is Any else hint
     try:
-        return msgspec.convert(value, wire)
+        converted = msgspec.convert(value, wire)
+        return np.array(converted, dtype=np.float64) if is_array else converted
     except msgspec.ValidationError as error:
         where = re.search(r" - at `\$(.*)`$", str(error))
         expected = "a number" if where else _describe(hint)
         raise InvalidInput(path + (where[1] if where else ""), expected, repr(value)[:100]) from error
+    except ValueError as error:
+        raise InvalidInput(path, "an array with rows of equal length", repr(value)[:100]) from error
