@@ -13,15 +13,15 @@ from typing import Any
 
 import numpy as np
 
-import hdlimit.optimizers  # noqa: F401  (declares the optimizers; results and schedules declare the rest)
+import hdlimit
+import hdlimit.optimizers  # declares the optimizers; results and schedules declare the rest
 from hdlimit.declaration import Declaration
-from hdlimit.errors import InvalidInput, Outcome, Status
+from hdlimit.errors import InvalidInput
 from hdlimit.noise import ScipyNoise
-from hdlimit.results import Curve, DenseOutput, Ensemble
+from hdlimit.results import DenseOutput
 from hdlimit.schedules import Function
 
 SCIPY = "scipy"
-_RESULTS: tuple[type, ...] = (Curve, Ensemble, DenseOutput, Outcome, Status)
 
 
 def classes(base: type = Declaration) -> dict[str, type]:
@@ -34,8 +34,10 @@ def classes(base: type = Declaration) -> dict[str, type]:
     return found
 
 
-def _known() -> dict[str, type]:
-    return classes() | {cls.__name__: cls for cls in _RESULTS}
+def _class_named(name: str) -> type | None:
+    known: dict[str, type] = {"DenseOutput": DenseOutput, **classes()}
+    cls = known.get(name) or getattr(hdlimit, name, None)
+    return cls if isinstance(cls, type) else None
 
 
 def encode(value: Any, array: Callable[[Any], Any]) -> Any:
@@ -55,10 +57,11 @@ def encode(value: Any, array: Callable[[Any], Any]) -> Any:
         return value
     if isinstance(value, ScipyNoise):
         return _encode_scipy(value)
-    if isinstance(value, Function) or (callable(value) and not isinstance(value, Declaration)):
-        raise InvalidInput("schedule", "one that can be saved (for example a Table)", "a Python function")
     name = type(value).__name__
-    if _known().get(name) is not type(value):
+    known = _class_named(name) is type(value)
+    if isinstance(value, Function) or (callable(value) and not known):
+        raise InvalidInput("schedule", "one that can be saved (for example a Table)", "a Python function")
+    if not known:
         raise InvalidInput("value", "a declaration or a result of hdlimit", f"a {name}, which cannot be saved")
     return {"type": name} | _encode_fields(value, array)
 
@@ -86,13 +89,12 @@ def decode(node: Any, arrays: Mapping[str, Any], path: str) -> Any:
         return arrays[node["array"]]
     if node["type"] == SCIPY:
         return _decode_scipy(node["name"], node.get("parameters", {}), path)
-    known = _known()
-    if node["type"] not in known:
+    if (cls := _class_named(node["type"])) is None:
         expected = "a known class (import the module that defines it first)"
         raise InvalidInput(f"{path}.type", expected, repr(node["type"]))
     values = {key: decode(value, arrays, f"{path}.{key}") for key, value in node.items() if key != "type"}
     try:
-        return known[node["type"]](**values)
+        return cls(**values)
     except InvalidInput as error:
         raise InvalidInput(f"{path}.{error.argument}", error.expected, error.got) from None
 

@@ -15,18 +15,33 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, TypeAlias, cast
 
 import numpy as np
 
+import hdlimit
 from hdlimit.declaration import FloatArray
 from hdlimit.encoding import decode, encode
 from hdlimit.errors import InvalidInput
-from hdlimit.results import Curve, Ensemble
 
 if TYPE_CHECKING:
     from os import PathLike
 
+    from hdlimit.results import Curve, Ensemble
+    from hdlimit.verify import Report
+
+Result: TypeAlias = "Curve | Ensemble | Report"
+
+_COLUMNS = {
+    "Curve": ("time", "samples", "risk", "distance", "gradient_norm"),
+    "Ensemble": ("time", "samples", "mean", "spread", "stderr"),
+    "Report": ("time", "predicted", "mean", "stderr", "allowance", "relative_error"),
+}
+_FACTS = {
+    "Curve": ("rtol",),
+    "Ensemble": ("runs", "rows", "entropy", "spawn_key"),
+    "Report": ("verdict", "passed", "detectable", "z_max", "critical", "false_alarm"),
+}
 _FORMAT = "hdlimit-result-1"
 _METADATA = "metadata"
 _BROKEN = (
@@ -68,13 +83,15 @@ def new_file(path: str | PathLike[str]) -> Iterator[IO[bytes]]:
             temporary.unlink()
 
 
-def save(result: Curve | Ensemble, path: str | PathLike[str]) -> None:
+def save(result: Result, path: str | PathLike[str]) -> None:
     """Write a result, whole or not at all.
 
-    result: a Curve or an Ensemble; path: ends in .npz (everything, exact; hd.load reads it back), .csv or .json
-    (columns and metadata only; NaN and inf are null in .json).
+    result: a Curve, an Ensemble or a Report; path: ends in .npz (everything, exact; hd.load reads it back), .csv or
+    .json (columns and metadata only; NaN and inf are null in .json).
     Raises InvalidInput for another ending, a path that cannot be written, and what cannot be saved (Python functions).
     """
+    if not _is_result(result):
+        raise InvalidInput("result", "a Curve, an Ensemble or a Report", f"a {type(result).__name__}")
     writers = {".npz": _npz, ".csv": _csv, ".json": _json}
     suffix = Path(path).suffix.lower() if isinstance(path, str | os.PathLike) else None
     if suffix not in writers:
@@ -83,14 +100,19 @@ def save(result: Curve | Ensemble, path: str | PathLike[str]) -> None:
         writers[suffix](result, file)
 
 
-def load(path: str | PathLike[str]) -> Curve | Ensemble:
+def _is_result(value: object) -> bool:
+    name = type(value).__name__
+    return name in _COLUMNS and type(value) is getattr(hdlimit, name)
+
+
+def load(path: str | PathLike[str]) -> Result:
     """Read a result back from .npz, equal to the saved one bit for bit.
 
     Raises InvalidInput for a file that is missing, truncated, changed, or not written by `save`.
     """
     expected = "a .npz file written by save"
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as stored:
             header = json.loads(str(stored[_METADATA]))
             arrays = {name: stored[name] for name in stored.files if name != _METADATA}
         if header["format"] != _FORMAT:
@@ -101,31 +123,27 @@ def load(path: str | PathLike[str]) -> Curve | Ensemble:
     except _BROKEN as error:
         reason = getattr(error, "strerror", None) or "foreign, truncated or changed"
         raise InvalidInput("path", expected, f"{str(path)!r} ({reason})") from error
-    if not isinstance(result, Curve | Ensemble):
+    if not _is_result(result):
         raise InvalidInput("path", expected, f"{str(path)!r} (a {type(result).__name__})")
-    return result
+    return cast("Result", result)
 
 
-def columns(result: Curve | Ensemble) -> dict[str, FloatArray]:
+def columns(result: Result) -> dict[str, FloatArray]:
     """The columns of a result by name, each of shape (T,)."""
-    names = ("risk", "distance", "gradient_norm") if isinstance(result, Curve) else ("mean", "spread", "stderr")
-    return {name: getattr(result, name) for name in ("time", "samples", *names)}
+    return {name: getattr(result, name) for name in _COLUMNS[type(result).__name__]}
 
 
-def metadata(result: Curve | Ensemble) -> dict[str, Any]:
-    """What a reader of the columns needs to know: version, problem, optimizer, horizon, outcome, and seeds or rtol."""
-    shared = {
-        "result": type(result).__name__,
-        "version": result.version,
-        "problem": repr(result.problem),
-        "optimizer": repr(result.optimizer),
-        "horizon": result.horizon,
-        "outcome": str(result.outcome),
-    }
-    if isinstance(result, Curve):
-        return shared | {"rtol": result.rtol}
-    seeds = {"entropy": result.entropy, "spawn_key": list(result.spawn_key)}
-    return shared | {"runs": result.runs, "rows": result.rows} | seeds
+def metadata(result: Result) -> dict[str, Any]:
+    """What a reader of the columns needs to know: version, problem, optimizer, horizon, outcomes, seeds, verdict."""
+    kind = type(result).__name__
+    whole: Any = result
+    parts = (whole.curve, whole.runs) if kind == "Report" else (whole,)
+    facts = {"result": kind, "version": parts[0].version}
+    facts |= {"problem": repr(parts[0].problem), "optimizer": repr(parts[0].optimizer), "horizon": parts[0].horizon}
+    for part in parts:
+        name = type(part).__name__
+        facts |= {f"{name.lower()}_outcome": str(part.outcome)} | {fact: getattr(part, fact) for fact in _FACTS[name]}
+    return facts | {fact: getattr(whole, fact) for fact in _FACTS[kind]}
 
 
 def finite_or_none(value: Any) -> Any:
@@ -137,7 +155,7 @@ def finite_or_none(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _npz(result: Curve | Ensemble, file: IO[bytes]) -> None:
+def _npz(result: Result, file: IO[bytes]) -> None:
     arrays: dict[str, Any] = {}
 
     def reference(array: Any) -> dict[str, str]:
@@ -150,7 +168,7 @@ def _npz(result: Curve | Ensemble, file: IO[bytes]) -> None:
     np.savez(file, **arrays)
 
 
-def _csv(result: Curve | Ensemble, file: IO[bytes]) -> None:
+def _csv(result: Result, file: IO[bytes]) -> None:
     table = columns(result)
     lines = [f"# {key}: {json.dumps(value)}" for key, value in metadata(result).items()]
     lines.append(",".join(table))
@@ -158,6 +176,6 @@ def _csv(result: Curve | Ensemble, file: IO[bytes]) -> None:
     file.write(("\n".join(lines) + "\n").encode())
 
 
-def _json(result: Curve | Ensemble, file: IO[bytes]) -> None:
+def _json(result: Result, file: IO[bytes]) -> None:
     content = {**metadata(result), **columns(result)}
     file.write((json.dumps(finite_or_none(content), allow_nan=False, indent=1) + "\n").encode())
