@@ -84,7 +84,7 @@ class _Diagonal:
 
     def advance(self, delta: FloatArray, rule: Rule, first: int, last: int) -> None:
         part, samples = slice(first, last), slice(first * self.batch_size, last * self.batch_size)
-        gradient, x = np.empty_like(delta), np.empty((self.batch_size, delta.size))
+        gradient, x = np.empty_like(delta), np.empty_like(delta)
         stream.advance_diagonal(
             delta,
             self.generator,
@@ -94,7 +94,6 @@ class _Diagonal:
             rule.max_norm[part],
             gradient,
             x,
-            np.arange(self.batch_size),
             rule.update,
         )
 
@@ -205,7 +204,7 @@ def sampler_of(problem: Problem, batch_size: int, rows: str) -> Sampler:
     noise from its law.
 
     Raises:
-        InvalidInput: if the rows do not have the d features of K.
+        InvalidInput: if the rows are not finite or do not have the d features of K.
     """
     if rows == "gaussian":
         variances = problem.covariance.diagonal
@@ -213,5 +212,10 @@ def sampler_of(problem: Problem, batch_size: int, rows: str) -> Sampler:
             return DiagonalSampler(np.sqrt(variances), problem.noise, batch_size)
         return FullSampler(_padded(factor(problem.covariance.matrix).T), problem.noise, batch_size)
     assert problem.rows is not None
-    x = checks.array("rows.x", problem.rows.x, 2, (None, problem.dimension))
-    return RowSampler(x, checks.array("rows.noise", problem.rows.noise, 1, (x.shape[0],)), batch_size)
+    x, noise = (np.ascontiguousarray(a, dtype=np.float64) for a in (problem.rows.x, problem.rows.noise))
+    if not (x.ndim == 2 and x.shape[1] == problem.dimension and noise.shape == x.shape[:1] and x.size):
+        expected = f"rows of {problem.dimension} features and one noise value a row"
+        raise InvalidInput("problem.rows", expected, f"shapes {x.shape} and {noise.shape}")
+    if not (np.isfinite(x).all() and np.isfinite(noise).all()):
+        raise InvalidInput("problem.rows", "finite rows", "entries that are NaN or inf")
+    return RowSampler(x, noise, batch_size)

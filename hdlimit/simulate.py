@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import math
 import os
+import pickle
 import warnings
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor, as_completed
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -79,9 +80,9 @@ def excess_risk(problem: Problem, delta: FloatArray) -> float:
     """R = delta^T K delta / 2 for delta of shape (d,), inf where it is not finite."""
     covariance = problem.covariance
     if covariance.diagonal is not None:
-        form = stream.diagonal_form(covariance.diagonal, delta)
+        form = stream.diagonal_form(np.ascontiguousarray(covariance.diagonal), delta)
     else:
-        form = stream.matrix_form(covariance.matrix, delta)
+        form = stream.matrix_form(np.ascontiguousarray(covariance.matrix), delta)
     return max(form, 0.0) / 2 if math.isfinite(form) else math.inf
 
 
@@ -178,9 +179,10 @@ def _seed_sequence(seed: Any) -> np.random.SeedSequence:
     if isinstance(seed, np.random.SeedSequence):
         return seed
     if isinstance(seed, np.random.Generator):
-        child = seed.spawn(1)[0].bit_generator.seed_seq
-        assert isinstance(child, np.random.SeedSequence)
-        return child
+        parent = seed.bit_generator.seed_seq
+        if not isinstance(parent, np.random.SeedSequence):
+            raise InvalidInput("seed", "a Generator that was seeded by a SeedSequence", type(parent).__name__)
+        return parent.spawn(1)[0]
     try:
         return np.random.SeedSequence(checks.integer("seed", seed, 0))
     except InvalidInput as error:
@@ -209,8 +211,18 @@ def _collect(task: Task, runs: int, executor: Executor | None, progress: bool) -
     if executor is None:
         with ThreadPoolExecutor(os.cpu_count()) as threads:
             return _gather(task, _batches(runs, 1), threads, progress)
+    if isinstance(executor, ProcessPoolExecutor):
+        _check_pickles(task)
     cost = task.steps * task.optimizer.batch_size * task.problem.dimension * _COORDINATE_SECONDS
     return _gather(task, _batches(runs, math.ceil(_TASK_SECONDS / cost)), executor, progress)
+
+
+def _check_pickles(task: Task) -> None:
+    try:
+        pickle.dumps((task.optimizer, task.problem.noise))
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        expected = "threads, or schedules and noise that another process can read (functions of a module, no lambda)"
+        raise InvalidInput("executor", expected, f"a process pool and {error}") from None
 
 
 def _batches(runs: int, size: int) -> list[range]:
@@ -278,7 +290,7 @@ def _risks(task: Task, run: int) -> Iterator[tuple[int, float, float]]:
         block = task.sampler.draw(*generators, stop - start)
         rule = samplers.Rule(update.kernel, *task.step_and_max_norm(start, stop))
         largest = task.largest_risk if update.unbounded(float(rule.max_norm.max())) else math.inf
-        inner = task.marks[(task.marks > start) & (task.marks < stop)]
+        inner = task.marks[np.searchsorted(task.marks, start, "right") : np.searchsorted(task.marks, stop, "left")]
         first = start
         for last in (*inner.tolist(), stop):
             block.advance(delta, rule, first - start, last - start)

@@ -51,23 +51,18 @@ def descend_clipped(delta: FloatArray, gradient: FloatArray, step: float, max_no
 def descend_signed(delta: FloatArray, gradient: FloatArray, step: float, max_norm: float) -> None:
     """delta <- delta - step * sign(gradient) coordinate by coordinate, sign(0) = 0."""
     for i in range(delta.size):
-        delta[i] -= step * ((gradient[i] > 0) - (gradient[i] < 0))
+        delta[i] -= step * (int(gradient[i] > 0.0) - int(gradient[i] < 0.0))
 
 
-@jit(types.void(_VECTOR, _READ, _READ_MATRIX, _READ_INDEX, _READ), fastmath=_SUMS)
-def mean_gradient(gradient: FloatArray, delta: FloatArray, x: FloatArray, rows: Any, noise: FloatArray) -> None:
-    """gradient <- (1/B) sum_j (<x_j, delta> - eps_j) x_j over the B rows x[rows[j]] with noise eps_j = noise[j]."""
-    batch = rows.size
-    for i in range(gradient.size):
-        gradient[i] = 0.0
-    for j in range(batch):
-        row = x[rows[j]]
-        residual = -noise[j]
-        for i in range(delta.size):
-            residual += row[i] * delta[i]
-        weight = residual / batch
-        for i in range(delta.size):
-            gradient[i] += weight * row[i]
+@jit(types.void(_VECTOR, _READ, _READ, _NUMBER, _NUMBER), fastmath=_SUMS)
+def add_gradient(gradient: FloatArray, delta: FloatArray, x: FloatArray, noise: float, weight: float) -> None:
+    """gradient <- gradient + weight * (<x, delta> - eps) x for one sample x with noise eps."""
+    residual = -noise
+    for i in range(delta.size):
+        residual += x[i] * delta[i]
+    residual *= weight
+    for i in range(delta.size):
+        gradient[i] += residual * x[i]
 
 
 @jit(types.void(_VECTOR, _READ_MATRIX, _READ_INDEX, _READ, _READ, _READ, _VECTOR, _UPDATE))
@@ -88,16 +83,13 @@ def advance_rows(
     """
     batch = rows.size // step.size
     for k in range(step.size):
-        first, last = k * batch, (k + 1) * batch
-        mean_gradient(gradient, delta, x, rows[first:last], noise[first:last])
+        gradient[:] = 0.0
+        for j in range(k * batch, (k + 1) * batch):
+            add_gradient(gradient, delta, x[rows[j]], noise[j], 1.0 / batch)
         update(delta, gradient, step[k], max_norm[k])
 
 
-@jit(
-    types.void(
-        _VECTOR, types.npy_rng, _READ, _READ, _READ, _READ, _VECTOR, _MATRIX, _READ_INDEX, _UPDATE
-    )
-)
+@jit(types.void(_VECTOR, types.npy_rng, _READ, _READ, _READ, _READ, _VECTOR, _VECTOR, _UPDATE))
 def advance_diagonal(
     delta: FloatArray,
     generator: Any,
@@ -107,20 +99,20 @@ def advance_diagonal(
     max_norm: FloatArray,
     gradient: FloatArray,
     x: FloatArray,
-    rows: Any,
     update: Any,
 ) -> None:
     """Take n steps on independent normal features x_i = deviation_i N(0, 1), drawn sample after sample.
 
     delta: shape (d,), overwritten; generator: of the normals; deviation: (d,); noise: (n B,); step = eta/d and
-    max_norm: (n,); gradient, x: scratch, (d,) and (B, d); rows: 0, ..., B - 1; update: one of the functions above.
+    max_norm: (n,); gradient, x: scratch, (d,); update: one of the functions above.
     """
-    batch = rows.size
+    batch = noise.size // step.size
     for k in range(step.size):
-        for j in range(batch):
+        gradient[:] = 0.0
+        for j in range(k * batch, (k + 1) * batch):
             for i in range(delta.size):
-                x[j, i] = deviation[i] * generator.standard_normal()
-        mean_gradient(gradient, delta, x, rows, noise[k * batch : (k + 1) * batch])
+                x[i] = deviation[i] * generator.standard_normal()
+            add_gradient(gradient, delta, x, noise[j], 1.0 / batch)
         update(delta, gradient, step[k], max_norm[k])
 
 
