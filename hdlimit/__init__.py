@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
@@ -50,42 +52,54 @@ _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 __all__ = ["__version__", *sorted(_MODULE_OF)]
 
 if TYPE_CHECKING:
-    from hdlimit.covariance import Covariance, Isotropic, MarchenkoPastur, PowerLaw, Rotated, Wishart
-    from hdlimit.errors import (
-        DivergenceWarning,
-        HdlimitError,
-        HdlimitWarning,
-        HeavyTailWarning,
-        InvalidInput,
-        LowDimensionWarning,
-        NoLimit,
-        NotAvailable,
-        Outcome,
-        Status,
-        ValidityWarning,
-        VerificationRefused,
-    )
-    from hdlimit.files import load
-    from hdlimit.noise import (
-        Empirical,
-        Gaussian,
-        GaussianMixture,
-        Laplace,
-        NoNoise,
-        Rademacher,
-        ScipyNoise,
-        StudentT,
-        Uniform,
-    )
-    from hdlimit.optimizers import SGD, ClippedSGD, SignSGD
-    from hdlimit.predict import predict
-    from hdlimit.problem import Problem
-    from hdlimit.results import Curve, Ensemble
-    from hdlimit.schedules import Constant, Cosine, Function, Power, Steps, Table
-    from hdlimit.simulate import simulate
-    from hdlimit.stability import stability, steady_state
-    from hdlimit.studies import read_toml, to_toml
-    from hdlimit.verify import Report, verify
+    from hdlimit.covariance import Covariance as Covariance
+    from hdlimit.covariance import Isotropic as Isotropic
+    from hdlimit.covariance import MarchenkoPastur as MarchenkoPastur
+    from hdlimit.covariance import PowerLaw as PowerLaw
+    from hdlimit.covariance import Rotated as Rotated
+    from hdlimit.covariance import Wishart as Wishart
+    from hdlimit.errors import DivergenceWarning as DivergenceWarning
+    from hdlimit.errors import HdlimitError as HdlimitError
+    from hdlimit.errors import HdlimitWarning as HdlimitWarning
+    from hdlimit.errors import HeavyTailWarning as HeavyTailWarning
+    from hdlimit.errors import InvalidInput as InvalidInput
+    from hdlimit.errors import LowDimensionWarning as LowDimensionWarning
+    from hdlimit.errors import NoLimit as NoLimit
+    from hdlimit.errors import NotAvailable as NotAvailable
+    from hdlimit.errors import Outcome as Outcome
+    from hdlimit.errors import Status as Status
+    from hdlimit.errors import ValidityWarning as ValidityWarning
+    from hdlimit.errors import VerificationRefused as VerificationRefused
+    from hdlimit.files import load as load
+    from hdlimit.noise import Empirical as Empirical
+    from hdlimit.noise import Gaussian as Gaussian
+    from hdlimit.noise import GaussianMixture as GaussianMixture
+    from hdlimit.noise import Laplace as Laplace
+    from hdlimit.noise import NoNoise as NoNoise
+    from hdlimit.noise import Rademacher as Rademacher
+    from hdlimit.noise import ScipyNoise as ScipyNoise
+    from hdlimit.noise import StudentT as StudentT
+    from hdlimit.noise import Uniform as Uniform
+    from hdlimit.optimizers import SGD as SGD
+    from hdlimit.optimizers import ClippedSGD as ClippedSGD
+    from hdlimit.optimizers import SignSGD as SignSGD
+    from hdlimit.predict import predict as predict
+    from hdlimit.problem import Problem as Problem
+    from hdlimit.results import Curve as Curve
+    from hdlimit.results import Ensemble as Ensemble
+    from hdlimit.schedules import Constant as Constant
+    from hdlimit.schedules import Cosine as Cosine
+    from hdlimit.schedules import Function as Function
+    from hdlimit.schedules import Power as Power
+    from hdlimit.schedules import Steps as Steps
+    from hdlimit.schedules import Table as Table
+    from hdlimit.simulate import simulate as simulate
+    from hdlimit.stability import stability as stability
+    from hdlimit.stability import steady_state as steady_state
+    from hdlimit.studies import read_toml as read_toml
+    from hdlimit.studies import to_toml as to_toml
+    from hdlimit.verify import Report as Report
+    from hdlimit.verify import verify as verify
 
 
 def __getattr__(name: str) -> Any:
@@ -98,3 +112,14 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted(__all__)
+
+
+class _Package(ModuleType):
+    """Keeps hdlimit.predict the function when the module of that name is imported; likewise simulate, verify, stability."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not (isinstance(value, ModuleType) and name in _MODULE_OF):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
