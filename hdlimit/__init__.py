@@ -115,7 +115,7 @@ def __dir__() -> list[str]:
 
 
 class _Package(ModuleType):
-    """Keeps hdlimit.predict the function when the module of that name is imported; likewise simulate, verify, stability."""
+    """Keeps hdlimit.predict the function when the module of that name is imported; likewise simulate and others."""
 
     def __setattr__(self, name: str, value: Any) -> None:
         if not (isinstance(value, ModuleType) and name in _MODULE_OF):
