@@ -68,7 +68,7 @@ def plot_curve(curve: Curve, ax: Axes | None = None, **line: Any) -> Axes:
     A logarithmic time axis starts at the first time > 0. Returns the Axes.
     """
     ax = _new_axes() if ax is None else ax
-    shown = _shown(ax, curve.time) & np.isfinite(curve.risk)
+    shown = _shown(ax, curve.time, curve.risk)
     ax.plot(curve.time[shown], curve.risk[shown], **{"label": repr(curve.optimizer), **line})
     return ax
 
@@ -81,7 +81,7 @@ def plot_ensemble(ensemble: Ensemble, ax: Axes | None = None, **line: Any) -> Ax
     Returns the Axes.
     """
     ax = _new_axes() if ax is None else ax
-    shown = _shown(ax, ensemble.time) & np.isfinite(ensemble.mean)
+    shown = _shown(ax, ensemble.time, ensemble.mean)
     time, mean, spread = ensemble.time[shown], ensemble.mean[shown], ensemble.spread[shown]
     label = f"{ensemble.optimizer!r}, {ensemble.runs} run{'s' if ensemble.runs > 1 else ''}"
     some = _thinned(ax, time)
@@ -114,8 +114,11 @@ def _new_axes() -> Axes:
         return label_axes(plt.subplots()[1])
 
 
-def _shown(ax: Axes, time: FloatArray) -> Any:
-    return time > 0 if ax.get_xscale() == "log" else time >= 0
+def _shown(ax: Axes, time: FloatArray, risk: FloatArray) -> Any:
+    """The points that the axes can show; an axis of risks that are all 0 is made linear."""
+    if ax.get_yscale() == "log" and not (ax.lines or (risk > 0).any()):
+        ax.set_yscale("linear")
+    return np.isfinite(risk) & (time > 0 if ax.get_xscale() == "log" else time >= 0)
 
 
 def _thinned(ax: Axes, time: FloatArray) -> Any:
