@@ -1,0 +1,178 @@
+"""The second-order coefficient nu2 of the corrected mean at finite d.
+
+Theorem. For Gaussian x, z = <x, delta>, E [psi(r)^2 x x^T] = nu K + nu2 K delta delta^T K with
+    nu2 = E (psi^2)''(r) = [E psi^2 z^2/v - nu]/v.
+Clip at c: (psi^2)'' = 2 on |r| < c, and psi^2 has a kink at +-c, where its slope falls from 2 c to 0: with the density p of r
+    nu2 = 2 P(|r| < c) - 2 c [p(c) + p(-c)].
+Batch of B iid residuals with law of S = sum r_j^2, psi = f(S) r, f = min(1, sqrt(x0/S)), x0 = (c B)^2:
+    nu2 = (1/B^2) E sum_ij d_i d_j (psi_i psi_j) = [E <psi, z>^2/v^2 - E |psi|^2/v]/B^2
+        = (1/B^2) {(B^2 + B) P(S < x0) + x0 (B - 1)(B - 2) E [1/S; S > x0] - 4 x0 p_S(x0)},
+Gaussian residuals, w = x0/(2 s^2): x0 (B - 2) E [1/S; S > x0] = 2 w Q(B/2 - 1, w), x0 p_S(x0) = w^(B/2) e^(-w)/Gamma(B/2).
+SGD: nu2 = 1 + 1/B, and 2 at B = 1.
+
+Proof. Split x into its part along z and a part independent of z; then Stein's identity twice. On S != x0 the derivatives are
+those of homogeneous functions; the kink adds [jump of d/dS of f^2] 4 S^2 p_S at S = x0.
+"""
+
+from __future__ import annotations
+
+import mpmath
+from sympy import (
+    Expr,
+    Function,
+    diff,
+    exp,
+    gamma,
+    gammasimp,
+    integrate,
+    limit,
+    log,
+    loggamma,
+    oo,
+    pi,
+    simplify,
+    sqrt,
+    symbols,
+)
+
+from derivations import batch
+from derivations.printer import Assignments, gammaincc
+
+v, S, x0, B, w, s2 = symbols("v S x0 B w s2", positive=True)
+z, shift = symbols("z shift", real=True)
+mu, c, density, inside, beyond, edge = symbols("mu c density inside beyond edge")
+
+
+def prove() -> None:
+    """Stein twice, the decomposition of x, the clip, the batch.
+
+    Raises:
+        AssertionError: if a step fails.
+    """
+    g = Function("g")(z + shift)  # psi^2 as a function of r = z - eps
+    normal = exp(-(z**2) / (2 * v)) / sqrt(2 * pi * v)
+    flux = -v * (z * g + v * diff(g, z)) * normal
+    identity = (z**2 * g - v * g - v**2 * diff(g, z, 2)) * normal
+    assert simplify(diff(flux, z) - identity) == 0, "E z^2 g = v E g + v^2 E g'' by an exact derivative"
+    # x = K delta z/v + x_perp with x_perp independent of z and covariance K - K delta delta^T K/v
+    nu, second = symbols("nu second")  # E psi^2, E psi^2 z^2
+    along, across = second / v**2, nu  # coefficients of K delta delta^T K and of the covariance of x_perp
+    assert simplify((along - across / v) - (second / v - nu) / v) == 0, "E psi^2 x x^T = nu K + nu2 K delta delta^T K"
+    prove_clip()
+    prove_batch()
+
+
+def prove_clip() -> None:
+    """E (psi^2)'' of the clip against a test density: integrate min(r^2, c^2) p'' by parts, p a polynomial times e^(-r^2).
+
+    Raises:
+        AssertionError: if a step fails.
+    """
+    r, level = symbols("r level", positive=True)
+    for p in (exp(-((r - 1) ** 2)), r * exp(-(r**2))):
+        slope = diff(p, r)
+        inner = integrate(r**2 * diff(slope, r), (r, 0, level)) - level**2 * slope.subs(r, level)
+        stated = 2 * integrate(p, (r, 0, level)) - 2 * level * p.subs(r, level)
+        assert simplify(inner - stated) == 0, "half-line: int min(r^2, c^2) p'' = 2 P - 2 c p(c)"
+
+
+def prove_batch() -> None:
+    """Euler's identity twice on S < x0 and S > x0, the kink, the Gaussian closed form, B = 1 and SGD.
+
+    Raises:
+        AssertionError: if a step fails.
+    """
+
+    def twice(g: Expr, degree: Expr) -> Expr:
+        """sum_ij d_i d_j (r_i r_j g(S)), r_i g homogeneous of that degree: first (B + degree) r_i g, then its divergence."""
+        return (B + degree) * (B * g + 2 * S * diff(g, S))
+
+    assert simplify(twice(S / S, 1) - (B**2 + B)) == 0, "below the threshold"
+    assert simplify(twice(x0 / S, -1) - x0 * (B - 1) * (B - 2) / S) == 0, "above the threshold"
+    jump = diff(x0 / S, S).subs(S, x0) - 0
+    assert simplify(4 * S**2 * jump).subs(S, x0) == -4 * x0, "the kink of f^2 at S = x0, against (sum_i r_i 2 r_i)^2"
+    level = x0 / (2 * s2)
+    tail = batch.plain(gammaincc(B / 2 - 1, w)).subs(w, level) * 2 * level
+    weighted = (B - 2) * x0 * batch.density(S).subs({batch.S: S, batch.B: B, batch.s2: s2}) / S
+    rate = diff(tail / x0, x0) + weighted.subs(S, x0) / x0
+    reduced = rate.subs(B, 2 * v + 2).subs(gamma(v + 1), v * gamma(v))
+    assert simplify(gammasimp(reduced)) == 0, "x0 (B - 2) E [1/S; S > x0]"
+    assert simplify((B**2 + B) / B**2 - (1 + 1 / B)) == 0, "SGD"
+    p = Function("p")(c)  # B = 1: S = r^2 has density [p(c) + p(-c)]/(2 c) at c^2
+    assert simplify(4 * c**2 * p / (2 * c) - 2 * c * p) == 0, "B = 1 is the clip"
+    assert limit(w ** (B / 2).subs(B, 3) * exp(-w), w, oo) == 0, "no kink at infinite threshold"
+
+
+def check() -> None:
+    """Compare with quadrature of [E <psi, z>^2/v^2 - E |psi|^2/v]/B^2 for noise without variance, v = s^2.
+
+    Raises:
+        AssertionError: if the result differs by more than 1e-12.
+    """
+    for size, variance, level in ((1, 0.8, 0.7), (2, 0.7, 0.5), (5, 1.3, 0.6)):
+        with mpmath.workdps(20):
+            top = (mpmath.mpf(level) * size) ** 2
+            half = mpmath.mpf(size) / 2
+            scaled = top / (2 * mpmath.mpf(variance))
+
+            def law(t: mpmath.mpf) -> mpmath.mpf:
+                y = t / (2 * mpmath.mpf(variance))  # noqa: B023
+                return y ** (half - 1) * mpmath.exp(-y) / (mpmath.gamma(half) * 2 * variance)  # noqa: B023
+
+            def moment(power: int) -> mpmath.mpf:
+                edges = [0, top / 4, top, 3 * top, 10 * top, 10 * top + 100 * variance]  # noqa: B023
+                return mpmath.quad(lambda t: min(1, top / t) * t**power * law(t), edges)  # noqa: B023
+
+            expected = (moment(2) / variance**2 - moment(1) / variance) / size**2
+            below = mpmath.gammainc(half, 0, scaled, regularized=True)
+            last = mpmath.gammainc(half - 1, scaled, mpmath.inf, regularized=True) if size > 2 else 0
+            kink = scaled**half * mpmath.exp(-scaled) / mpmath.gamma(half)
+            found = ((size**2 + size) * below + (size - 1) * 2 * scaled * last - 4 * kink) / size**2
+            assert abs(expected - found) < 1e-12, f"nu2 of a batch of {size}"
+
+
+FORMULAS: dict[str, Assignments] = {
+    "correction_clip": {"nu2": 2 * mu - 2 * c * density},
+    "correction_edge": {"edge": exp(B / 2 * log(w) - w - loggamma(B / 2))},
+    "correction_batch": {"nu2": ((B**2 + B) * inside + 2 * w * (B - 1) * beyond - 4 * edge) / B**2},
+}
+
+KERNELS = '''
+@jit("float64(float64, float64, float64)")
+def nu2_clip(mu: float, c: float, density: float) -> float:
+    """Second-order coefficient E (psi^2)''(r) of the clip at c:  2 mu - 2 c [p(c) + p(-c)].
+
+    Args:
+        mu: P(|r| <= c). c: clip threshold, >= 0, inf allowed. density: p(c) + p(-c), p the density of the residual.
+    Source:
+        derivations/correction.py. Relative to mu it is exact to rounding; it vanishes faster than mu as c -> 0.
+    """
+    if c == inf or density == 0.0:
+        return 2.0 * mu
+    <<correction_clip>>
+    return nu2
+
+
+@jit("float64(float64, float64, float64)")
+def nu2_clip_batch_normal(s2: float, c: float, B: float) -> float:
+    """Second-order coefficient of the clipped mean gradient of B samples, residuals iid N(0, s2).
+
+    (1/B^2) [(B^2 + B) P(B/2, w) + 2 w (B - 1) Q(B/2 - 1, w) - 4 w^(B/2) e^(-w)/Gamma(B/2)],  w = (c B)^2/(2 s2);
+    without clipping 1 + 1/B.
+
+    Args:
+        s2: variance of one residual, >= 0. c: clip threshold, >= 0, inf allowed. B: batch size, >= 1.
+    Source:
+        derivations/correction.py.
+    """
+    if c == 0.0:
+        return 0.0
+    w = (c * B / s2) * (c * B / 2.0) if s2 > 0.0 else inf
+    if w == inf or gammaincc(B / 2.0, w) == 0.0:
+        return 1.0 + 1.0 / B
+    inside = gammainc(B / 2.0, w)
+    beyond = gammaincc(B / 2.0 - 1.0, w) if B > 2.0 else 0.0
+    <<correction_edge>>
+    <<correction_batch>>
+    return nu2
+'''

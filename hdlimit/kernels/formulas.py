@@ -1,0 +1,448 @@
+"""Closed responses, the integrator's tableau, and the formulas as text. GENERATED: never edit, run `python -m derivations`.
+
+Kernels are compiled for float64 arguments and callable from Python. r = z - eps is the residual, z ~ N(0, v);
+mu = P(|r| <= c) and nu = E min(r^2, c^2) for the clip at c, mu = 2 p_r(0) for the sign.
+"""
+# ruff: noqa: E501
+
+from __future__ import annotations
+
+from math import erf, erfc, exp, expm1, gamma, inf, lgamma, log, pi, sinh, sqrt
+from typing import NamedTuple
+
+import numpy as np
+
+from hdlimit.kernels.jit import jit
+from hdlimit.kernels.special import erfcx, gammainc, gammaincc
+
+# Gauss-Legendre on [0, 1]
+NODES = 10
+NODE = np.array([0.01304673574141414, 0.06746831665550775, 0.1602952158504878, 0.2833023029353764, 0.4255628305091844, 0.5744371694908156, 0.7166976970646236, 0.8397047841495122, 0.9325316833444922, 0.9869532642585859])
+WEIGHT = np.array([0.03333567215434407, 0.0747256745752903, 0.10954318125799102, 0.13463335965499817, 0.14776211235737644, 0.14776211235737644, 0.13463335965499817, 0.10954318125799102, 0.0747256745752903, 0.03333567215434407])
+
+# ESDIRK4(3)6L[2]SA: A, weights B, embedded weights B_HAT, nodes C; continuous weights
+# b_i(theta) = sum_k DENSE[i][k] theta^(k+1), of order 4 on [0, 1] (derivations/tableau.py)
+A: tuple[tuple[float, ...], ...] = (  # (6, 6)
+    (0.0, 0.0, 0.0, 0.0, 0.0, 0.0),
+    (0.25, 0.25, 0.0, 0.0, 0.0, 0.0),
+    (-0.05177669529663688, -0.05177669529663688, 0.25, 0.0, 0.0, 0.0),
+    (-0.07655460838455727, -0.07655460838455727, 0.5281092167691145, 0.25, 0.0, 0.0),
+    (-0.7274063478261299, -0.7274063478261299, 1.5849950617406794, 0.6598176339115803, 0.25, 0.0),
+    (-0.0155876350357165, -0.0155876350357165, 0.38765767091320336, 0.5017726195721631, -0.10825502041393349, 0.25),
+)
+B: tuple[float, ...] = (-0.0155876350357165, -0.0155876350357165, 0.38765767091320336, 0.5017726195721631, -0.10825502041393349, 0.25)
+B_HAT: tuple[float, ...] = (-0.09651334216818033, -0.09651334216818033, 0.5228199509962342, 0.5205678646221885, -0.08255805440762122, 0.23219692312555915)
+C: tuple[float, ...] = (0.0, 0.5, 0.14644660940672624, 0.625, 1.04, 1.0)
+DENSE: tuple[tuple[float, ...], ...] = (  # (6, 4)
+    (0.9583897562880389, -3.778176353214843, 4.6188328974227035, -1.8146339355316157),
+    (0.9583897562880389, -3.778176353214843, 4.6188328974227035, -1.8146339355316157),
+    (-0.01451817355659667, 3.906479659268208, -6.218774114213812, 2.714470299415405),
+    (-1.3135269700682584, 6.104137916978977, -6.260604445464526, 1.971766118125971),
+    (-1.684500390199829, 11.404403687422187, -18.18832628590062, 8.36016796826433),
+    (2.0957660212486062, -13.858668557239685, 21.43003905073355, -9.417136514742474),
+)
+
+
+@jit("float64(float64, float64, float64)")
+def density_normal(u: float, s2: float, m: float) -> float:
+    """Density at u of N(m, s2); of a point mass where s2 = 0."""
+    if s2 == 0.0:
+        return inf if u == m else 0.0
+    value = (1/2)*sqrt(2)*exp(-1/2*(-m + u)**2/s2)/(sqrt(pi)*sqrt(s2))
+    return value
+
+
+@jit("UniTuple(float64, 2)(float64, float64, float64)")
+def clip_normal(s2: float, c: float, m: float) -> tuple[float, float]:
+    """Responses of the residual clipped at c for r ~ N(m, s2).
+
+    mu = P(|r| <= c) = [erf(x) + erf(y)]/2,  x = (c - m)/sqrt(2 s2), y = (c + m)/sqrt(2 s2),
+    nu = E min(r^2, c^2) = c^2 (1 - mu) + (s2 + m^2) mu - sqrt(s2/(2 pi)) [(c + m) e^(-x^2) + (c - m) e^(-y^2)].
+    Noise with one value e: s2 = v, m = -e. Gaussian noise: s2 = v + sigma^2, m = 0.
+
+    Args:
+        s2: variance of the residual, >= 0. c: clip threshold, >= 0, inf allowed. m: mean of the residual.
+    Returns:
+        (mu, nu).
+    Source:
+        derivations/normal.py. Where c < sqrt(s2)/2 the closed form cancels: Gauss-Legendre over [0, c] there.
+    """
+    m = abs(m)
+    if c == inf:
+        return 1.0, s2 + m * m
+    if c == 0.0:
+        return 0.0, 0.0
+    if s2 == 0.0:
+        return (1.0, m * m) if m <= c else (0.0, c * c)
+    s = sqrt(s2)
+    a, k = c / s, m / s
+    if a < 0.5 and a * k < 4.5:
+        mu, h = 0.0, 0.0
+        for i in range(NODES):
+            x = NODE[i]
+            t0 = a*x
+            weight = (1/2)*exp(-1/2*(k + t0)**2) + (1/2)*exp(-1/2*(-k + t0)**2)
+            mu += WEIGHT[i] * weight
+            h += WEIGHT[i] * x * x * weight
+        t0 = sqrt(2)*a/sqrt(pi)
+        mu = mu*t0
+        nu = c**2*(-t0*(-h + mu) + 1)
+        return mu, nu
+    t0 = (1/2)*sqrt(2)/s
+    x = t0*(c - m)
+    y = t0*(c + m)
+    tail = (1/2)*erfc(x) + (1/2)*erfc(y)
+    if m <= c:
+        mu = (1/2)*erf(x) + (1/2)*erf(y)
+    else:
+        below = -x
+        mu = (1/2)*erfc(below) - 1/2*erfc(y)
+    if tail == 0.0:
+        return 1.0, s2 + m * m
+    nu = c**2*tail + mu*(m**2 + s2) - 1/2*sqrt(2)*s*((c - m)*exp(-y**2) + (c + m)*exp(-x**2))/sqrt(pi)
+    return mu, nu
+
+
+@jit("UniTuple(float64, 2)(float64, float64)")
+def _laplace_parts(a: float, t: float) -> tuple[float, float]:
+    """E_- and E_+ of derivations/laplace.py for a = u/s >= 0, t = s/b; neither overflows."""
+    t0 = (1/2)*sqrt(2)
+    lean = t0*(-a + t)
+    rise = t0*(a + t)
+    plus = (1/2)*exp(-1/2*a**2)*erfcx(rise)
+    if a > t:
+        minus = (1/2)*exp(t*(-a + (1/2)*t))*erfc(lean)
+    else:
+        minus = (1/2)*exp(-1/2*a**2)*erfcx(lean)
+    return minus, plus
+
+
+@jit("float64(float64)")
+def _laplace_h(x: float) -> float:
+    """1 - (1 + x) e^(-x) for |x| < 1/2, by its series."""
+    value = x**2*(x*(x*(x*(x*(x*(x*(x*(x*(x*(x*(x*((1/6706022400)*x - 1/518918400) + 1/43545600) - 1/3991680) + 1/403200) - 1/45360) + 1/5760) - 1/840) + 1/144) - 1/30) + 1/8) - 1/3) + 1/2)
+    return value
+
+
+@jit("float64(float64, float64, float64)")
+def density_laplace(u: float, v: float, b: float) -> float:
+    """Density at u of N(0, v) + Laplace with scale b.
+
+    p(u) = [e^(t^2/2 - u/b) Phi(u/s - t) + e^(t^2/2 + u/b) Phi(-u/s - t)]/(2 b),  s = sqrt(v), t = s/b, u >= 0.
+
+    Args:
+        u: any real number. v: variance of the Gaussian part, >= 0. b: scale of the Laplace part, >= 0.
+    Source:
+        derivations/laplace.py.
+    """
+    if b == 0.0:
+        return density_normal(u, v, 0.0)
+    u = abs(u)
+    if v == 0.0:
+        return exp(-u / b) / (2.0 * b)
+    s = sqrt(v)
+    minus, plus = _laplace_parts(u / s, s / b)
+    value = (1/2)*(minus + plus)/b
+    return value
+
+
+@jit("UniTuple(float64, 2)(float64, float64, float64)")
+def clip_laplace(v: float, c: float, b: float) -> tuple[float, float]:
+    """Responses of the residual clipped at c, r ~ N(0, v) + Laplace with scale b.
+
+    mu = erf(c/sqrt(2 v)) - (E_- - E_+),  nu = nu_normal + 2 b^2 [mu - (c/b)(E_- + E_+)],
+    E_- = e^(t^2/2 - c/b) Phi(c/s - t),  E_+ = e^(t^2/2 + c/b) Phi(-c/s - t),  s = sqrt(v), t = s/b.
+
+    Args:
+        v: variance of the Gaussian part, >= 0. c: clip threshold, >= 0, inf allowed. b: scale of the Laplace part, >= 0.
+    Returns:
+        (mu, nu).
+    Source:
+        derivations/laplace.py; where the closed form cancels, c < s/2 or c < b/2, its regroupings (i), (ii).
+    """
+    if b == 0.0:
+        return clip_normal(v, c, 0.0)
+    if c == inf:
+        return 1.0, v + 2.0 * b * b
+    if c == 0.0:
+        return 0.0, 0.0
+    kappa = c / b
+    if v == 0.0:
+        mu = -expm1(-kappa)
+        return mu, 2.0 * b * b * (_laplace_h(kappa) if kappa < 0.5 else mu - kappa * exp(-kappa))
+    s = sqrt(v)
+    a, t = c / s, s / b
+    nu0 = clip_normal(v, c, 0.0)[1]
+    if a < 0.5:
+        inner, outer = 0.0, 0.0
+        for i in range(NODES):
+            minus, plus = _laplace_parts(a * NODE[i], t)
+            inner += WEIGHT[i] * (minus + plus) / 2.0
+            outer += WEIGHT[i] * NODE[i] * (minus - plus) / 2.0
+        mu = 2*inner*kappa
+        nu = 4*c**2*outer + nu0
+        return mu, nu
+    if kappa < 0.5:
+        tilt = 0.0
+        for i in range(NODES):
+            x = NODE[i]
+            value = exp(-1/2*t**2*x**2)*sinh(kappa*x)
+            tilt += WEIGHT[i] * value
+        t0 = (1/2)*sqrt(2)
+        lean = t0*(-a + t)
+        rise = t0*(a + t)
+        tilt = sqrt(2)*t*tilt*exp(-1/2*a**2)/sqrt(pi)
+        inner = (1/2)*erfc(lean)
+        outer = (1/2)*erfc(rise)
+        q = expm1((1/2)*t**2)
+        mu = -inner*expm1(t*(-a + (1/2)*t)) + outer*expm1(t*(a + (1/2)*t)) + tilt
+        lean, rise = _laplace_h(kappa), _laplace_h(-kappa)
+        nu = 2*b**2*(inner*(lean - q*(kappa + 1)*exp(-kappa)) - outer*(-q*(1 - kappa)*exp(kappa) + rise) + tilt) + nu0
+        return mu, nu
+    minus, plus = _laplace_parts(a, t)
+    mu = -minus + plus + erf((1/2)*sqrt(2)*a)
+    nu = 2*b**2*(-kappa*(minus + plus) + mu) + nu0
+    return mu, nu
+
+
+@jit("UniTuple(float64, 3)(float64)")
+def _uniform_rho(x: float) -> tuple[float, float, float]:
+    """phi(x) - x Q(x) and its first two integrals from x to infinity, x >= 0."""
+    if x > 39.0:
+        return 0.0, 0.0, 0.0
+    t0 = sqrt(2)
+    t1 = (1/2)*x
+    t2 = erfc(t0*t1)
+    t3 = 1/sqrt(pi)
+    t4 = x**2
+    t5 = exp(-1/2*t4)
+    t6 = t0*t3*t5
+    zero = (1/2)*t0*t3*t5 - t1*t2
+    one = (1/4)*t2*(t4 + 1) - 1/4*t6*x
+    two = -1/12*t2*(x**3 + 3*x) + (1/12)*t6*(t4 + 2)
+    return zero, one, two
+
+
+@jit("float64(float64, float64, float64)")
+def density_uniform(u: float, v: float, w: float) -> float:
+    """Density at u of N(0, v) + Uniform(-w, w):  P(|N(u, v)| <= w)/(2 w).
+
+    Args:
+        u: any real number. v: variance of the Gaussian part, >= 0. w: half width of the uniform part, >= 0.
+    Source:
+        derivations/uniform.py.
+    """
+    if w == 0.0:
+        return density_normal(u, v, 0.0)
+    return clip_normal(v, w, u)[0] / (2.0 * w)
+
+
+@jit("UniTuple(float64, 2)(float64, float64, float64)")
+def clip_uniform(v: float, c: float, w: float) -> tuple[float, float]:
+    """Responses of the residual clipped at c, r ~ N(0, v) + Uniform(-w, w).
+
+    With alpha = c/sqrt(v), eta = w/sqrt(v), rho(x) = phi(x) - x Phi(-x):
+    mu = [min(alpha, eta) + rho(alpha + eta) - rho(|alpha - eta|)]/eta,  nu = 2 int_0^c u (1 - mu(u)) du.
+
+    Args:
+        v: variance of the Gaussian part, >= 0. c: clip threshold, >= 0, inf allowed. w: half width, >= 0.
+    Returns:
+        (mu, nu).
+    Source:
+        derivations/uniform.py; Gauss-Legendre of positive integrands where c or w is below sqrt(v)/2.
+    """
+    if w == 0.0:
+        return clip_normal(v, c, 0.0)
+    if c == inf:
+        return 1.0, v + w * w / 3.0
+    if c == 0.0:
+        return 0.0, 0.0
+    if v == 0.0:
+        if c >= w:
+            return 1.0, w * w / 3.0
+        low = c
+        t0 = low/w
+        mu = t0
+        nu = low**2*(1 - 2/3*t0)
+        return mu, nu
+    s, s2 = sqrt(v), v
+    alpha, eta = c / s, w / s
+    low, high = min(alpha, eta), max(alpha, eta)
+    gap = abs(c - w) / s
+    if low < 0.5:
+        inner = 0.0
+        for i in range(NODES):
+            node = NODE[i]
+            value = erf((1/2)*sqrt(2)*(high + low*(2*node - 1)))
+            inner += WEIGHT[i] * value
+        mu = inner*low/eta
+    else:
+        rho_far, one_far, two_far = _uniform_rho(alpha + eta)
+        rho_near, one_near, two_near = _uniform_rho(gap)
+        mu = (low + rho_far - rho_near)/eta
+    if eta < 0.5:
+        nu = 0.0
+        for i in range(NODES):
+            nu += WEIGHT[i] * clip_normal(v, c, w * NODE[i])[1]
+    elif alpha < 0.5:
+        inner = 0.0
+        for i in range(NODES):
+            x = alpha * NODE[i]
+            t0 = (1/2)*sqrt(2)
+            value = (1/4)*(erf(t0*(eta - x)) + erf(t0*(eta + x)))/eta
+            inner += WEIGHT[i] * NODE[i] * NODE[i] * value
+        nu = c**2*(2*alpha*inner - mu + 1)
+    elif alpha <= eta:
+        nu = c**2*(-2/3*c/w + 1) + 2*s2*(alpha*(one_far + one_near) + two_far - two_near)/eta
+    else:
+        nu = s2*(1 - 2*(alpha*(-one_far + one_near) - two_far + two_near)/eta) + (1/3)*w**2
+    return mu, nu
+
+
+@jit("float64(float64, float64)")
+def density_student1(v: float, s: float) -> float:
+    """Density at zero of N(0, v) + s t_1 (Cauchy):  erfcx(s/sqrt(2 v))/sqrt(2 pi v).
+
+    Args:
+        v: variance of the Gaussian part, >= 0. s: scale, >= 0.
+    Source:
+        derivations/student.py.
+    """
+    x = s / sqrt(2.0 * v) if v > 0.0 else inf
+    if x > 1e100:
+        return 1.0 / (pi * s)
+    value = (1/2)*sqrt(2)*erfcx(x)/(sqrt(pi)*sqrt(v))
+    return value
+
+
+@jit("float64(float64, float64)")
+def density_student3(v: float, s: float) -> float:
+    """Density at zero of N(0, v) + s t_3:  [(1 - 2 x^2) erfcx(x) + 2 x/sqrt(pi)]/sqrt(2 pi v),  x = s sqrt(3/(2 v)).
+
+    Args:
+        v: variance of the Gaussian part, >= 0. s: scale, >= 0.
+    Source:
+        derivations/student.py; for x >= 10 the asymptotic series in v/(6 s^2), which cancels nothing.
+    """
+    g = sqrt(3.0) * s
+    x = g / sqrt(2.0 * v) if v > 0.0 else inf
+    if x >= 10.0:
+        z = (0.5 / x) * (0.5 / x)
+        value = (z*(z*(z*(z*(z*(z*(z*(z*(z*(z*(z*(z*(z*(z*(z*(4.2759347599608127e+23*z - 6.4909825578152755e+21) + 1.049188991026176e+20) - 1.81341307090944e+18) + 33677671316889600.0) - 675806113382400) + 14749736601600) - 352864512000) + 9340531200) - 276756480) + 9313920) - 362880) + 16800) - 960) + 72) - 8) + 2)/(pi*g)
+        return value
+    t0 = 1/sqrt(pi)
+    value = (1/2)*sqrt(2)*t0*(2*t0*x + (1 - 2*x**2)*erfcx(x))/sqrt(v)
+    return value
+
+
+@jit("float64(float64)")
+def _gamma_ratio(a: float) -> float:
+    """Gamma(a + 1/2)/Gamma(a), a > 0."""
+    if a < 60.0:
+        value = gamma(a + 1/2)/gamma(a)
+        return value
+    y = 1.0 / a
+    value = sqrt(a)*(y*(y*(y*(y*(y*(y*(y*(39325/33554432 - 334477/2147483648*y) + 869/4194304) - 399/262144) - 21/32768) + 5/1024) + 1/128) - 1/8) + 1)
+    return value
+
+
+@jit("UniTuple(float64, 2)(float64, float64, float64)")
+def clip_batch_normal(s2: float, c: float, B: float) -> tuple[float, float]:
+    """Responses of the mean gradient of B samples clipped at c, residuals iid N(0, s2).
+
+    mu = P(B/2, w) + (2/B) sqrt(w) Gamma((B + 1)/2)/Gamma(B/2) Q((B - 1)/2, w),  w = (c B)^2/(2 s2),
+    nu = [s2 B P(B/2 + 1, w) + (c B)^2 Q(B/2, w)]/B^2;  P, Q: regularized incomplete gamma functions.
+
+    Args:
+        s2: variance of one residual, >= 0. c: clip threshold in residual units, >= 0, inf allowed. B: batch size, >= 1.
+    Returns:
+        (mu, nu).
+    Source:
+        derivations/batch.py.
+    """
+    if c == inf:
+        return 1.0, s2 / B
+    if c == 0.0:
+        return 0.0, 0.0
+    if B == 1.0 or s2 == 0.0:
+        return clip_normal(s2, c, 0.0)
+    x0 = (c * B) * (c * B)
+    w = (c * B / s2) * (c * B / 2.0)
+    ratio = _gamma_ratio(B / 2.0)
+    q_half = gammaincc(B / 2.0, w)
+    if q_half == 0.0:
+        return 1.0, s2 / B
+    t0 = (1/2)*B
+    mu = gammainc(t0, w) + 2*ratio*sqrt(w)*gammaincc(t0 - 1/2, w)/B
+    nu = (B*s2*gammainc((1/2)*B + 1, w) + q_half*x0)/B**2
+    return mu, nu
+
+
+@jit("float64(float64, float64)")
+def sign_batch_normal(s2: float, B: float) -> float:
+    """Response mu of the sign of the mean gradient of B samples, residuals iid N(0, s2):
+    sqrt2 Gamma((B + 1)/2)/(Gamma(B/2) sqrt(s2)).
+
+    Args:
+        s2: variance of one residual, >= 0 (inf at 0). B: batch size, >= 1.
+    Source:
+        derivations/batch.py.
+    """
+    ratio = _gamma_ratio(B / 2.0)
+    mu = sqrt(2)*ratio/sqrt(s2)
+    return mu
+
+
+@jit("float64(float64, float64, float64)")
+def nu2_clip(mu: float, c: float, density: float) -> float:
+    """Second-order coefficient E (psi^2)''(r) of the clip at c:  2 mu - 2 c [p(c) + p(-c)].
+
+    Args:
+        mu: P(|r| <= c). c: clip threshold, >= 0, inf allowed. density: p(c) + p(-c), p the density of the residual.
+    Source:
+        derivations/correction.py. Relative to mu it is exact to rounding; it vanishes faster than mu as c -> 0.
+    """
+    if c == inf or density == 0.0:
+        return 2.0 * mu
+    nu2 = -2*c*density + 2*mu
+    return nu2
+
+
+@jit("float64(float64, float64, float64)")
+def nu2_clip_batch_normal(s2: float, c: float, B: float) -> float:
+    """Second-order coefficient of the clipped mean gradient of B samples, residuals iid N(0, s2).
+
+    (1/B^2) [(B^2 + B) P(B/2, w) + 2 w (B - 1) Q(B/2 - 1, w) - 4 w^(B/2) e^(-w)/Gamma(B/2)],  w = (c B)^2/(2 s2);
+    without clipping 1 + 1/B.
+
+    Args:
+        s2: variance of one residual, >= 0. c: clip threshold, >= 0, inf allowed. B: batch size, >= 1.
+    Source:
+        derivations/correction.py.
+    """
+    if c == 0.0:
+        return 0.0
+    w = (c * B / s2) * (c * B / 2.0) if s2 > 0.0 else inf
+    if w == inf or gammaincc(B / 2.0, w) == 0.0:
+        return 1.0 + 1.0 / B
+    inside = gammainc(B / 2.0, w)
+    beyond = gammaincc(B / 2.0 - 1.0, w) if B > 2.0 else 0.0
+    edge = exp((1/2)*B*log(w) - w - lgamma((1/2)*B))
+    t0 = B**2
+    nu2 = (2*beyond*w*(B - 1) - 4*edge + inside*(B + t0))/t0
+    return nu2
+
+
+class Formula(NamedTuple):
+    """One pair of responses as text: plain and LaTeX, where it comes from, and for what it is exact."""
+
+    mu_pretty: str
+    nu_pretty: str
+    mu_latex: str
+    nu_latex: str
+    source: str
+    derivation: str
+    exact_for: str
+
+
+FORMULAS: dict[tuple[str, str], Formula] = {}
