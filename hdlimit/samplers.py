@@ -32,9 +32,9 @@ def block_steps(dimension: int, batch_size: int) -> int:
 
 @dataclass(frozen=True, eq=False)
 class Rule:
-    """What is done with the gradients of a block: the update, and eta/d and max_norm at every step, shape (steps,)."""
+    """What is done with the gradients of a block: number of the update, eta/d and max_norm of every step, (steps,)."""
 
-    update: stream.Update
+    update: int
     step: FloatArray
     max_norm: FloatArray
 

@@ -35,6 +35,7 @@ Seed = int | np.random.SeedSequence | np.random.Generator
 
 _DIVERGED = 1e12
 _TASK_SECONDS = 0.5
+_TASKS_A_THREAD = 16
 _COORDINATE_SECONDS = 7e-9
 
 
@@ -209,8 +210,9 @@ def _recorded_steps(times: Any, horizon: float, dimension: int) -> NDArray[np.in
 
 def _collect(task: Task, runs: int, executor: Executor | None, progress: bool) -> tuple[FloatArray, NDArray[np.int64]]:
     if executor is None:
-        with ThreadPoolExecutor(os.cpu_count()) as threads:
-            return _gather(task, _batches(runs, 1), threads, progress)
+        workers = os.cpu_count() or 1
+        with ThreadPoolExecutor(workers) as threads:
+            return _gather(task, _batches(runs, math.ceil(runs / (_TASKS_A_THREAD * workers))), threads, progress)
     if isinstance(executor, ProcessPoolExecutor):
         _check_pickles(task)
     cost = task.steps * task.optimizer.batch_size * task.problem.dimension * _COORDINATE_SECONDS
@@ -288,7 +290,7 @@ def _risks(task: Task, run: int) -> Iterator[tuple[int, float, float]]:
     for start in range(0, task.steps, length):
         stop = min(start + length, task.steps)
         block = task.sampler.draw(*generators, stop - start)
-        rule = samplers.Rule(update.kernel, *task.step_and_max_norm(start, stop))
+        rule = samplers.Rule(update.number, *task.step_and_max_norm(start, stop))
         largest = task.largest_risk if update.unbounded(float(rule.max_norm.max())) else math.inf
         inner = task.marks[np.searchsorted(task.marks, start, "right") : np.searchsorted(task.marks, stop, "left")]
         first = start

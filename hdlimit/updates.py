@@ -2,8 +2,8 @@
 
     delta <- delta - (eta/d) * update(g),     delta = theta - theta*
 
-An optimizer names its update (`optimizer.update`). A new one is a kernel of the type
-`kernels.stream.Update` and one entry here.
+An optimizer names its update (`optimizer.update`). A new one is a kernel in `kernels.stream`, numbered there, and one
+entry here.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from hdlimit.optimizers import Optimizer
 class Update:
     """An update of the simulator.
 
-    kernel: changes delta in place, given (delta, g, eta/d, max_norm); rotates: whether update(Q g) = Q update(g) for
-    every orthogonal Q, so that it may be computed in the eigenbasis of K; unbounded: whether the length of the update
-    grows with that of the gradient, given max_norm.
+    number: of its kernel in `kernels.stream.apply_update`; rotates: whether update(Q g) = Q update(g) for every
+    orthogonal Q, so that it may be computed in the eigenbasis of K; unbounded: whether its length grows with that of
+    the gradient, given max_norm.
     """
 
-    kernel: stream.Update
+    number: int
     rotates: bool
     unbounded: Callable[[float], bool]
 
 
 UPDATES = {
-    "gradient": Update(stream.descend, True, lambda max_norm: True),
-    "clipped-gradient": Update(stream.descend_clipped, True, math.isinf),
-    "signed-gradient": Update(stream.descend_signed, False, lambda max_norm: False),
+    "gradient": Update(stream.GRADIENT, True, lambda max_norm: True),
+    "clipped-gradient": Update(stream.CLIPPED_GRADIENT, True, math.isinf),
+    "signed-gradient": Update(stream.SIGNED_GRADIENT, False, lambda max_norm: False),
 }
 
 
