@@ -19,7 +19,7 @@ from derivations.printer import Assignments
 
 u, m = symbols("u m", real=True)
 c, s = symbols("c s", positive=True)
-x, y, below, mu, tail, a, k, h, s2 = symbols("x y below mu tail a k h s2", real=True)
+x, y, below, mu, tail, a, k, g, h, s2 = symbols("x y below mu tail a k g h s2", real=True)
 
 DENSITY = exp(-((u - m) ** 2) / (2 * s**2)) / (s * sqrt(2 * pi))
 BELOW, ABOVE = (c - m) / (s * sqrt(2)), (c + m) / (s * sqrt(2))
@@ -69,7 +69,7 @@ def check() -> None:
 FORMULAS: dict[str, Assignments] = {
     "normal_density": {"value": exp(-((u - m) ** 2) / (2 * s2)) / sqrt(2 * pi * s2)},
     "normal_node": {"weight": (exp(-((a * x - k) ** 2) / 2) + exp(-((a * x + k) ** 2) / 2)) / 2},
-    "normal_small": {"mu": a * sqrt(2 / pi) * mu, "nu": c**2 * (1 - a * sqrt(2 / pi) * (mu - h))},
+    "normal_small": {"mu": a * sqrt(2 / pi) * g, "nu": c**2 * (1 - a * sqrt(2 / pi) * (g - h))},
     "normal_arguments": {"x": BELOW, "y": ABOVE},
     "normal_tail": {"tail": (erfc(x) + erfc(y)) / 2},
     "normal_mu_wide": {"mu": (erf(x) + erf(y)) / 2},
@@ -116,11 +116,11 @@ def clip_normal(s2: float, c: float, m: float) -> tuple[float, float]:
     s = sqrt(s2)
     a, k = c / s, m / s
     if a < 0.5 and a * k < 4.5:
-        mu, h = 0.0, 0.0
+        g, h = 0.0, 0.0
         for i in range(NODES):
             x = NODE[i]
             <<normal_node>>
-            mu += WEIGHT[i] * weight
+            g += WEIGHT[i] * weight
             h += WEIGHT[i] * x * x * weight
         <<normal_small>>
         return mu, nu

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
-from sympy import Expr, Float, Function, Symbol, cse, numbered_symbols, pycode, symbols
+from sympy import Expr, Float, Function, cse, numbered_symbols, pycode
 from sympy.functions.elementary.exponential import exp
 from sympy.functions.special.error_functions import erfc
 
@@ -52,7 +52,16 @@ def code(expression: Expr) -> str:
 
 
 def block(assignments: Assignments) -> list[str]:
-    """Lines `target = expression`, common subexpressions first."""
+    """Lines `target = expression`, common subexpressions first.
+
+    Raises:
+        ValueError: if an expression would read a target that an earlier line has overwritten.
+    """
+    overwritten: set[str] = set()
+    for target, value in assignments.items():
+        if overwritten & {symbol.name for symbol in value.free_symbols}:
+            raise ValueError(f"the expression of {target} reads a name assigned before it")
+        overwritten.add(target)
     shared, results = cse(list(assignments.values()), symbols=numbered_symbols("t"), order="canonical")
     lines = [f"{name} = {code(value)}" for name, value in shared]
     return lines + [f"{target} = {code(value)}" for target, value in zip(assignments, results)]
@@ -74,8 +83,3 @@ def fill(template: str, formulas: Mapping[str, Assignments]) -> str:
 def floats(name: str, values: Iterable[Expr]) -> str:
     """Text of a tuple of floats, each to 17 digits."""
     return f"{name} = ({', '.join(repr(float(value)) for value in values)})"
-
-
-def named(text: str, **assumptions: bool) -> tuple[Symbol, ...]:
-    """Symbols under one set of assumptions."""
-    return tuple(symbols(text, **assumptions, seq=True))

@@ -77,16 +77,16 @@ def clip_normal(s2: float, c: float, m: float) -> tuple[float, float]:
     s = sqrt(s2)
     a, k = c / s, m / s
     if a < 0.5 and a * k < 4.5:
-        mu, h = 0.0, 0.0
+        g, h = 0.0, 0.0
         for i in range(NODES):
             x = NODE[i]
             t0 = a*x
             weight = (1/2)*exp(-1/2*(k + t0)**2) + (1/2)*exp(-1/2*(-k + t0)**2)
-            mu += WEIGHT[i] * weight
+            g += WEIGHT[i] * weight
             h += WEIGHT[i] * x * x * weight
         t0 = sqrt(2)*a/sqrt(pi)
-        mu = mu*t0
-        nu = c**2*(-t0*(-h + mu) + 1)
+        mu = g*t0
+        nu = c**2*(-t0*(g - h) + 1)
         return mu, nu
     t0 = (1/2)*sqrt(2)/s
     x = t0*(c - m)
