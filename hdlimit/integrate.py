@@ -1,0 +1,120 @@
+"""Integration of a mode system along its schedules: segments, growing output, tables that are extended when v leaves them."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from hdlimit.errors import NotAvailable
+from hdlimit.kernels import esdirk
+from hdlimit.limit import Limit
+from hdlimit.modes import ModeSystem
+from hdlimit.piecewise import Piecewise, stops, tabulate
+from hdlimit.response import Compiled
+from hdlimit.results import DenseOutput
+
+CHUNK = 256
+MOST_STEPS = 200_000
+FLOOR = 1e-60
+SAFETY = 0.2
+
+
+class Solution(NamedTuple):
+    """dense: the interpolant of the functionals; status: of kernels.esdirk; steps: accepted steps."""
+
+    dense: DenseOutput
+    status: int
+    steps: int
+
+
+class Segment(NamedTuple):
+    """A stretch of time on which both schedules are smooth."""
+
+    left: float
+    right: float
+    lr: Piecewise
+    threshold: Piecewise
+
+
+def segments(limit: Limit, horizon: float) -> list[Segment]:
+    """The smooth stretches of [0, horizon]."""
+    ends = stops((limit.lr, limit.threshold), horizon)
+    return [
+        Segment(a, b, tabulate(limit.lr, a, b), tabulate(limit.threshold, a, b)) for a, b in zip(ends[:-1].tolist(), ends[1:].tolist())
+    ]
+
+
+def solve(limit: Limit, modes: ModeSystem, horizon: float, rtol: float) -> Solution:
+    """Integrate to a relative accuracy of rtol over the whole horizon.
+
+    Relative errors of the steps add up while a functional falls and are forgotten near a steady state; a second pass with
+    tighter steps is made where the first shows a fall of more than a few powers of e. Falls below 1e-60 count as reaching 0.
+    """
+    solution = integrate(limit, modes, horizon, SAFETY * rtol)
+    values = np.maximum(solution.dense.start, 1e-300)
+    depth = float(np.log(np.maximum.accumulate(values, axis=0) / values).max(initial=0.0))
+    depth = min(depth, -math.log(FLOOR)) / 3
+    if depth <= 1:
+        return solution
+    return integrate(limit, modes, horizon, max(SAFETY * rtol * depth ** (-4 / 3), 1e-13))
+
+
+def integrate(limit: Limit, modes: ModeSystem, horizon: float, rtol: float) -> Solution:
+    """Integrate dm_i/dt = -2 eta mu rate_i m_i + eta^2 nu diffusion_i from modes.start to the horizon.
+
+    The local error of every functional is kept below rtol times its value. Where the response is a table in v, the table is
+    extended and the integration repeated until v stays inside.
+    """
+    pieces = segments(limit, horizon)
+    v_range, c_range = _initial_range(limit, modes), _threshold_range(pieces)
+    for _ in range(40):
+        response = limit.response.compiled(v_range, c_range)
+        solution, low, high = _integrate(limit, modes, response, pieces, rtol)
+        if low >= response.low and high <= response.high:
+            return solution
+        v_range = (min(v_range[0], low / 4), max(v_range[1], high * 4))
+    raise NotAvailable(f"noise: the response would have to be tabulated over v from {v_range[0]:.2g} to {v_range[1]:.2g}")
+
+
+def _initial_range(limit: Limit, modes: ModeSystem) -> tuple[float, float]:
+    v = float(modes.functionals[0] @ modes.start)
+    scale = v if v > 0 else max(limit.response.noise.width**2, 1e-12)
+    return 0.1 * scale, 2.0 * scale
+
+
+def _threshold_range(pieces: list[Segment]) -> tuple[float, float]:
+    """Smallest and largest threshold on a fine grid of every piece."""
+    x = np.linspace(-1, 1, 33)
+    values = [np.polynomial.polynomial.polyval(x, piece.threshold.coefficients.T) for piece in pieces]
+    low, high = min(float(v.min()) for v in values), max(float(v.max()) for v in values)
+    return max(low, 0.0), high
+
+
+def _integrate(
+    limit: Limit, modes: ModeSystem, response: Compiled, pieces: list[Segment], rtol: float
+) -> tuple[Solution, float, float]:
+    n, count = modes.rate.size, modes.functionals.shape[0]
+    m, f = modes.start.copy(), np.empty((esdirk.STAGES, n))
+    v0 = modes.functionals @ modes.start
+    floor = FLOOR * (v0 + modes.functionals @ modes.diffusion + 1e-200)
+    control = np.zeros(esdirk.CONTROL)
+    control[[esdirk.RTOL, esdirk.ESCAPE, esdirk.SMALLEST, esdirk.LARGEST]] = rtol, limit.escape, math.inf, 0.0
+    output = [(np.zeros(1), np.empty((0, count)), np.empty((0, count, 4)))]
+    status, steps = esdirk.REACHED, 0
+    for piece in pieces:
+        control[[esdirk.TIME, esdirk.END, esdirk.RESTART]] = piece.left, piece.right, 1.0
+        status = esdirk.FULL
+        while status == esdirk.FULL and steps < MOST_STEPS:
+            knots, start, coefficients = np.empty(CHUNK), np.empty((CHUNK, count)), np.empty((CHUNK, count, 4))
+            status, written = esdirk.advance(
+                modes.rate, modes.diffusion, modes.functionals, m, f, floor, control, *piece.lr, *piece.threshold,
+                response.kernel, response.parameters, knots, start, coefficients,
+            )  # fmt: skip
+            output.append((knots[:written], start[:written], coefficients[:written]))
+            steps += written
+        if status != esdirk.REACHED:
+            break
+    dense = DenseOutput(*(np.concatenate(parts) for parts in zip(*output)))
+    return Solution(dense, status, steps), control[esdirk.SMALLEST], control[esdirk.LARGEST]

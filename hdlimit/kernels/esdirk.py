@@ -1,0 +1,251 @@
+"""Compiled integrator of the mode system: an ESDIRK method whose implicit stages are one scalar root each.
+
+    dm_i/dt = -2 eta(t) mu rate_i m_i + eta(t)^2 nu diffusion_i,   (mu, nu) = response(v, c(t)),   v = sum_i functionals[0, i] m_i
+
+Given v, every mode of a stage is explicit, m_i = (base_i + h gamma eta^2 nu diffusion_i)/(1 + 2 h gamma eta mu rate_i), so that a
+stage is one equation in v. Kernels return a status; Python turns it into a sentence.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import float64, int64, types
+
+from hdlimit.kernels import formulas
+from hdlimit.kernels.jit import jit
+
+REACHED, ESCAPED, FULL, STALLED = 0, 1, 2, 3
+TIME, STEP, END, RTOL, ESCAPE, RESTART, SMALLEST, LARGEST, CONTROL = range(9)
+
+A = np.array([row + (0.0,) * (6 - len(row)) for row in formulas.A])
+ERROR = np.array(formulas.B) - np.array(formulas.B_HAT)
+NODES = np.array(formulas.C)
+DENSE = np.array(formulas.DENSE)
+STAGES = len(formulas.C)
+GAMMA = formulas.A[1][1]
+
+VECTOR, MATRIX, CUBE = float64[::1], float64[:, ::1], float64[:, :, ::1]
+RESPONSE = types.FunctionType(types.UniTuple(float64, 2)(float64, float64, VECTOR))
+_SUMS = {"reassoc", "contract", "nsz"}
+
+
+@jit(float64(float64, VECTOR, MATRIX))
+def piecewise(t: float, breaks: np.ndarray, coefficients: np.ndarray) -> float:
+    """A piecewise polynomial at t: piece p holds powers of the local coordinate in [-1, 1]; extrapolated outside, never negative."""
+    pieces = coefficients.shape[0]
+    p = min(max(np.searchsorted(breaks, t, side="right") - 1, 0), pieces - 1)
+    if coefficients.shape[1] == 1:
+        return coefficients[p, 0]
+    x = (2 * t - breaks[p] - breaks[p + 1]) / (breaks[p + 1] - breaks[p])
+    value = 0.0
+    for k in range(coefficients.shape[1] - 1, -1, -1):
+        value = value * x + coefficients[p, k]
+    return max(value, 0.0)
+
+
+@jit(float64(VECTOR, VECTOR), fastmath=_SUMS)
+def _dot(x: np.ndarray, y: np.ndarray) -> float:
+    total = 0.0
+    for i in range(x.size):
+        total += x[i] * y[i]
+    return total
+
+
+@jit(types.UniTuple(float64, 2)(VECTOR, VECTOR, VECTOR, VECTOR, float64), fastmath=_SUMS)
+def _stage_sums(base: np.ndarray, rate: np.ndarray, diffusion: np.ndarray, weight: np.ndarray, beta: float) -> tuple[float, float]:
+    """v of a stage as a + b h gamma eta^2 nu, beta = 2 h gamma eta mu."""
+    a, b = 0.0, 0.0
+    for i in range(base.size):
+        q = weight[i] / (1.0 + beta * rate[i])
+        a += q * base[i]
+        b += q * diffusion[i]
+    return a, b
+
+
+@jit(types.UniTuple(float64, 3)(VECTOR, VECTOR, VECTOR, VECTOR, float64, float64, float64, RESPONSE, VECTOR, float64, float64))
+def _stage_root(
+    base: np.ndarray,
+    rate: np.ndarray,
+    diffusion: np.ndarray,
+    weight: np.ndarray,
+    hg: float,
+    eta: float,
+    c: float,
+    response: types.FunctionType,
+    parameters: np.ndarray,
+    guess: float,
+    tolerance: float,
+) -> tuple[float, float, float]:
+    """(v, mu, nu) of a stage by a safeguarded secant method; v is nan where no positive root was found."""
+    v, before, gap_before, swept = guess, -1.0, 0.0, math.nan
+    a, b = 0.0, 0.0
+    for _ in range(40):
+        mu, nu = response(v, c, parameters)
+        if not mu == swept:
+            a, b = _stage_sums(base, rate, diffusion, weight, 2 * hg * eta * mu)
+            swept = mu
+        image = a + b * hg * eta * eta * nu
+        gap = image - v
+        if abs(gap) <= tolerance * v:
+            return v, mu, nu
+        new = image
+        if before >= 0.0 and gap != gap_before:
+            new = v - gap * (v - before) / (gap - gap_before)
+        if not 0.0 < new < math.inf:
+            new = v / 8
+        before, gap_before, v = v, gap, new
+    return math.nan, 0.0, 0.0
+
+
+@jit(types.void(VECTOR, VECTOR, VECTOR, float64, float64, float64, float64, VECTOR, VECTOR))
+def _stage_modes(
+    base: np.ndarray, rate: np.ndarray, diffusion: np.ndarray, hg: float, eta: float, mu: float, nu: float, m: np.ndarray, f: np.ndarray
+) -> None:
+    """Overwrite m with the modes of a stage and f with their time derivative."""
+    beta, source = 2 * hg * eta * mu, hg * eta * eta * nu
+    for i in range(base.size):
+        m[i] = (base[i] + source * diffusion[i]) / (1.0 + beta * rate[i])
+        f[i] = (m[i] - base[i]) / hg
+
+
+@jit(types.void(VECTOR, VECTOR, MATRIX, int64, float64))
+def _stage_base(m: np.ndarray, base: np.ndarray, f: np.ndarray, stage: int, h: float) -> None:
+    """Overwrite base with m + h sum_(j < stage) A[stage, j] f_j."""
+    for i in range(m.size):
+        base[i] = m[i]
+    for j in range(stage):
+        weight = h * A[stage, j]
+        for i in range(m.size):
+            base[i] += weight * f[j, i]
+
+
+@jit(types.void(VECTOR, VECTOR, VECTOR, float64, float64, float64, VECTOR))
+def _slope(m: np.ndarray, rate: np.ndarray, diffusion: np.ndarray, eta: float, mu: float, nu: float, f: np.ndarray) -> None:
+    """Overwrite f with the time derivative of the modes."""
+    for i in range(m.size):
+        f[i] = -2 * eta * mu * rate[i] * m[i] + eta * eta * nu * diffusion[i]
+
+
+@jit(float64(VECTOR, MATRIX, VECTOR, float64, float64, float64))
+def _first_step(slopes: np.ndarray, functionals: np.ndarray, m: np.ndarray, eta: float, fastest: float, span: float) -> float:
+    """A first step on which no functional changes by more than a few per cent."""
+    h = span
+    for k in range(functionals.shape[0]):
+        value = _dot(functionals[k], m)
+        if value > 0 and slopes[k] != 0:
+            h = min(h, 0.02 * value / abs(slopes[k]))
+        elif eta * fastest > 0:
+            h = min(h, 1e-6 / (eta * fastest))
+    return h
+
+
+@jit(
+    types.UniTuple(int64, 2)(
+        VECTOR, VECTOR, MATRIX, VECTOR, MATRIX, VECTOR, VECTOR, VECTOR, MATRIX, VECTOR, MATRIX, RESPONSE, VECTOR, VECTOR, MATRIX, CUBE
+    )
+)
+def advance(
+    rate: np.ndarray,
+    diffusion: np.ndarray,
+    functionals: np.ndarray,
+    m: np.ndarray,
+    f: np.ndarray,
+    floor: np.ndarray,
+    control: np.ndarray,
+    lr_breaks: np.ndarray,
+    lr_pieces: np.ndarray,
+    threshold_breaks: np.ndarray,
+    threshold_pieces: np.ndarray,
+    response: types.FunctionType,
+    parameters: np.ndarray,
+    knots: np.ndarray,
+    start: np.ndarray,
+    coefficients: np.ndarray,
+) -> tuple[int, int]:
+    """Integrate over one smooth segment, or until the output arrays are full; returns (status, steps written).
+
+    Overwrites m (modes), f (6 x n, the slope in row 0), control (TIME, STEP, RESTART, SMALLEST, LARGEST) and the output: step
+    ends in knots, functionals at the left ends in start, coefficients of the dense output.
+    """
+    n, count = rate.size, functionals.shape[0]
+    base, trial = np.empty(n), np.empty(n)
+    slopes, values = np.empty((count, STAGES)), np.empty(count)
+    t, h, end, rtol = control[TIME], control[STEP], control[END], control[RTOL]
+    for k in range(count):
+        values[k] = _dot(functionals[k], m)
+    if control[RESTART] > 0:
+        eta = piecewise(t, lr_breaks, lr_pieces)
+        mu, nu = response(values[0], piecewise(t, threshold_breaks, threshold_pieces), parameters)
+        _slope(m, rate, diffusion, eta, mu, nu, f[0])
+        for k in range(count):
+            slopes[k, 0] = _dot(functionals[k], f[0])
+        h = _first_step(slopes[:, 0].copy(), functionals, m, eta, rate.max(), end - t)
+        control[RESTART] = 0.0
+    for k in range(count):
+        slopes[k, 0] = _dot(functionals[k], f[0])
+    written = 0
+    while t < end:
+        if written == start.shape[0]:
+            control[TIME], control[STEP] = t, h
+            return FULL, written
+        last = t + 1.001 * h >= end
+        if last:
+            h = end - t
+        if h <= 1e-14 * t or h < 1e-250:
+            control[TIME], control[STEP] = t, h
+            return STALLED, written
+        v, solved, hg = values[0], True, h * GAMMA
+        for s in range(1, STAGES):
+            when = t + NODES[s] * h
+            eta, c = piecewise(when, lr_breaks, lr_pieces), piecewise(when, threshold_breaks, threshold_pieces)
+            _stage_base(m, base, f, s, h)
+            guess = min(max(values[0] + NODES[s] * h * slopes[0, 0], values[0] / 4), values[0] * 4)
+            v, mu, nu = _stage_root(
+                base, rate, diffusion, functionals[0], hg, eta, c, response, parameters, max(guess, 1e-280), 1e-3 * rtol
+            )
+            if math.isnan(v):
+                solved = False
+                break
+            _stage_modes(base, rate, diffusion, hg, eta, mu, nu, trial, f[s])
+            control[SMALLEST], control[LARGEST] = min(control[SMALLEST], v), max(control[LARGEST], v)
+        if not solved:
+            h /= 4
+            continue
+        worst = 0.0
+        for k in range(count):
+            error = 0.0
+            for s in range(STAGES):
+                if s > 0:
+                    slopes[k, s] = _dot(functionals[k], f[s])
+                error += h * ERROR[s] * slopes[k, s]
+            new = _dot(functionals[k], trial)
+            if k == 0 and not new >= 0.0:
+                solved = False
+            worst = max(worst, abs(error) / (rtol * max(values[k], new) + floor[k]))
+        if not solved or not worst <= 1.0:
+            h *= 0.25 if not worst < math.inf else max(0.2, 0.9 * worst**-0.25)
+            continue
+        for k in range(count):
+            start[written, k] = values[k]
+            for p in range(4):
+                c_p = 0.0
+                for s in range(STAGES):
+                    c_p += DENSE[s, p] * slopes[k, s]
+                coefficients[written, k, p] = h * c_p
+        t = end if last else t + h
+        knots[written] = t
+        written += 1
+        for i in range(n):
+            m[i] = trial[i]
+            f[0, i] = f[STAGES - 1, i]
+        for k in range(count):
+            values[k] = _dot(functionals[k], m)
+            slopes[k, 0] = slopes[k, STAGES - 1]
+        if values[0] > control[ESCAPE]:
+            control[TIME] = t
+            return ESCAPED, written
+        h *= min(5.0, 0.9 * max(worst, 1e-8) ** -0.25)
+    control[TIME], control[STEP] = t, h
+    return REACHED, written

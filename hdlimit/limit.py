@@ -1,0 +1,119 @@
+"""The limit of a problem and an optimizer: a mode system and a response, coupled through v.
+
+    dm_i/dt = -2 eta(t) mu(v) lambda_i m_i + eta(t)^2 nu(v) c_i/d,   v = 2R = sum_i lambda_i m_i
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from dataclasses import dataclass
+
+from hdlimit.errors import HeavyTailWarning, InvalidInput, LowDimensionWarning, ValidityWarning
+from hdlimit.features import FEATURES
+from hdlimit.modes import ModeSystem, mode_system
+from hdlimit.optimizers import Optimizer
+from hdlimit.problem import Problem
+from hdlimit.residual import RESIDUALS
+from hdlimit.response import Response
+from hdlimit.schedules import Schedule
+
+LOW_DIMENSION = 30.0
+ALIGNED = 0.1
+
+
+@dataclass(frozen=True)
+class Limit:
+    """Everything that the limit depends on.
+
+    modes: the mode system; response: (mu, nu); lr, threshold: schedules of t.
+    """
+
+    modes: ModeSystem
+    response: Response
+    lr: Schedule
+    threshold: Schedule
+
+    @property
+    def escape(self) -> float:
+        """v above which a run counts as diverged: 1e12 max(v(0), E eps^2)."""
+        v0 = float(self.modes.functionals[0] @ self.modes.start)
+        second = self.response.noise.second_moment
+        scale = max(v0, second if math.isfinite(second) else self.response.noise.width**2)
+        return 1e12 * (scale if scale > 0 else 1.0)
+
+
+def check_types(problem: object, optimizer: object) -> None:
+    """Raise InvalidInput unless these are a Problem and an optimizer."""
+    if not isinstance(problem, Problem):
+        raise InvalidInput("problem", "a Problem", type(problem).__name__)
+    if not isinstance(optimizer, Optimizer):
+        raise InvalidInput("optimizer", "SGD, ClippedSGD or SignSGD", type(optimizer).__name__)
+
+
+def limit_of(problem: Problem, optimizer: Optimizer) -> Limit:
+    """The limit of an optimizer on a problem.
+
+    Raises: NoLimit when it does not exist (infinite nu).
+    """
+    response = Response(optimizer.residual, problem.noise, optimizer.batch_size)
+    response(2 * problem.initial_risk, float(optimizer.threshold_schedule(0.0)))
+    modes = mode_system(problem.covariance, optimizer.features, problem.initial_error)
+    return Limit(modes, response, optimizer.lr_schedule, optimizer.threshold_schedule)
+
+
+def has_spread(problem: Problem, optimizer: Optimizer) -> bool:
+    """Whether single runs have a finite variance: not for an unbounded residual map under noise with infinite E eps^4."""
+    bounded = RESIDUALS[optimizer.residual].bounded(float(optimizer.threshold_schedule(0.0)))
+    return bounded or math.isfinite(problem.noise.fourth_moment)
+
+
+def caveats(problem: Problem, optimizer: Optimizer) -> list[Warning]:
+    """What a reader of the prediction must know: low dimension, infinite moments, conditions of the limit that fail."""
+    found: list[Warning] = []
+    d_int = problem.intrinsic_dimension
+    if d_int < LOW_DIMENSION:
+        found.append(
+            LowDimensionWarning(
+                f"the intrinsic dimension tr(K)/norm(K) is {d_int:.3g}, below {LOW_DIMENSION:g}: expect deviations from the limit "
+                f"of the order of {1 / d_int:.0%}"
+            )
+        )
+    if not has_spread(problem, optimizer):
+        found.append(
+            HeavyTailWarning(
+                f"E eps^4 is infinite for {problem.noise!r}: the mean curve exists, the variance of a run does not, "
+                "and standard errors of simulated runs mean nothing"
+            )
+        )
+    if optimizer.batch_size > d_int / 10:
+        found.append(
+            ValidityWarning(
+                f"batch_size {optimizer.batch_size} is not small against the intrinsic dimension {d_int:.3g}: "
+                "the limit holds the batch fixed as d grows"
+            )
+        )
+    if not FEATURES[optimizer.features].linear and (aligned := largest_alignment(problem)) > ALIGNED:
+        found.append(
+            ValidityWarning(
+                f"the start error is aligned with a coordinate (max rho_i^2 = {aligned:.2g}, should be far below 1): "
+                "the drift of sign features is linearized and off by up to pi/2"
+            )
+        )
+    return found
+
+
+def largest_alignment(problem: Problem) -> float:
+    """max_i rho_i^2 at the start, rho_i = (K delta)_i/sqrt(K_ii v); 0 for a start at the target."""
+    variances, v = problem.covariance.variances, 2 * problem.initial_risk
+    if v == 0:
+        return 0.0
+    moving = variances > 0
+    pull = problem.covariance.apply(problem.initial_error)[moving]
+    return float((pull**2 / variances[moving]).max() / v)
+
+
+def warn_caveats(problem: Problem, optimizer: Optimizer, stacklevel: int = 3) -> None:
+    """Issue the caveats as warnings."""
+    for caveat in caveats(problem, optimizer):
+        warnings.warn(caveat, stacklevel=stacklevel)

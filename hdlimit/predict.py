@@ -1,0 +1,80 @@
+"""The first route to a curve: the limit ODE."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from hdlimit import __version__, checks
+from hdlimit.declaration import FloatArray
+from hdlimit.errors import InvalidInput, Outcome, Status
+from hdlimit.integrate import Solution, solve
+from hdlimit.kernels import esdirk
+from hdlimit.limit import check_types, limit_of, warn_caveats
+from hdlimit.modes import basis, pair_system
+from hdlimit.optimizers import Optimizer
+from hdlimit.problem import Problem
+from hdlimit.results import Curve
+from hdlimit.stability import stability
+from hdlimit.times import check_horizon, default_times
+
+LOOSEST, TIGHTEST = 1e-2, 1e-10
+
+
+def predict(problem: Problem, optimizer: Optimizer, horizon: float, times: Any = None, rtol: float = 1e-6) -> Curve:
+    """The excess-risk curve of an optimizer in the limit of large dimension.
+
+        dm_i/dt = -2 eta mu(v) lambda_i m_i + eta^2 nu(v) c_i/d,   v = 2R = sum_i lambda_i m_i
+
+    by a stiffly accurate ESDIRK method of order 4, whose stages are one scalar root each, with error control on R, norm(delta)^2
+    and norm(K delta)^2.
+
+    problem: a Problem; optimizer: SGD, ClippedSGD or SignSGD; horizon: last time, t = k/d, from 1/d to 1e12; times: where to
+    report, non-decreasing in [0, horizon], None for 0 and 200 geometric points from 1/d; rtol: relative accuracy of the curve
+    against the exact solution of the limit ODE (measured: the error stays below 3 rtol), 1e-10 to 1e-2.
+    The limit itself is off the mean of finite-d runs by O(1/d_int); verify measures it.
+
+    Returns: a Curve. Divergence is an outcome: the curve then ends where v exceeds 1e12 max(v(0), E eps^2).
+    Raises: InvalidInput; NoLimit for SGD under noise of infinite variance. Warns: LowDimensionWarning, HeavyTailWarning,
+    ValidityWarning.
+    Source: high-dimensional limits of Collins-Woodfin, Paquette et al. (SGD), Marshall et al. (clipped SGD), Xiao et al.
+    (signSGD); ESDIRK4(3)6L[2]SA of Kennedy and Carpenter.
+    """
+    check_types(problem, optimizer)
+    horizon = check_horizon(horizon, problem.dimension)
+    rtol = checks.positive("rtol", rtol)
+    if not TIGHTEST <= rtol <= LOOSEST:
+        raise InvalidInput("rtol", f"a number from {TIGHTEST:g} to {LOOSEST:g}", f"{rtol:g}")
+    grid = default_times(horizon, problem.dimension) if times is None else checks.times("times", times, horizon)
+    warn_caveats(problem, optimizer)
+    limit = limit_of(problem, optimizer)
+    solution = solve(limit, limit.modes, horizon, rtol)
+    end = float(solution.dense.knots[-1])
+    reached = grid[grid <= end]
+    risk = np.maximum(solution.dense(reached, 0), 0.0) / 2
+    outcome = _outcome(problem, optimizer, solution, horizon)
+    return Curve(problem, optimizer, horizon, rtol, reached, risk, outcome, solution.dense, __version__)
+
+
+def _outcome(problem: Problem, optimizer: Optimizer, solution: Solution, horizon: float) -> Outcome:
+    end = float(solution.dense.knots[-1])
+    if solution.status == esdirk.REACHED:
+        judged = stability(problem, optimizer)
+        if judged.stable:
+            return Outcome(Status.FINISHED, f"finished at t = {end:g}")
+        return Outcome(Status.UNSTABLE, f"finished at t = {end:g}, but {judged.outcome.sentence}: the risk grows in the long run")
+    if solution.status == esdirk.ESCAPED:
+        return Outcome(Status.DIVERGED, f"diverged at t = {end:.6g} of {horizon:g}: {stability(problem, optimizer).outcome.sentence}")
+    reason = "the step size of the integrator fell below rounding" if solution.status == esdirk.STALLED else "too many steps"
+    return Outcome(Status.STOPPED, f"stopped at t = {end:.6g} of {horizon:g}: {reason} ({solution.steps} steps)")
+
+
+def pair_observables(curve: Curve) -> tuple[FloatArray, FloatArray]:
+    """norm(delta)^2 and norm(K delta) on the curve's times where they need all second moments of the modes (sign features, full K)."""
+    problem, optimizer = curve.problem, curve.optimizer
+    modes = pair_system(problem.covariance, optimizer.features, problem.initial_error)
+    dense = solve(limit_of(problem, optimizer), modes, curve.end, curve.rtol).dense
+    fixed = float((problem.initial_error[~basis(problem.covariance, optimizer.features).moving] ** 2).sum())
+    time = np.minimum(curve.time, dense.knots[-1])
+    return np.maximum(dense(time, 1), 0.0) + fixed, np.sqrt(np.maximum(dense(time, 2), 0.0))

@@ -1,0 +1,273 @@
+"""Responses: what the noise does to the residual.
+
+    mu(v) = E[psi(r) z]/v,   nu(v) = E psi(r)^2,   r = z - eps,   z ~ N(0, v)   (batches: see batch.py)
+
+A response is evaluated by a closed form where derivations/ proves one, else by quadrature. The integrator takes closed forms
+as they are and everything slow as a table in log v whose error is checked when it is built (below 1e-9 of mu and nu).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from hdlimit import batch, noise as laws
+from hdlimit.declaration import FloatArray
+from hdlimit.errors import NoLimit, NotAvailable
+from hdlimit.kernels import responses as kernels
+from hdlimit.quadrature import density_components, flat, laplace_components, student_components
+from hdlimit.residual import RESIDUALS, ResidualMap
+
+Kernel = Callable[[float, float, FloatArray], tuple[float, float]]
+MOST_COMPONENTS = 400
+TABLE_ERROR = 1e-9
+
+
+class Compiled(NamedTuple):
+    """A response as the integrator takes it: a kernel, its parameters, and the range of v in which it may be used."""
+
+    kernel: Kernel
+    parameters: FloatArray
+    low: float
+    high: float
+
+
+class Response:
+    """(mu, nu) as functions of v and of the clip threshold c.
+
+    residual: name of a residual map; noise: the label-noise law; batch_size: B.
+
+    Raises: NotAvailable for a residual map without a batch theory when B > 1; NoLimit, when evaluated, where nu is infinite.
+    """
+
+    def __init__(self, residual: str, noise: laws.NoiseLaw, batch_size: int = 1) -> None:
+        self.map: ResidualMap = RESIDUALS[residual]
+        self.noise, self.batch_size = noise, batch_size
+        if batch_size > 1 and residual not in ("identity", "clip", "sign"):
+            raise NotAvailable(f"batch_size: no batch theory for the residual map {residual!r}, use batch_size=1")
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Response) and self._key() == other._key()
+
+    def __hash__(self) -> int:
+        return hash(self._key())
+
+    def _key(self) -> tuple[str, laws.NoiseLaw, int]:
+        return self.map.name, self.noise, self.batch_size
+
+    def __call__(self, v: float, c: float = math.inf) -> tuple[float, float]:
+        """(mu, nu) at v >= 0 and threshold c >= 0, by the most exact route.
+
+        mu of the sign map diverges at v = 0 without noise; v is taken as at least 1e-280.
+        """
+        v = max(v, kernels.SMALLEST)
+        closed = self._closed(c)
+        if closed is not None:
+            mu, nu = closed[0](v, c, closed[1])
+            return float(mu), float(nu)
+        return self._slow(v, c)
+
+    def _closed(self, c: float) -> tuple[Kernel, FloatArray] | None:
+        """The kernel and its parameters for thresholds up to c, None when only a slow route exists."""
+        if not self.map.bounded(c) and math.isinf(self.noise.second_moment):
+            raise NoLimit(_infinite_variance(self.noise))
+        if self.map.name == "identity" or (self.map.name == "clip" and c == math.inf):
+            return kernels.identity, np.array([self.noise.second_moment, float(self.batch_size)])
+        if self.map.name not in ("clip", "sign"):
+            return None
+        if self.batch_size > 1:
+            return self._closed_batch()
+        special = _SPECIAL.get((self.map.name, type(self.noise)))
+        if special is not None and (found := special(self.noise)) is not None:
+            return found
+        parts = mixture_components(self.noise, c)
+        if parts is None or parts.weight.size > MOST_COMPONENTS + 1200 * isinstance(self.noise, laws.StudentT):
+            return None
+        return _MIXTURE[self.map.name], flat(parts)
+
+    def _closed_batch(self) -> tuple[Kernel, FloatArray] | None:
+        parts = self.noise.components
+        if parts is None or parts.weight.size > 1 or parts.mean[0] != 0:
+            return None
+        kernel = kernels.clip_batch_normal if self.map.name == "clip" else kernels.sign_batch_normal
+        return kernel, np.array([float(parts.variance[0]), float(self.batch_size)])
+
+    def _slow(self, v: float, c: float) -> tuple[float, float]:
+        if self.batch_size > 1:
+            return self._batch(v, c)
+        if self.map.name in _MIXTURE:
+            parts = self.noise.components or density_components(self.noise, v, self.map.kinks(c), c)
+            mu, nu = _MIXTURE[self.map.name](v, c, flat(parts))
+            return float(mu), float(nu)
+        return quadrature_response(self.map, self.noise, v, c)
+
+    def _batch(self, v: float, c: float) -> tuple[float, float]:
+        size = self.batch_size
+        law = batch_law(self.noise, size, v)
+        if self.map.name == "sign":
+            return (size - 1) * law.inverse_root, 1.0
+        if c == 0:
+            return 0.0, 0.0
+        s = law.moments((c * size) ** 2)
+        return ((size - 1) * s.root_ratio + s.below) / size, s.minimum / size**2
+
+    def compiled(self, v_range: tuple[float, float], c_range: tuple[float, float]) -> Compiled:
+        """The response for an integrator that stays within v_range (low, high) and reads thresholds within c_range."""
+        closed = self._closed(c_range[1])
+        if closed is not None:
+            return Compiled(*closed, 0.0, math.inf)
+        low, high = v_range
+        if c_range[0] == c_range[1] or self.map.name != "clip":
+            return Compiled(kernels.table, _table(self, c_range[1], low, high), low, high)
+        return Compiled(kernels.surface, _surface(self, c_range, low, high), low, high)
+
+
+def _infinite_variance(noise: laws.NoiseLaw) -> str:
+    return (
+        f"noise: {noise!r} has infinite variance, so that nu(v) = v + E eps^2 is infinite and SGD without clipping has no limit; "
+        "clipped SGD and signSGD have one"
+    )
+
+
+_MIXTURE: dict[str, Kernel] = {"clip": kernels.clip_mixture, "sign": kernels.sign_mixture}
+
+
+def _student_sign(noise: laws.StudentT) -> tuple[Kernel, FloatArray] | None:
+    kernel = {1.0: kernels.sign_student1, 3.0: kernels.sign_student3}.get(noise.df)
+    return None if kernel is None else (kernel, np.array([noise.scale]))
+
+
+_SPECIAL: dict[tuple[str, type], Callable[[Any], tuple[Kernel, FloatArray] | None]] = {
+    ("clip", laws.Laplace): lambda noise: (kernels.clip_laplace, np.array([noise.scale])),
+    ("sign", laws.Laplace): lambda noise: (kernels.sign_laplace, np.array([noise.scale])),
+    ("clip", laws.Uniform): lambda noise: (kernels.clip_uniform, np.array([noise.half_width])),
+    ("sign", laws.Uniform): lambda noise: (kernels.sign_uniform, np.array([noise.half_width])),
+    ("sign", laws.StudentT): _student_sign,
+}
+
+
+def mixture_components(noise: laws.NoiseLaw, threshold: float) -> laws.Components | None:
+    """The noise as a finite mixture of normal laws that is right for every v, for thresholds up to `threshold`; else None."""
+    if isinstance(noise, laws.StudentT):
+        return student_components(noise.df, noise.scale, threshold if math.isfinite(threshold) else noise.scale)
+    return noise.components
+
+
+def batch_law(noise: laws.NoiseLaw, size: int, v: float) -> batch.InvertedLaw | batch.NoncentralLaw:
+    """The law of S = r_1^2 + ... + r_B^2 under a noise law."""
+    if isinstance(noise, laws.Uniform):
+        h = noise.half_width
+        return batch.InvertedLaw(lambda q: batch.uniform_transform(q, v, h), size, v, batch.euler)
+    if isinstance(noise, laws.Laplace):
+        return batch.batch_law(laplace_components(noise.scale), size, v)
+    parts = mixture_components(noise, noise.width * 1e3)
+    if parts is None:
+        parts = batch.compress(density_components(noise, v, (0.0,), noise.width))
+    elif parts.weight.size > MOST_COMPONENTS and not parts.variance.any():
+        parts = batch.compress(parts)
+    return batch.batch_law(parts, size, v)
+
+
+def quadrature_response(psi: ResidualMap, noise: laws.NoiseLaw, v: float, c: float) -> tuple[float, float]:
+    """(mu, nu) of any residual map by two-dimensional quadrature over eps and z: slow, independent of the closed forms."""
+    s = math.sqrt(v)
+    mu = expectation(noise, v, c, psi, lambda r, z: psi.psi(r, c) * z / s) / s
+    return mu, expectation(noise, v, c, psi, lambda r, z: psi.psi(r, c) ** 2)
+
+
+_Z, _ZW = np.polynomial.legendre.leggauss(20)
+
+
+def expectation(
+    noise: laws.NoiseLaw, v: float, c: float, psi: ResidualMap, f: Callable[[FloatArray, FloatArray], FloatArray]
+) -> float:
+    """E f(r, z) for r = z - eps, with f smooth but at the kinks of psi: Gauss-Legendre panels in z that end at the kinks."""
+    kinks = sorted({sign * k for k in psi.kinks(c) for sign in (-1, 1)})
+    total = 0.0
+    for weight, value in _points(noise, v, kinks, c):
+        edges = [np.full(value.size, e * math.sqrt(v)) for e in (-9.5, -3.0, 0.0, 3.0, 9.5)]
+        edges += [np.clip(value + k, edges[0], edges[4]) for k in kinks]
+        ends = np.sort(np.stack(edges), axis=0)
+        half = (ends[1:] - ends[:-1])[:, :, None] / 2
+        z = ends[:-1, :, None] + half * (1 + _Z)
+        mass = weight[:, None] * half * _ZW * np.exp(-(z**2) / (2 * v)) / math.sqrt(2 * math.pi * v)
+        total += float((mass * f(z - value[:, None], z)).sum())
+    return total
+
+
+def _points(noise: laws.NoiseLaw, v: float, kinks: list[float], c: float) -> list[tuple[FloatArray, FloatArray]]:
+    """(weights, values) of eps as point masses: those of the law, or Gauss-Legendre nodes of its density."""
+    parts = noise.components
+    if parts is None:
+        parts = density_components(noise, v, tuple(k for k in kinks if k >= 0), c if math.isfinite(c) else noise.width)
+        return [(parts.weight, parts.mean)]
+    result = []
+    for weight, mean, variance in zip(*parts, strict=True):
+        if variance == 0:
+            result.append((np.array([weight]), np.array([mean])))
+            continue
+        normal = density_components(laws.ScipyNoise(_normal(mean, math.sqrt(variance))), v, tuple(abs(k) for k in kinks), 0.0)
+        result.append((weight * normal.weight, normal.mean))
+    return result
+
+
+def _normal(mean: float, std: float) -> Any:
+    from scipy import stats
+
+    return stats.norm(mean, std)
+
+
+def _fit(response: Response, c: float, x: FloatArray) -> FloatArray:
+    """log(mu + floor) and log(nu + floor) at log v = x, shape (2, len(x))."""
+    values = np.array([response(math.exp(u), c) for u in x]).T
+    return np.log(np.maximum(values, 0.0) + kernels.FLOOR)
+
+
+_DEGREE = kernels.TABLE_DEGREE
+_NODES = np.cos(np.pi * (np.arange(_DEGREE + 1) + 0.5) / (_DEGREE + 1))
+_TO_CHEBYSHEV = np.linalg.inv(np.polynomial.chebyshev.chebvander(_NODES, _DEGREE))
+_CHECKS = np.array([-0.985, -0.6, -0.11, 0.47, 0.993])
+_AT_CHECKS = np.polynomial.chebyshev.chebvander(_CHECKS, _DEGREE)
+
+
+@lru_cache(maxsize=64)
+def _table(response: Response, c: float, low: float, high: float) -> FloatArray:
+    """Parameters of kernels.table over [low, high], refined by bisection until checked between its nodes to 1e-9."""
+    ends: list[float] = []
+    pieces: list[FloatArray] = []
+    todo = [(a, b) for a, b in _spans(math.log(low), math.log(high), 2.5)][::-1]
+    while todo:
+        a, b = todo.pop()
+        middle, half = (a + b) / 2, (b - a) / 2
+        fit = _TO_CHEBYSHEV @ _fit(response, c, middle + half * _NODES).T
+        error = np.abs(_AT_CHECKS @ fit - _fit(response, c, middle + half * _CHECKS).T).max()
+        if error > TABLE_ERROR and half > 0.02:
+            todo += [(middle, b), (a, middle)]
+            continue
+        if error > 1e-5:
+            raise NotAvailable(f"noise: the response of {response.noise!r} cannot be tabulated (error {error:.0e} at v = {math.exp(middle):.3g})")
+        ends.append(a)
+        pieces.append(fit.T.ravel())
+    return np.concatenate([[len(pieces)], ends, [math.log(high)], *pieces])
+
+
+def _spans(low: float, high: float, longest: float) -> list[tuple[float, float]]:
+    edges = np.linspace(low, high, max(math.ceil((high - low) / longest), 1) + 1)
+    return list(zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True))
+
+
+SURFACE_POINTS = 24
+
+
+def _surface(response: Response, c_range: tuple[float, float], low: float, high: float) -> FloatArray:
+    """Parameters of kernels.surface: tables at Chebyshev points in log c."""
+    smallest = 1e-3 * min(math.sqrt(low), response.noise.width or math.inf)
+    first, last = math.log(max(c_range[0], smallest)), math.log(max(c_range[1], 2 * smallest))
+    points = (first + last) / 2 + (last - first) / 2 * np.cos(np.pi * (np.arange(SURFACE_POINTS) + 0.5) / SURFACE_POINTS)
+    tables = [_table(response, math.exp(y), low, high) for y in points]
+    parts = [np.concatenate([[table.size], table]) for table in tables]
+    return np.concatenate([[SURFACE_POINTS, first, last], *parts])

@@ -1,0 +1,203 @@
+"""Verification of a predicted curve against runs of the real algorithm, with a stated rate of false alarms."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hdlimit import checks
+from hdlimit.corrected import corrected_risk
+from hdlimit.declaration import FloatArray
+from hdlimit.errors import InvalidInput, Status, VerificationRefused
+from hdlimit.features import FEATURES
+from hdlimit.limit import check_types, has_spread
+from hdlimit.optimizers import Optimizer
+from hdlimit.predict import predict
+from hdlimit.problem import Problem
+from hdlimit.results import Curve, Ensemble
+from hdlimit.simulate import simulate
+from hdlimit.times import check_horizon, steps_at
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+TIMES = 20
+CAP = 0.02
+POWER = 0.95
+TARGET = 0.05
+SIGN_BIAS = 1.0
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Report:
+    """Verdict of a verification.
+
+    curve: the prediction; runs: the simulation; time: the test times, shape (20,), exact step times; predicted, mean, stderr,
+    allowance: risk at these times; false_alarm: the stated rate; critical: the quantile that z_max is held against.
+    """
+
+    curve: Curve
+    runs: Ensemble
+    time: FloatArray
+    predicted: FloatArray
+    mean: FloatArray
+    stderr: FloatArray
+    allowance: FloatArray
+    false_alarm: float
+    critical: float
+
+    @cached_property
+    def z(self) -> FloatArray:
+        """max(|mean - curve| - allowance, 0)/stderr at every test time; the allowance is capped at 2 % of the curve."""
+        return exceedance(self.mean - self.predicted, np.minimum(self.allowance, CAP * self.predicted), self.stderr)
+
+    @property
+    def z_max(self) -> float:
+        """The largest z over the test times."""
+        return float(self.z.max())
+
+    @property
+    def relative_error(self) -> FloatArray:
+        """(mean - curve)/curve at every test time."""
+        return (self.mean - self.predicted) / self.predicted
+
+    @property
+    def detectable(self) -> float:
+        """The smallest relative error of the curve, the same at every time, that is seen with 95 % power at one time at least."""
+        from scipy import stats
+
+        reach = self.critical + float(stats.t.ppf(POWER, self.runs.runs - 1))
+        return float(((self.allowance + reach * self.stderr) / self.predicted).min())
+
+    @property
+    def verdict(self) -> str:
+        """ "inconclusive" when the allowance exceeds 2 % of the curve at any test time or a run diverged, else "inconsistent" when
+        z_max exceeds the critical value, else "consistent"."""
+        if not np.isfinite(self.mean).all() or (self.allowance > CAP * self.predicted).any():
+            return "inconclusive"
+        return "inconsistent" if self.z_max > self.critical else "consistent"
+
+    @property
+    def passed(self) -> bool:
+        """Consistent, and an error of 5 % of the curve would have been seen."""
+        return self.verdict == "consistent" and self.detectable <= TARGET
+
+    def summary(self) -> str:
+        """The verdict and the numbers it rests on, in a few lines."""
+        worst = int(np.abs(self.relative_error).argmax())
+        share = float((self.allowance / self.predicted).max())
+        lines = [
+            f"{self.verdict}: {self.runs.runs} runs at d = {self.curve.problem.dimension}, {self.time.size} times from "
+            f"t = {self.time[0]:.4g} to {self.time[-1]:.4g}",
+            f"z_max {self.z_max:.2f} against {self.critical:.2f} (false alarms: {self.false_alarm:g} of correct curves)",
+            f"largest relative error {self.relative_error[worst]:+.2%} at t = {self.time[worst]:.4g}; "
+            f"allowance for finite d up to {share:.2%} (cap {CAP:.0%})",
+            f"smallest error seen with {POWER:.0%} power: {self.detectable:.2%} of the curve"
+            + ("" if self.detectable <= TARGET else f", more than {TARGET:.0%}: use more runs"),
+        ]
+        return "\n".join(lines)
+
+    def __repr__(self) -> str:
+        return f"Report({self.verdict!r}, z_max={self.z_max:.2f}, critical={self.critical:.2f}, detectable={self.detectable:.2%})"
+
+    def plot(self, ax: Axes | None = None, **style: Any) -> Axes:
+        """Draw the curve, the runs with their band, and the test times; returns the Axes."""
+        from hdlimit.plotting import plot_report
+
+        return plot_report(self, ax, **style)
+
+
+def exceedance(difference: FloatArray, allowance: FloatArray, stderr: FloatArray) -> FloatArray:
+    """max(|difference| - allowance, 0)/stderr, with 0/0 = 0 and inf where a difference has no spread to be judged by."""
+    excess = np.maximum(np.abs(difference) - allowance, 0.0)
+    excess = np.where(excess <= 1e-12 * np.abs(allowance), 0.0, excess)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        z = excess / stderr
+    return np.where(excess == 0, 0.0, np.where(np.isnan(z), math.inf, z))
+
+
+def relaxation_time(curve: Curve) -> float:
+    """The first time at which the curve has gone the share 1 - 1/e of its way from R(0) to R(horizon); at most half the horizon."""
+    grid = np.linspace(0.0, curve.end, 4001)
+    left = np.abs(curve.at(grid) - curve.at(curve.end))
+    return float(min(grid[int(np.argmax(left <= left[0] / math.e))], curve.end / 2))
+
+
+def verification_steps(curve: Curve) -> FloatArray:
+    """Step numbers of the test times: 20, evenly spaced from one relaxation time to the horizon."""
+    d = curve.problem.dimension
+    times = np.linspace(relaxation_time(curve), curve.end, TIMES)
+    return np.array([max(steps_at(t, d), 1) for t in times])
+
+
+def allowance(curve: Curve, steps: FloatArray) -> FloatArray:
+    """What the limit may be off the mean of runs at this d, shape of steps.
+
+    Identity features: |corrected mean - limit| (hdlimit.corrected). Sign features: SIGN_BIAS/d_int of the curve, a measured
+    bound: see tests/test_verify.py.
+    """
+    predicted = curve.at(steps / curve.problem.dimension)
+    if not FEATURES[curve.optimizer.features].linear:
+        return SIGN_BIAS / curve.problem.intrinsic_dimension * predicted
+    v = np.abs(curve.dense.start[:, 0])
+    v_range = (float(max(v.min(), 1e-12 * v.max())), float(v.max()))
+    return np.abs(corrected_risk(curve.problem, curve.optimizer, steps, v_range) - predicted)
+
+
+def verify(
+    problem: Problem,
+    optimizer: Optimizer,
+    horizon: float,
+    runs: int = 32,
+    seed: Any = 0,
+    *,
+    false_alarm: float = 0.01,
+    rows: str | None = None,
+    executor: Any = None,
+    progress: bool = False,
+) -> Report:
+    """Hold the predicted curve against runs of the real algorithm.
+
+        z_j = max(|mean_j - curve_j| - a_j, 0)/stderr_j   at 20 times fixed before sampling, from one relaxation time on,
+
+    against the two-sided Student-t quantile at false_alarm/20 (Bonferroni). The allowance a_j is what is known of the bias of the
+    limit at this d; where it exceeds 2 % of the curve the verdict is "inconclusive".
+
+    problem, optimizer, horizon: as in predict; runs: >= 2; seed: int, SeedSequence or Generator; false_alarm: rate at which a
+    correct curve may be rejected; rows, executor, progress: as in simulate.
+    Returns: a Report. Raises: InvalidInput; VerificationRefused where runs have no finite variance (SGD with E eps^4 infinite)
+    or the prediction diverges; NoLimit where there is no prediction.
+    """
+    check_types(problem, optimizer)
+    check_horizon(horizon, problem.dimension)
+    runs, false_alarm = checks.integer("runs", runs, 2), checks.fraction("false_alarm", false_alarm)
+    if not has_spread(problem, optimizer):
+        raise VerificationRefused(
+            f"noise: E eps^4 is infinite for {problem.noise!r}, so that runs of {optimizer!r} have no finite variance and a "
+            "standard error would mean nothing; predict still answers, and clipped SGD and signSGD can be verified"
+        )
+    curve = predict(problem, optimizer, horizon)
+    if curve.outcome.status in (Status.DIVERGED, Status.STOPPED):
+        raise VerificationRefused(f"optimizer: there is no curve to verify, it {curve.outcome.sentence}")
+    steps = verification_steps(curve)
+    allowed = allowance(curve, steps)
+    time = steps / problem.dimension
+    ensemble = simulate(
+        problem, optimizer, horizon, runs, seed, times=time, rows=rows, executor=executor, progress=progress
+    )
+    return judge(curve, ensemble, allowed, false_alarm)
+
+
+def judge(curve: Curve, runs: Ensemble, allowed: FloatArray, false_alarm: float) -> Report:
+    """The report of an ensemble recorded at its test times."""
+    from scipy import stats
+
+    if runs.runs < 2:
+        raise InvalidInput("runs", "at least 2 runs", runs.runs)
+    critical = float(stats.t.ppf(1 - false_alarm / (2 * runs.time.size), runs.runs - 1))
+    predicted = curve.at(np.minimum(runs.time, curve.end))
+    return Report(curve, runs, runs.time, predicted, runs.mean, runs.stderr, allowed, false_alarm, critical)
