@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 Result: TypeAlias = "Curve | Ensemble | Report"
 
+RESULT_FILES = (".npz", ".csv", ".json")
 _COLUMNS = {
     "Curve": ("time", "samples", "risk", "distance", "gradient_norm"),
     "Ensemble": ("time", "samples", "mean", "spread", "stderr"),
@@ -59,16 +60,32 @@ _BROKEN = (
 )
 
 
+def checked_path(path: str | PathLike[str], endings: tuple[str, ...]) -> Path:
+    """The path of a file with one of these endings that can be created; otherwise InvalidInput says what is wrong."""
+    target = Path(path) if isinstance(path, str | os.PathLike) else None
+    if target is None or target.suffix.lower() not in endings:
+        expected = f"a file name ending in {', '.join(endings[:-1])} or {endings[-1]}"
+        raise InvalidInput("path", expected, repr(path)[:120])
+    if not os.path.isdir(target.parent):
+        raise _not_writable(target, "no such folder")
+    if os.path.isdir(target):
+        raise _not_writable(target, "a folder")
+    if not os.access(target.parent, os.W_OK):
+        raise _not_writable(target, "no permission")
+    return target
+
+
+def _not_writable(path: str | PathLike[str], reason: object) -> InvalidInput:
+    return InvalidInput("path", "a path that can be written", f"{str(path)[:120]!r} ({reason})")
+
+
 @contextmanager
 def new_file(path: str | PathLike[str]) -> Iterator[IO[bytes]]:
     """A binary file that appears under its name whole, at the end of the block, or not at all.
 
     path: of the file; an existing one is replaced. Raises InvalidInput where it cannot be written.
     """
-    try:
-        target = Path(path).resolve()
-    except TypeError as error:
-        raise InvalidInput("path", "a path", repr(path)[:80]) from error
+    target = Path(path).resolve()
     temporary = target.with_name(f".hdlimit-{secrets.token_hex(8)}.tmp")
     try:
         with open(temporary, "xb") as file:
@@ -77,7 +94,7 @@ def new_file(path: str | PathLike[str]) -> Iterator[IO[bytes]]:
             os.fsync(file.fileno())
         os.replace(temporary, target)
     except OSError as error:
-        raise InvalidInput("path", "a path that can be written", f"{str(path)!r} ({error.strerror})") from error
+        raise _not_writable(path, error.strerror) from error
     finally:
         with suppress(OSError):
             temporary.unlink()
@@ -93,11 +110,9 @@ def save(result: Result, path: str | PathLike[str]) -> None:
     if not _is_result(result):
         raise InvalidInput("result", "a Curve, an Ensemble or a Report", f"a {type(result).__name__}")
     writers = {".npz": _npz, ".csv": _csv, ".json": _json}
-    suffix = Path(path).suffix.lower() if isinstance(path, str | os.PathLike) else None
-    if suffix not in writers:
-        raise InvalidInput("path", "a file name ending in .npz, .csv or .json", repr(path)[:120])
-    with new_file(path) as file:
-        writers[suffix](result, file)
+    target = checked_path(path, RESULT_FILES)
+    with new_file(target) as file:
+        writers[target.suffix.lower()](result, file)
 
 
 def _is_result(value: object) -> bool:

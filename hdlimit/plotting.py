@@ -5,6 +5,7 @@ matplotlib is imported inside the functions, on first use.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -13,17 +14,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hdlimit.declaration import FloatArray
-from hdlimit.errors import InvalidInput
 
 if TYPE_CHECKING:
     from os import PathLike
 
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
 
     from hdlimit.results import Curve, Ensemble
     from hdlimit.verify import Report
 
 _STYLE = Path(__file__).with_name("hdlimit.mplstyle")
+FIGURE_FILES = (".png", ".pdf", ".svg")
 _MARKERS = 25
 
 
@@ -38,8 +40,24 @@ def label_axes(ax: Axes, log: bool = True) -> Axes:
     """Name the two axes of a risk plot and make them logarithmic; returns the Axes."""
     if log:
         ax.set(xscale="log", yscale="log")
+        _label_plainly(ax.xaxis)
+        _label_plainly(ax.yaxis)
     ax.set(xlabel="time t = steps / d", ylabel="excess risk R")
     return ax
+
+
+def _label_plainly(axis: Axis) -> None:
+    """Ticks of a logarithmic axis as plain numbers, with 2 and 5 (or all) between the powers of ten on short axes."""
+
+    def label(x: float, position: float) -> str:
+        low, high = axis.get_view_interval()
+        leading = x / 10 ** math.floor(math.log10(x) + 1e-9)
+        spans = math.log10(high / low)
+        shown = (1,) if spans > 3 else (1, 2, 5) if spans > 0.7 else range(1, 10)
+        return f"{x:g}" if round(leading) in shown else ""
+
+    axis.set_major_formatter(label)
+    axis.set_minor_formatter(label)
 
 
 def write_figure(path: str | PathLike[str], draw: Callable[[Axes], object]) -> None:
@@ -50,15 +68,13 @@ def write_figure(path: str | PathLike[str], draw: Callable[[Axes], object]) -> N
     """
     from matplotlib.figure import Figure
 
-    from hdlimit.files import new_file
+    from hdlimit.files import checked_path, new_file
 
-    kind = Path(path).suffix.lower().removeprefix(".")
-    if kind not in ("png", "pdf", "svg"):
-        raise InvalidInput("path", "a figure file ending in .png, .pdf or .svg", repr(str(path)))
-    with style(), new_file(path) as file:
+    target = checked_path(path, FIGURE_FILES)
+    with style(), new_file(target) as file:
         figure = Figure()
         draw(label_axes(figure.subplots()))
-        figure.savefig(file, format=kind)
+        figure.savefig(file, format=target.suffix.lower().removeprefix("."))
 
 
 def plot_curve(curve: Curve, ax: Axes | None = None, **line: Any) -> Axes:

@@ -17,6 +17,7 @@ from cases import COVARIANCES, FUNCTION_SCHEDULE, NOISES, OPTIMIZERS, name_of
 import hdlimit as hd
 from hdlimit import files
 from hdlimit.results import Curve, DenseOutput, Ensemble
+from hdlimit.verify import Report
 
 
 def curve_of(problem: Any, optimizer: Any) -> Curve:
@@ -39,6 +40,12 @@ def ensemble_of(problem: Any, optimizer: Any) -> Ensemble:
     return Ensemble(problem, optimizer, 20.0, time, risk, 2**127 + 1, (5, 0), "gaussian", outcome, "0.1.0")
 
 
+def report_of(problem: Any, optimizer: Any) -> Report:
+    """A report with arbitrary numbers at two test times."""
+    numbers = np.random.default_rng(5).uniform(1, 2, (5, 2))
+    return Report(curve_of(problem, optimizer), ensemble_of(problem, optimizer), *numbers, 0.01, 3.5)
+
+
 def assert_identical(a: Any, b: Any, where: str = "result") -> None:
     """Same types and the same bits, through all fields."""
     assert type(a) is type(b), where
@@ -56,14 +63,14 @@ def assert_identical(a: Any, b: Any, where: str = "result") -> None:
 
 
 def assert_round_trip(result: Any, tmp_path: Path) -> None:
-    result.save(tmp_path / "result.npz")
+    files.save(result, tmp_path / "result.npz")
     assert_identical(hd.load(tmp_path / "result.npz"), result)
 
 
 PROBLEM = hd.Problem(hd.PowerLaw(8, 0.5), hd.StudentT(df=5, scale=0.5))
 
 
-@pytest.mark.parametrize("make", [curve_of, ensemble_of])
+@pytest.mark.parametrize("make", [curve_of, ensemble_of, report_of])
 def test_exact(tmp_path: Path, make: Any) -> None:
     assert_round_trip(make(PROBLEM, hd.SGD(0.1 + 0.2)), tmp_path)
 
@@ -108,15 +115,21 @@ def test_simulated_runs_are_exact(tmp_path: Path) -> None:
     assert_round_trip(hd.simulate(PROBLEM, hd.SignSGD(0.1), horizon=2.0, runs=3, seed=9), tmp_path)
 
 
+NAMES = {
+    curve_of: ["time", "samples", "risk", "distance", "gradient_norm"],
+    ensemble_of: ["time", "samples", "mean", "spread", "stderr"],
+    report_of: ["time", "predicted", "mean", "stderr", "allowance", "relative_error"],
+}
+
+
 @pytest.mark.parametrize("suffix", [".csv", ".json"])
-@pytest.mark.parametrize("make", [curve_of, ensemble_of])
+@pytest.mark.parametrize("make", NAMES)
 def test_columns(tmp_path: Path, make: Any, suffix: str) -> None:
     result = make(PROBLEM, hd.SGD(0.25))
     path = tmp_path / f"result{suffix}"
-    result.save(path)
+    files.save(result, path)
     header, table = _read(path)
-    names = ["risk", "distance", "gradient_norm"] if make is curve_of else ["mean", "spread", "stderr"]
-    assert list(table) == ["time", "samples", *names]
+    assert list(table) == NAMES[make]
     for name, column in table.items():
         expected = getattr(result, name)
         if suffix == ".json":
@@ -125,11 +138,13 @@ def test_columns(tmp_path: Path, make: Any, suffix: str) -> None:
             assert [float(cell) for cell in column] == expected.tolist()
     assert header["version"] == "0.1.0" and header["horizon"] == 20.0
     assert header["problem"] == repr(PROBLEM) and header["optimizer"] == "SGD(lr=0.25)"
-    if make is curve_of:
-        assert (header["curve_outcome"], header["rtol"]) == (str(result.outcome), 1e-6)
-    else:
+    if make is not ensemble_of:
+        assert (header["curve_outcome"], header["rtol"]) == (curve_of(PROBLEM, hd.SGD(0.25)).outcome.sentence, 1e-6)
+    if make is not curve_of:
         assert header["ensemble_outcome"] == "one run diverged"
         assert (header["entropy"], header["spawn_key"], header["runs"]) == (2**127 + 1, [5, 0], 3)
+    if make is report_of:
+        assert (header["verdict"], header["critical"], header["false_alarm"]) == (result.verdict, 3.5, 0.01)
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, list[Any]]]:
@@ -140,7 +155,7 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, list[Any]]]:
             raise AssertionError(f"{constant} is not JSON")
 
         content = json.loads(text, parse_constant=refuse)
-        arrays = ("time", "samples", "risk", "distance", "gradient_norm", "mean", "spread", "stderr")
+        arrays = {name for names in NAMES.values() for name in names}
         return content, {name: content[name] for name in content if name in arrays}
     lines = text.splitlines()
     comments = [line[2:].split(": ", 1) for line in lines if line.startswith("# ")]

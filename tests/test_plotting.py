@@ -123,7 +123,7 @@ def test_figures(tmp_path: Path, suffix: str, magic: bytes) -> None:
 
 @pytest.mark.parametrize("name", ["figure", "figure.txt", "figure.npz", "missing/figure.png"])
 def test_bad_figure_paths(tmp_path: Path, name: str) -> None:
-    with pytest.raises(hd.InvalidInput, match="path: expected a (figure file ending in|path that can be written)"):
+    with pytest.raises(hd.InvalidInput, match="path: expected a (file name ending in|path that can be written)"):
         write_figure(tmp_path / name, curve_of().plot)
     assert not list(tmp_path.iterdir())
 

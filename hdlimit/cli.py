@@ -1,0 +1,300 @@
+"""The command line: predict, verify, formula, demo. Nothing heavy is imported before a command runs."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+import hdlimit
+from hdlimit.errors import HdlimitError, HdlimitWarning, InvalidInput
+
+if TYPE_CHECKING:
+    from hdlimit.kernels.formulas import Formula
+    from hdlimit.optimizers import Optimizer
+    from hdlimit.problem import Problem
+    from hdlimit.results import Curve
+    from hdlimit.verify import Report
+
+_EXIT_CODES = {"consistent": 0, "inconsistent": 1, "inconclusive": 3}
+_OPTIMIZERS = ("sgd", "clipped-sgd", "sign-sgd")
+_SHOWN_TIMES = 9
+
+
+class _Commands(click.Group):
+    """The group of commands: an error or a warning of the package is one line on stderr, an error ends with code 2."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with _warnings_on_one_line():
+            try:
+                return super().invoke(ctx)
+            except HdlimitError as error:
+                click.echo(f"hdlimit: {_one_line(error)}", err=True)
+                ctx.exit(2)
+
+
+def _one_line(message: object) -> str:
+    return " ".join(str(message).split())
+
+
+@contextmanager
+def _warnings_on_one_line() -> Iterator[None]:
+    def show(message: Warning | str, *_: Any, **__: Any) -> None:
+        click.echo(f"hdlimit: warning: {_one_line(message)}", err=True)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("default", HdlimitWarning)
+        warnings.showwarning = show
+        yield
+
+
+def _plot_option(command: Any) -> Any:
+    return click.option("--plot", metavar="FIGURE", help="Draw a figure (.png, .pdf or .svg).")(command)
+
+
+def _out_option(command: Any) -> Any:
+    text = "Save the result: .npz (everything, exact), .csv or .json (columns)."
+    return click.option("--out", metavar="FILE", help=text)(command)
+
+
+def _json_option(command: Any) -> Any:
+    return click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")(command)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(hdlimit.__version__, prog_name="hdlimit")
+def main() -> None:
+    """Risk curves of streaming SGD, clipped SGD and signSGD on least squares in high dimension.
+
+    \b
+    hdlimit demo                    three optimizers, predicted and simulated, one figure
+    hdlimit predict problem.toml    the predicted risk curve
+    hdlimit verify problem.toml     compare the prediction with simulated runs
+    hdlimit formula                 the closed formulas behind the prediction
+
+    Time is t = steps / d. The excess risk is R = E <x, theta - theta*>^2 / 2.
+    Exit code 2 means that the input is wrong; the reason is one line on stderr.
+    """
+
+
+@main.command()
+@click.argument("file", required=False)
+@click.option("--data", metavar="TABLE", help="Take the problem from the rows of a .csv or .npz file instead of FILE.")
+@click.option("--target", metavar="COLUMN", help="With --data: the column (or .npz array) to predict.  [default: y]")
+@click.option("--optimizer", type=click.Choice(_OPTIMIZERS), help="With --data.  [default: sgd]")
+@click.option(
+    "--lr", type=float, help="With --data: the step is lr/d.  [default: half of SGD's critical lr; sign-sgd needs one]"
+)
+@click.option("--threshold", type=float, help="With --data and clipped-sgd: clip threshold in units of the residual.")
+@click.option("--batch-size", type=int, help="With --data: samples a step.  [default: 1]")
+@click.option("--horizon", type=float, help="With --data: length of the curve in units of t = steps/d.  [default: 20]")
+@_plot_option
+@_out_option
+@_json_option
+def predict(
+    file: str | None, data: str | None, plot: str | None, out: str | None, as_json: bool, **options: Any
+) -> None:
+    """Predict a risk curve.
+
+    The problem comes from a FILE (TOML) or from the rows of a data table, whose covariance, least-squares solution and
+    residuals then stand for the population.
+
+    \b
+    hdlimit predict examples/problem.toml --plot curve.png
+    hdlimit predict --data rows.csv --target price --optimizer clipped-sgd --threshold 0.5
+    """
+    from hdlimit.predict import predict as predict_curve
+    from hdlimit.studies import read_toml
+
+    _check_targets(plot, out)
+    given = [f"--{name.replace('_', '-')}" for name, value in options.items() if value is not None]
+    if (file is None) == (data is None):
+        raise click.UsageError("give either a problem FILE or --data TABLE")
+    if file is not None:
+        if given:
+            raise click.UsageError(f"{given[0]} goes with --data; with a problem FILE, write it into the file")
+        study = read_toml(file)
+        curve = predict_curve(study.problem, study.optimizer, study.run.horizon, study.run.times, study.run.rtol)
+    else:
+        problem = _problem_from_table(str(data), options["target"])
+        horizon = 20.0 if options["horizon"] is None else options["horizon"]
+        curve = predict_curve(problem, _optimizer(problem, options), horizon)
+    _write(curve, plot, out)
+    click.echo(_json_text(curve) if as_json else _curve_text(curve))
+
+
+@main.command()
+@click.argument("file")
+@click.option("--runs", type=int, help="Number of simulated runs.  [default: the file's, or 32]")
+@click.option("--seed", type=int, help="Seed of the runs.  [default: the file's, or 0]")
+@click.option("--progress", is_flag=True, help="Show a progress bar.")
+@_plot_option
+@_out_option
+@_json_option
+def verify(
+    file: str, runs: int | None, seed: int | None, progress: bool, plot: str | None, out: str | None, as_json: bool
+) -> None:
+    """Compare a prediction with simulated runs.
+
+    FILE is a problem file (TOML). The real algorithm is run at its d, and the mean of the runs is held against the
+    curve; hdlimit.verify says how.
+
+    \b
+    Exit codes:  0  consistent
+                 1  inconsistent: the runs contradict the curve
+                 3  inconclusive: this d is too small for a verdict, or runs diverged
+                 2  wrong input
+    """
+    from hdlimit.studies import read_toml
+    from hdlimit.verify import verify as verify_curve
+
+    _check_targets(plot, out)
+    study = read_toml(file)
+    report = verify_curve(
+        study.problem,
+        study.optimizer,
+        study.run.horizon,
+        runs=study.run.runs if runs is None else runs,
+        seed=study.run.seed if seed is None else seed,
+        false_alarm=study.run.false_alarm,
+        progress=progress,
+    )
+    _write(report, plot, out)
+    click.echo(_json_text(report) if as_json else f"{study.optimizer!r} on {study.problem!r}\n{report.summary()}")
+    raise SystemExit(_EXIT_CODES[report.verdict])
+
+
+@main.command()
+@click.argument("optimizer", required=False)
+@click.argument("law", required=False)
+@click.option("--latex", is_flag=True, help="Print LaTeX.")
+def formula(optimizer: str | None, law: str | None, latex: bool) -> None:
+    """Print the formulas behind a prediction.
+
+    A response is mu(v) = E[psi(r) z]/v and nu(v) = E[psi(r)^2], r the residual and v = 2R. Without arguments, the
+    command lists the optimizers and noise laws that have formulas.
+
+    \b
+    hdlimit formula
+    hdlimit formula clipped-sgd
+    hdlimit formula clipped-sgd laplace --latex
+    """
+    from hdlimit.kernels.formulas import FORMULAS
+
+    if optimizer is None:
+        click.echo(_formula_list(list(FORMULAS)))
+        return
+    laws = {name: entry for (of, name), entry in FORMULAS.items() if of == optimizer}
+    if not laws:
+        raise InvalidInput("OPTIMIZER", f"one of {', '.join(dict.fromkeys(of for of, _ in FORMULAS))}", repr(optimizer))
+    if law is not None and law not in laws:
+        raise InvalidInput("LAW", f"one of {', '.join(laws)}", repr(law))
+    shown = laws if law is None else {law: laws[law]}
+    click.echo("\n\n".join(_formula_text(f"{optimizer}, {name}", entry, latex) for name, entry in shown.items()))
+
+
+@main.command()
+@click.option("--out", metavar="FIGURE", default="hdlimit-demo.png", show_default=True, help="The figure to write.")
+@click.option("--runs", type=click.IntRange(min=2), default=32, show_default=True, help="Simulated runs of each.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the runs.")
+def demo(out: str, runs: int, seed: int) -> None:
+    """Predict and simulate three optimizers.
+
+    SGD, clipped SGD and signSGD on one problem with heavy-tailed noise: a table and a figure, in less than a minute.
+    """
+    from hdlimit import demo as job
+
+    _check_targets(out, None)
+    click.echo(job.PROBLEM.summary())
+    click.echo(f"\nRisk at t = {job.HORIZON:g}, predicted and in {runs} simulated runs:\n\n{job.HEADER}")
+    lines = []
+    for line in job.run(runs, seed):
+        lines.append(line)
+        click.echo(job.describe(line))
+    job.draw(lines, out)
+    click.echo("\ndetectable: the smallest relative error of the curve that these runs show with 95 % power")
+    click.echo(f"figure: {out}")
+
+
+def _problem_from_table(path: str, target: str | None) -> Problem:
+    from hdlimit.data import read_table
+    from hdlimit.problem import Problem
+
+    table = read_table(path, target)
+    return Problem.from_data(table.X, table.y, columns=table.columns)
+
+
+def _optimizer(problem: Problem, options: dict[str, Any]) -> Optimizer:
+    from hdlimit.optimizers import SGD, ClippedSGD, SignSGD
+
+    name = options["optimizer"] or "sgd"
+    threshold = options["threshold"]
+    if (threshold is not None) != (name == "clipped-sgd"):
+        raise click.UsageError("--threshold goes with --optimizer clipped-sgd, which needs it")
+    batch_size = 1 if options["batch_size"] is None else options["batch_size"]
+    if name == "sign-sgd":
+        if options["lr"] is None:
+            raise click.UsageError("--optimizer sign-sgd needs --lr")
+        return SignSGD(lr=options["lr"], batch_size=batch_size)
+    lr = _half_critical(problem, batch_size) if options["lr"] is None else options["lr"]
+    return SGD(lr, batch_size) if name == "sgd" else ClippedSGD(lr, threshold, batch_size)
+
+
+def _half_critical(problem: Problem, batch_size: int) -> float:
+    from hdlimit.optimizers import SGD
+    from hdlimit.stability import stability
+
+    return float(stability(problem, SGD(1.0, batch_size)).critical_lr) / 2
+
+
+def _check_targets(plot: str | None, out: str | None) -> None:
+    """Refuse a path that cannot be written before anything is computed."""
+    from hdlimit.files import RESULT_FILES, checked_path
+    from hdlimit.plotting import FIGURE_FILES
+
+    if plot is not None:
+        checked_path(plot, FIGURE_FILES)
+    if out is not None:
+        checked_path(out, RESULT_FILES)
+
+
+def _write(result: Curve | Report, plot: str | None, out: str | None) -> None:
+    from hdlimit.files import save
+    from hdlimit.plotting import write_figure
+
+    if out is not None:
+        save(result, out)
+    if plot is not None:
+        write_figure(plot, result.plot)
+
+
+def _json_text(result: Curve | Report) -> str:
+    from hdlimit.files import columns, finite_or_none, metadata
+
+    return json.dumps(finite_or_none({**metadata(result), **columns(result)}), allow_nan=False)
+
+
+def _curve_text(curve: Curve) -> str:
+    import numpy as np
+
+    lines = [curve.problem.summary(), f"optimizer: {curve.optimizer!r}", f"outcome: {curve.outcome}", ""]
+    lines.append(f"{'t':>12}{'samples':>14}{'R':>14}")
+    for i in np.unique(np.linspace(0, curve.time.size - 1, _SHOWN_TIMES).round().astype(int)):
+        lines.append(f"{curve.time[i]:>12.4g}{curve.samples[i]:>14.0f}{curve.risk[i]:>14.6g}")
+    return "\n".join(lines)
+
+
+def _formula_list(names: list[tuple[str, str]]) -> str:
+    optimizers = dict.fromkeys(optimizer for optimizer, _ in names)
+    lines = [f"{of}:  {', '.join(law for other, law in names if other == of)}" for of in optimizers]
+    return "\n".join([*lines, "", "hdlimit formula OPTIMIZER LAW prints one of them."])
+
+
+def _formula_text(title: str, entry: Formula, latex: bool) -> str:
+    mu, nu = (entry.mu_latex, entry.nu_latex) if latex else (entry.mu_pretty, entry.nu_pretty)
+    facts = [f"exact for: {entry.exact_for}", f"source: {entry.source}", f"derivation: {entry.derivation}"]
+    return "\n".join([title, "", "mu(v) = E[psi(r) z] / v", "", mu, "", "nu(v) = E[psi(r)^2]", "", nu, "", *facts])
