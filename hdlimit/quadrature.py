@@ -42,9 +42,9 @@ def laplace_components(scale: float) -> Components:
 
 
 def density_components(noise: NoiseLaw, v: float, points: tuple[float, ...], reach: float) -> Components:
-    """A continuous law as point masses: Gauss-Legendre panels graded towards its median, the ends of its support and `points`.
+    """A continuous law as point masses: Gauss-Legendre panels graded towards its median, the ends of its support and +-`points`.
 
-    v: the integrand bends at the points on the scale sqrt(v); reach: the integrand grows at most like eps^2 up to |eps| = reach.
+    v: the integrand bends at +-points on the scale sqrt(v); reach: the integrand grows at most like eps^2 up to |eps| = reach.
 
     Raises: NotAvailable when the weights miss the total mass 1 by more than 1e-9.
     """
@@ -60,7 +60,7 @@ def density_components(noise: NoiseLaw, v: float, points: tuple[float, ...], rea
     grading = width * 2.0 ** np.arange(-14, math.log2(last) + 1)
     edges += [center + sign * grading for center in (median, low, high) for sign in (-1, 1)]
     bends = math.sqrt(v) * np.concatenate([[0.0], 2.0 ** np.arange(-1, max(math.log2(width * last) - math.log2(v) / 2, 4) + 1)])
-    edges += [point + sign * bends for point in points for sign in (-1, 1)]
+    edges += [side * point + sign * bends for point in points for side in (-1, 1) for sign in (-1, 1)]
     ends = np.unique(np.concatenate(edges))
     ends = ends[(ends >= low) & (ends <= high)]
     half = np.diff(ends)[:, None] / 2
