@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 _EXIT_CODES = {"consistent": 0, "inconsistent": 1, "inconclusive": 3}
 _OPTIMIZERS = ("sgd", "clipped-sgd", "sign-sgd")
 _SHOWN_TIMES = 9
+_RESPONSE = "mu(v) = E[psi(r) z]/v, nu(v) = E[psi(r)^2], r = z - eps, z ~ N(0, v), v = 2R"
 
 
 class _Commands(click.Group):
@@ -297,4 +298,4 @@ def _formula_list(names: list[tuple[str, str]]) -> str:
 def _formula_text(title: str, entry: Formula, latex: bool) -> str:
     mu, nu = (entry.mu_latex, entry.nu_latex) if latex else (entry.mu_pretty, entry.nu_pretty)
     facts = [f"exact for: {entry.exact_for}", f"source: {entry.source}", f"derivation: {entry.derivation}"]
-    return "\n".join([title, "", "mu(v) = E[psi(r) z] / v", "", mu, "", "nu(v) = E[psi(r)^2]", "", nu, "", *facts])
+    return "\n".join([title, _RESPONSE, "", mu, "", nu, "", *facts])
