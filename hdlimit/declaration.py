@@ -26,6 +26,8 @@ def _show(value: object) -> str:
         if value.size <= 6:
             return repr(value.tolist())
         return f"<array {'x'.join(map(str, value.shape))}>"
+    if isinstance(value, tuple) and len(value) > 6:
+        return f"<{len(value)} values>"
     return f"{value:g}" if isinstance(value, float) else repr(value)
 
 

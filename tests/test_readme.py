@@ -1,4 +1,4 @@
-"""The README says what is true: its code runs, its commands exist, its test line is what continuous integration runs."""
+"""The README says what is true: its code runs, its commands exist, its test line is what .ci/run runs."""
 
 from __future__ import annotations
 
