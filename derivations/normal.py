@@ -133,6 +133,8 @@ def clip_normal(s2: float, c: float, m: float) -> tuple[float, float]:
         <<normal_mu_narrow>>
     if tail == 0.0:
         return 1.0, s2 + m * m
+    if mu == 0.0:
+        return 0.0, c * c
     <<normal_nu>>
     return mu, nu
 '''

@@ -44,7 +44,7 @@ EMBEDDED = (
     Rational(-498863281070, 6042575550617),
     Rational(2077005547802, 8945017530137),
 )
-BOUND = Rational(11, 5)  # of the stiff limit of the dense output
+BOUND = Rational(9, 4)  # of the stiff limit of the dense output
 
 
 def solved(equations: list[Expr], unknowns: list[Expr]) -> dict[Expr, Expr]:

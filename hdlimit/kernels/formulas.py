@@ -99,6 +99,8 @@ def clip_normal(s2: float, c: float, m: float) -> tuple[float, float]:
         mu = (1/2)*erfc(below) - 1/2*erfc(y)
     if tail == 0.0:
         return 1.0, s2 + m * m
+    if mu == 0.0:
+        return 0.0, c * c
     nu = c**2*tail + mu*(m**2 + s2) - 1/2*sqrt(2)*s*((c - m)*exp(-y**2) + (c + m)*exp(-x**2))/sqrt(pi)
     return mu, nu
 
@@ -445,4 +447,771 @@ class Formula(NamedTuple):
     exact_for: str
 
 
-FORMULAS: dict[tuple[str, str], Formula] = {}
+FORMULAS: dict[tuple[str, str], Formula] = {
+    ("sgd", "gaussian"): Formula(
+        mu_pretty='mu = 1',
+        nu_pretty=(
+            '          2\n'
+            'nu = sigma  + v'
+        ),
+        mu_latex='\\mu = 1',
+        nu_latex='\\nu = \\sigma^{2} + v',
+        source='Collins-Woodfin, Paquette (2023), Hitting the high-dimensional notes: an ODE for SGD learning dynamics',
+        derivation='derivations/stein.py',
+        exact_for='eps ~ N(0, sigma^2); centred Gaussian samples, batch 1, in the limit of high intrinsic dimension',
+    ),
+    ("sgd", "point"): Formula(
+        mu_pretty='mu = 1',
+        nu_pretty=(
+            '      2\n'
+            'nu = e  + v'
+        ),
+        mu_latex='\\mu = 1',
+        nu_latex='\\nu = e^{2} + v',
+        source='Collins-Woodfin, Paquette (2023), Hitting the high-dimensional notes: an ODE for SGD learning dynamics',
+        derivation='derivations/stein.py',
+        exact_for='eps = e; centred Gaussian samples, batch 1, in the limit of high intrinsic dimension',
+    ),
+    ("sgd", "rademacher"): Formula(
+        mu_pretty='mu = 1',
+        nu_pretty=(
+            '      2\n'
+            'nu = s  + v'
+        ),
+        mu_latex='\\mu = 1',
+        nu_latex='\\nu = s^{2} + v',
+        source='Collins-Woodfin, Paquette (2023), Hitting the high-dimensional notes: an ODE for SGD learning dynamics',
+        derivation='derivations/stein.py',
+        exact_for='eps = +s or -s with probability 1/2 each; centred Gaussian samples, batch 1, in the limit of high intrinsic dimension',
+    ),
+    ("sgd", "gaussian-mixture"): Formula(
+        mu_pretty='mu = 1',
+        nu_pretty=(
+            '          n\n'
+            '         ___\n'
+            '         \\  `\n'
+            '          \\    /    2           2\\\n'
+            'nu = v +  /    \\m[k]  + sigma[k] /*p[k]\n'
+            '         /__,\n'
+            '         k = 1'
+        ),
+        mu_latex='\\mu = 1',
+        nu_latex='\\nu = v + \\sum_{k=1}^{n} \\left({m}_{k}^{2} + {\\sigma}_{k}^{2}\\right) {p}_{k}',
+        source='Collins-Woodfin, Paquette (2023), Hitting the high-dimensional notes: an ODE for SGD learning dynamics',
+        derivation='derivations/stein.py',
+        exact_for='eps ~ N(m_k, sigma_k^2) with probability p_k, k = 1..n; centred Gaussian samples, batch 1, in the limit of high intrinsic dimension',
+    ),
+    ("sgd", "empirical"): Formula(
+        mu_pretty='mu = 1',
+        nu_pretty=(
+            '          n\n'
+            '         ___\n'
+            '         \\  `\n'
+            '          \\        2\n'
+            '          /    e[k]\n'
+            '         /__,\n'
+            '         k = 1\n'
+            'nu = v + -----------\n'
+            '              n'
+        ),
+        mu_latex='\\mu = 1',
+        nu_latex='\\nu = v + \\frac{\\sum_{k=1}^{n} {e}_{k}^{2}}{n}',
+        source='Collins-Woodfin, Paquette (2023), Hitting the high-dimensional notes: an ODE for SGD learning dynamics',
+        derivation='derivations/stein.py',
+        exact_for='eps uniform on the values e_1..e_n; centred Gaussian samples, batch 1, in the limit of high intrinsic dimension',
+    ),
+    ("sgd", "laplace"): Formula(
+        mu_pretty='mu = 1',
+        nu_pretty=(
+            '        2\n'
+            'nu = 2*b  + v'
+        ),
+        mu_latex='\\mu = 1',
+        nu_latex='\\nu = 2 b^{2} + v',
+        source='Collins-Woodfin, Paquette (2023), Hitting the high-dimensional notes: an ODE for SGD learning dynamics',
+        derivation='derivations/stein.py',
+        exact_for='eps ~ Laplace with scale b; centred Gaussian samples, batch 1, in the limit of high intrinsic dimension',
+    ),
+    ("sgd", "uniform"): Formula(
+        mu_pretty='mu = 1',
+        nu_pretty=(
+            '          2\n'
+            '         w\n'
+            'nu = v + --\n'
+            '         3'
+        ),
+        mu_latex='\\mu = 1',
+        nu_latex='\\nu = v + \\frac{w^{2}}{3}',
+        source='Collins-Woodfin, Paquette (2023), Hitting the high-dimensional notes: an ODE for SGD learning dynamics',
+        derivation='derivations/stein.py',
+        exact_for='eps ~ Uniform(-w, w); centred Gaussian samples, batch 1, in the limit of high intrinsic dimension',
+    ),
+    ("sgd", "student-t"): Formula(
+        mu_pretty='mu = 1',
+        nu_pretty=(
+            '         2\n'
+            '     df*s\n'
+            'nu = ------ + v\n'
+            '     df - 2'
+        ),
+        mu_latex='\\mu = 1',
+        nu_latex='\\nu = \\frac{df s^{2}}{df - 2} + v',
+        source='Collins-Woodfin, Paquette (2023), Hitting the high-dimensional notes: an ODE for SGD learning dynamics',
+        derivation='derivations/stein.py',
+        exact_for='eps = s times Student t with df degrees of freedom, df > 2; centred Gaussian samples, batch 1, in the limit of high intrinsic dimension',
+    ),
+    ("sgd", "student-t-1"): Formula(
+        mu_pretty='mu = 1',
+        nu_pretty='nu = oo',
+        mu_latex='\\mu = 1',
+        nu_latex='\\nu = \\infty',
+        source='Collins-Woodfin, Paquette (2023), Hitting the high-dimensional notes: an ODE for SGD learning dynamics',
+        derivation='derivations/stein.py',
+        exact_for='eps = s times Student t with 1 degree of freedom (Cauchy): no limit exists, the variance is infinite; centred Gaussian samples, batch 1, in the limit of high intrinsic dimension',
+    ),
+    ("sgd", "student-t-3"): Formula(
+        mu_pretty='mu = 1',
+        nu_pretty=(
+            '        2\n'
+            'nu = 3*s  + v'
+        ),
+        mu_latex='\\mu = 1',
+        nu_latex='\\nu = 3 s^{2} + v',
+        source='Collins-Woodfin, Paquette (2023), Hitting the high-dimensional notes: an ODE for SGD learning dynamics',
+        derivation='derivations/stein.py',
+        exact_for='eps = s times Student t with 3 degrees of freedom; centred Gaussian samples, batch 1, in the limit of high intrinsic dimension',
+    ),
+    ("clipped-sgd", "gaussian"): Formula(
+        mu_pretty=(
+            '        /         c         \\\n'
+            'mu = erf|-------------------|\n'
+            '        |   ________________|\n'
+            '        |  /        2       |\n'
+            '        \\\\/  2*sigma  + 2*v /'
+        ),
+        nu_pretty=(
+            '                                                   2\n'
+            '                                                 -c\n'
+            '                                            --------------\n'
+            '                              ____________         2\n'
+            '                     ___     /      2       2*sigma  + 2*v\n'
+            '      2            \\/ 2 *c*\\/  sigma  + v *e                    /     2    \\\n'
+            'nu = c *(1 - mu) - --------------------------------------- + mu*\\sigma  + v/\n'
+            '                                     ____\n'
+            '                                   \\/ pi'
+        ),
+        mu_latex='\\mu = \\operatorname{erf}{\\left(\\frac{c}{\\sqrt{2 \\sigma^{2} + 2 v}} \\right)}',
+        nu_latex='\\nu = c^{2} \\left(1 - \\mu\\right) - \\frac{\\sqrt{2} c \\sqrt{\\sigma^{2} + v} e^{- \\frac{c^{2}}{2 \\sigma^{2} + 2 v}}}{\\sqrt{\\pi}} + \\mu \\left(\\sigma^{2} + v\\right)',
+        source='Marshall, Xiao, Agarwala, Paquette (2025), To clip or not to clip: the dynamics of SGD with gradient clipping',
+        derivation='derivations/normal.py',
+        exact_for='eps ~ N(0, sigma^2); centred Gaussian samples, batch 1, in the limit of high intrinsic dimension',
+    ),
+    ("clipped-sgd", "point"): Formula(
+        mu_pretty=(
+            '        /  ___        \\      /  ___        \\\n'
+            '        |\\/ 2 *(c - e)|      |\\/ 2 *(c + e)|\n'
+            '     erf|-------------|   erf|-------------|\n'
+            '        |       ___   |      |       ___   |\n'
+            '        \\   2*\\/ v    /      \\   2*\\/ v    /\n'
+            'mu = ------------------ + ------------------\n'
+            '             2                    2'
+        ),
+        nu_pretty=(
+            '                                             /                 2                     2 \\\n'
+            '                                             |         -(c + e)              -(c - e)  |\n'
+            '                                             |         ----------            ----------|\n'
+            '                                   ___   ___ |            2*v                   2*v    |\n'
+            '      2               / 2    \\   \\/ 2 *\\/ v *\\(c - e)*e           + (c + e)*e          /\n'
+            'nu = c *(1 - mu) + mu*\\e  + v/ - -------------------------------------------------------\n'
+            '                                                            ____\n'
+            '                                                        2*\\/ pi'
+        ),
+        mu_latex='\\mu = \\frac{\\operatorname{erf}{\\left(\\frac{\\sqrt{2} \\left(c - e\\right)}{2 \\sqrt{v}} \\right)}}{2} + \\frac{\\operatorname{erf}{\\left(\\frac{\\sqrt{2} \\left(c + e\\right)}{2 \\sqrt{v}} \\right)}}{2}',
+        nu_latex='\\nu = c^{2} \\left(1 - \\mu\\right) + \\mu \\left(e^{2} + v\\right) - \\frac{\\sqrt{2} \\sqrt{v} \\left(\\left(c - e\\right) e^{- \\frac{\\left(c + e\\right)^{2}}{2 v}} + \\left(c + e\\right) e^{- \\frac{\\left(c - e\\right)^{2}}{2 v}}\\right)}{2 \\sqrt{\\pi}}',
+        source="derived here; the optimizer's limit: Marshall, Xiao, Agarwala, Paquette (2025), To clip or not to clip: the dynamics of SGD with gradient clipping",
+        derivation='derivations/normal.py',
+        exact_for='eps = e; centred Gaussian samples, batch 1, in the limit of high intrinsic dimension',
+    ),
+    ("clipped-sgd", "rademacher"): Formula(
+        mu_pretty=(
+            '        /  ___        \\      /  ___        \\\n'
+            '        |\\/ 2 *(c - s)|      |\\/ 2 *(c + s)|\n'
+            '     erf|-------------|   erf|-------------|\n'
+            '        |       ___   |      |       ___   |\n'
+            '        \\   2*\\/ v    /      \\   2*\\/ v    /\n'
+            'mu = ------------------ + ------------------\n'
+            '             2                    2'
+        ),
+        nu_pretty=(
+            '                                             /                 2                     2 \\\n'
+            '                                             |         -(c + s)              -(c - s)  |\n'
+            '                                             |         ----------            ----------|\n'
+            '                                   ___   ___ |            2*v                   2*v    |\n'
+            '      2               / 2    \\   \\/ 2 *\\/ v *\\(c - s)*e           + (c + s)*e          /\n'
+            'nu = c *(1 - mu) + mu*\\s  + v/ - -------------------------------------------------------\n'
+            '                                                            ____\n'
+            '                                                        2*\\/ pi'
+        ),
+        mu_latex='\\mu = \\frac{\\operatorname{erf}{\\left(\\frac{\\sqrt{2} \\left(c - s\\right)}{2 \\sqrt{v}} \\right)}}{2} + \\frac{\\operatorname{erf}{\\left(\\frac{\\sqrt{2} \\left(c + s\\right)}{2 \\sqrt{v}} \\right)}}{2}',
+        nu_latex='\\nu = c^{2} \\left(1 - \\mu\\right) + \\mu \\left(s^{2} + v\\right) - \\frac{\\sqrt{2} \\sqrt{v} \\left(\\left(c - s\\right) e^{- \\frac{\\left(c + s\\right)^{2}}{2 v}} + \\left(c + s\\right) e^{- \\frac{\\left(c - s\\right)^{2}}{2 v}}\\right)}{2 \\sqrt{\\pi}}',
+        source="derived here; the optimizer's limit: Marshall, Xiao, Agarwala, Paquette (2025), To clip or not to clip: the dynamics of SGD with gradient clipping",
+        derivation='derivations/normal.py',
+        exact_for='eps = +s or -s with probability 1/2 each; centred Gaussian samples, batch 1, in the limit of high intrinsic dimension',
+    ),
+    ("clipped-sgd", "gaussian-mixture"): Formula(
+        mu_pretty=(
+            '      n\n'
+            '     ___\n'
+            '     \\  `\n'
+            '      \\        /            2      \\\n'
+            'mu =  /    mu_N\\v + sigma[k] , m[k]/*p[k]\n'
+            '     /__,\n'
+            '     k = 1\n'
+            '\n'
+            '                  /  ___        \\      /  ___        \\\n'
+            '                  |\\/ 2 *(c - m)|      |\\/ 2 *(c + m)|\n'
+            '               erf|-------------|   erf|-------------|\n'
+            '                  |      _____  |      |      _____  |\n'
+            '                  \\  2*\\/ tau   /      \\  2*\\/ tau   /\n'
+            'mu_N(tau, m) = ------------------ + ------------------\n'
+            '                       2                    2'
+        ),
+        nu_pretty=(
+            '      n\n'
+            '     ___\n'
+            '     \\  `\n'
+            '      \\        /            2      \\\n'
+            'nu =  /    nu_N\\v + sigma[k] , m[k]/*p[k]\n'
+            '     /__,\n'
+            '     k = 1\n'
+            '\n'
+            '                                                     /                 2                     2 \\\n'
+            '                                                     |         -(c + m)              -(c - m)  |\n'
+            '                                                     |         ----------            ----------|\n'
+            '                                         ___   _____ |           2*tau                 2*tau   |\n'
+            '                2                      \\/ 2 *\\/ tau *\\(c - m)*e           + (c + m)*e          /   / 2      \\\n'
+            'nu_N(tau, m) = c *(1 - mu_N(tau, m)) - --------------------------------------------------------- + \\m  + tau/*mu_N(tau, m)\n'
+            '                                                                   ____\n'
+            '                                                               2*\\/ pi'
+        ),
+        mu_latex='\\mu = \\sum_{k=1}^{n} \\mu_{N}{\\left(v + {\\sigma}_{k}^{2},{m}_{k} \\right)} {p}_{k}, \\quad \\mu_{N}{\\left(\\tau,m \\right)} = \\frac{\\operatorname{erf}{\\left(\\frac{\\sqrt{2} \\left(c - m\\right)}{2 \\sqrt{\\tau}} \\right)}}{2} + \\frac{\\operatorname{erf}{\\left(\\frac{\\sqrt{2} \\left(c + m\\right)}{2 \\sqrt{\\tau}} \\right)}}{2}',
+        nu_latex='\\nu = \\sum_{k=1}^{n} \\nu_{N}{\\left(v + {\\sigma}_{k}^{2},{m}_{k} \\right)} {p}_{k}, \\quad \\nu_{N}{\\left(\\tau,m \\right)} = c^{2} \\left(1 - \\mu_{N}{\\left(\\tau,m \\right)}\\right) - \\frac{\\sqrt{2} \\sqrt{\\tau} \\left(\\left(c - m\\right) e^{- \\frac{\\left(c + m\\right)^{2}}{2 \\tau}} + \\left(c + m\\right) e^{- \\frac{\\left(c - m\\right)^{2}}{2 \\tau}}\\right)}{2 \\sqrt{\\pi}} + \\left(m^{2} + \\tau\\right) \\mu_{N}{\\left(\\tau,m \\right)}',
+        source="derived here; the optimizer's limit: Marshall, Xiao, Agarwala, Paquette (2025), To clip or not to clip: the dynamics of SGD with gradient clipping",
+        derivation='derivations/normal.py',
+        exact_for='eps ~ N(m_k, sigma_k^2) with probability p_k, k = 1..n; centred Gaussian samples, batch 1, in the limit of high intrinsic dimension',
+    ),
+    ("clipped-sgd", "empirical"): Formula(
+        mu_pretty=(
+            '       n\n'
+            '      __\n'
+            '      \\ `\n'
+            '       )   mu_N(v, e[k])\n'
+            '      /_,\n'
+            '     k = 1\n'
+            'mu = -------------------\n'
+            '              n\n'
+            '\n'
+            '                  /  ___        \\      /  ___        \\\n'
+            '                  |\\/ 2 *(c - m)|      |\\/ 2 *(c + m)|\n'
+            '               erf|-------------|   erf|-------------|\n'
+            '                  |      _____  |      |      _____  |\n'
+            '                  \\  2*\\/ tau   /      \\  2*\\/ tau   /\n'
+            'mu_N(tau, m) = ------------------ + ------------------\n'
+            '                       2                    2'
+        ),
+        nu_pretty=(
+            '       n\n'
+            '      __\n'
+            '      \\ `\n'
+            '       )   nu_N(v, e[k])\n'
+            '      /_,\n'
+            '     k = 1\n'
+            'nu = -------------------\n'
+            '              n\n'
+            '\n'
+            '                                                     /                 2                     2 \\\n'
+            '                                                     |         -(c + m)              -(c - m)  |\n'
+            '                                                     |         ----------            ----------|\n'
+            '                                         ___   _____ |           2*tau                 2*tau   |\n'
+            '                2                      \\/ 2 *\\/ tau *\\(c - m)*e           + (c + m)*e          /   / 2      \\\n'
+            'nu_N(tau, m) = c *(1 - mu_N(tau, m)) - --------------------------------------------------------- + \\m  + tau/*mu_N(tau, m)\n'
+            '                                                                   ____\n'
+            '                                                               2*\\/ pi'
+        ),
+        mu_latex='\\mu = \\frac{\\sum_{k=1}^{n} \\mu_{N}{\\left(v,{e}_{k} \\right)}}{n}, \\quad \\mu_{N}{\\left(\\tau,m \\right)} = \\frac{\\operatorname{erf}{\\left(\\frac{\\sqrt{2} \\left(c - m\\right)}{2 \\sqrt{\\tau}} \\right)}}{2} + \\frac{\\operatorname{erf}{\\left(\\frac{\\sqrt{2} \\left(c + m\\right)}{2 \\sqrt{\\tau}} \\right)}}{2}',
+        nu_latex='\\nu = \\frac{\\sum_{k=1}^{n} \\nu_{N}{\\left(v,{e}_{k} \\right)}}{n}, \\quad \\nu_{N}{\\left(\\tau,m \\right)} = c^{2} \\left(1 - \\mu_{N}{\\left(\\tau,m \\right)}\\right) - \\frac{\\sqrt{2} \\sqrt{\\tau} \\left(\\left(c - m\\right) e^{- \\frac{\\left(c + m\\right)^{2}}{2 \\tau}} + \\left(c + m\\right) e^{- \\frac{\\left(c - m\\right)^{2}}{2 \\tau}}\\right)}{2 \\sqrt{\\pi}} + \\left(m^{2} + \\tau\\right) \\mu_{N}{\\left(\\tau,m \\right)}',
+        source="derived here; the optimizer's limit: Marshall, Xiao, Agarwala, Paquette (2025), To clip or not to clip: the dynamics of SGD with gradient clipping",
+        derivation='derivations/normal.py',
+        exact_for='eps uniform on the values e_1..e_n; centred Gaussian samples, batch 1, in the limit of high intrinsic dimension',
+    ),
+    ("clipped-sgd", "laplace"): Formula(
+        mu_pretty=(
+            '                    /  ___  \\\n'
+            '                    |\\/ 2 *c|\n'
+            'mu = E_+ - E_- + erf|-------|\n'
+            '                    |    ___|\n'
+            '                    \\2*\\/ v /\n'
+            '\n'
+            '                            c    v\n'
+            '                          - - + ----\n'
+            '         /          ___\\    b      2\n'
+            '         |  c     \\/ v |        2*b\n'
+            'E_- = Phi|----- - -----|*e\n'
+            '         |  ___     b  |\n'
+            '         \\\\/ v         /\n'
+            '\n'
+            '                            c    v\n'
+            '                            - + ----\n'
+            '         /            ___\\  b      2\n'
+            '         |    c     \\/ v |      2*b\n'
+            'E_+ = Phi|- ----- - -----|*e\n'
+            '         |    ___     b  |\n'
+            '         \\  \\/ v         /'
+        ),
+        nu_pretty=(
+            '                                                                          2\n'
+            '                                                                        -c\n'
+            '                                                                        ----\n'
+            '                                    /       /  ___  \\\\     ___     ___  2*v         /  ___  \\\n'
+            '        2 /     c*(E_+ + E_-)\\    2 |       |\\/ 2 *c||   \\/ 2 *c*\\/ v *e            |\\/ 2 *c|\n'
+            'nu = 2*b *|mu - -------------| + c *|1 - erf|-------|| - ------------------- + v*erf|-------|\n'
+            '          \\           b      /      |       |    ___||           ____               |    ___|\n'
+            '                                    \\       \\2*\\/ v //         \\/ pi                \\2*\\/ v /\n'
+            '\n'
+            '                            c    v\n'
+            '                          - - + ----\n'
+            '         /          ___\\    b      2\n'
+            '         |  c     \\/ v |        2*b\n'
+            'E_- = Phi|----- - -----|*e\n'
+            '         |  ___     b  |\n'
+            '         \\\\/ v         /\n'
+            '\n'
+            '                            c    v\n'
+            '                            - + ----\n'
+            '         /            ___\\  b      2\n'
+            '         |    c     \\/ v |      2*b\n'
+            'E_+ = Phi|- ----- - -----|*e\n'
+            '         |    ___     b  |\n'
+            '         \\  \\/ v         /'
+        ),
+        mu_latex='\\mu = E_{+} - E_{-} + \\operatorname{erf}{\\left(\\frac{\\sqrt{2} c}{2 \\sqrt{v}} \\right)}, \\quad E_{-} = \\Phi{\\left(\\frac{c}{\\sqrt{v}} - \\frac{\\sqrt{v}}{b} \\right)} e^{- \\frac{c}{b} + \\frac{v}{2 b^{2}}}, \\quad E_{+} = \\Phi{\\left(- \\frac{c}{\\sqrt{v}} - \\frac{\\sqrt{v}}{b} \\right)} e^{\\frac{c}{b} + \\frac{v}{2 b^{2}}}',
+        nu_latex='\\nu = 2 b^{2} \\left(\\mu - \\frac{c \\left(E_{+} + E_{-}\\right)}{b}\\right) + c^{2} \\left(1 - \\operatorname{erf}{\\left(\\frac{\\sqrt{2} c}{2 \\sqrt{v}} \\right)}\\right) - \\frac{\\sqrt{2} c \\sqrt{v} e^{- \\frac{c^{2}}{2 v}}}{\\sqrt{\\pi}} + v \\operatorname{erf}{\\left(\\frac{\\sqrt{2} c}{2 \\sqrt{v}} \\right)}, \\quad E_{-} = \\Phi{\\left(\\frac{c}{\\sqrt{v}} - \\frac{\\sqrt{v}}{b} \\right)} e^{- \\frac{c}{b} + \\frac{v}{2 b^{2}}}, \\quad E_{+} = \\Phi{\\left(- \\frac{c}{\\sqrt{v}} - \\frac{\\sqrt{v}}{b} \\right)} e^{\\frac{c}{b} + \\frac{v}{2 b^{2}}}',
+        source="derived here; the optimizer's limit: Marshall, Xiao, Agarwala, Paquette (2025), To clip or not to clip: the dynamics of SGD with gradient clipping",
+        derivation='derivations/laplace.py',
+        exact_for='eps ~ Laplace with scale b; centred Gaussian samples, batch 1, in the limit of high intrinsic dimension',
+    ),
+    ("clipped-sgd", "uniform"): Formula(
+        mu_pretty=(
+            '     rho(alpha + eta) - rho(|alpha - eta|) + Min(alpha, eta)\n'
+            'mu = -------------------------------------------------------\n'
+            '                               eta\n'
+            '\n'
+            '          c\n'
+            'alpha = -----\n'
+            '          ___\n'
+            '        \\/ v\n'
+            '\n'
+            '        w\n'
+            'eta = -----\n'
+            '        ___\n'
+            '      \\/ v\n'
+            '\n'
+            'rho(x) = -x*Phi(-x) + phi(x)'
+        ),
+        nu_pretty=(
+            '         c\n'
+            '         /\n'
+            '        |\n'
+            'nu = 2* |  y*(1 - mu(y)) dy\n'
+            '        |\n'
+            '       /\n'
+            '       0'
+        ),
+        mu_latex='\\mu = \\frac{\\rho{\\left(\\alpha + \\eta \\right)} - \\rho{\\left(\\left|{\\alpha - \\eta}\\right| \\right)} + \\min\\left(\\alpha, \\eta\\right)}{\\eta}, \\quad \\alpha = \\frac{c}{\\sqrt{v}}, \\quad \\eta = \\frac{w}{\\sqrt{v}}, \\quad \\rho{\\left(x \\right)} = - x \\Phi{\\left(- x \\right)} + \\phi{\\left(x \\right)}',
+        nu_latex='\\nu = 2 \\int\\limits_{0}^{c} y \\left(1 - \\mu{\\left(y \\right)}\\right)\\, dy',
+        source="derived here; the optimizer's limit: Marshall, Xiao, Agarwala, Paquette (2025), To clip or not to clip: the dynamics of SGD with gradient clipping",
+        derivation='derivations/uniform.py',
+        exact_for='eps ~ Uniform(-w, w); centred Gaussian samples, batch 1, in the limit of high intrinsic dimension',
+    ),
+    ("clipped-sgd", "student-t"): Formula(
+        mu_pretty=(
+            '      oo\n'
+            '       /\n'
+            '      |\n'
+            '      |                df       2\n'
+            '      |                --  -df*u\n'
+            '      |                2   -------\n'
+            '      |     df - 1 /df\\       2       /        c         \\\n'
+            '      |  2*u      *|--|  *e       *erf|------------------|\n'
+            '      |            \\2 /               |      ____________|\n'
+            '      |                               |     /    2       |\n'
+            '      |                               |    /  2*s        |\n'
+            '      |                               |   /   ---- + 2*v |\n'
+            '      |                               |  /      2        |\n'
+            '      |                               \\\\/      u         /\n'
+            'mu =  |  ------------------------------------------------- du\n'
+            '      |                           /df\\\n'
+            '      |                      Gamma|--|\n'
+            '      |                           \\2 /\n'
+            '      |\n'
+            '     /\n'
+            '     0'
+        ),
+        nu_pretty=(
+            '      oo\n'
+            '       /\n'
+            '      |\n'
+            '      |                df                       2\n'
+            '      |                --                  -df*u\n'
+            '      |                2      / 2       \\  -------\n'
+            '      |     df - 1 /df\\       |s        |     2\n'
+            '      |  2*u      *|--|  *nu_N|-- + v, 0|*e\n'
+            '      |            \\2 /       | 2       |\n'
+            '      |                       \\u        /\n'
+            'nu =  |  ----------------------------------------- du\n'
+            '      |                       /df\\\n'
+            '      |                  Gamma|--|\n'
+            '      |                       \\2 /\n'
+            '      |\n'
+            '     /\n'
+            '     0\n'
+            '\n'
+            '                                                            2\n'
+            '                                                          -c\n'
+            '                                                          -----\n'
+            '                  /       /   ___   \\\\     ___     _____  2*tau          /   ___   \\\n'
+            '                2 |       | \\/ 2 *c ||   \\/ 2 *c*\\/ tau *e               | \\/ 2 *c |\n'
+            'nu_N(tau, 0) = c *|1 - erf|---------|| - ---------------------- + tau*erf|---------|\n'
+            '                  |       |    _____||             ____                  |    _____|\n'
+            '                  \\       \\2*\\/ tau //           \\/ pi                   \\2*\\/ tau /'
+        ),
+        mu_latex='\\mu = \\int\\limits_{0}^{\\infty} \\frac{2 u^{df - 1} \\left(\\frac{df}{2}\\right)^{\\frac{df}{2}} e^{- \\frac{df u^{2}}{2}} \\operatorname{erf}{\\left(\\frac{c}{\\sqrt{\\frac{2 s^{2}}{u^{2}} + 2 v}} \\right)}}{\\Gamma\\left(\\frac{df}{2}\\right)}\\, du',
+        nu_latex='\\nu = \\int\\limits_{0}^{\\infty} \\frac{2 u^{df - 1} \\left(\\frac{df}{2}\\right)^{\\frac{df}{2}} \\nu_{N}{\\left(\\frac{s^{2}}{u^{2}} + v,0 \\right)} e^{- \\frac{df u^{2}}{2}}}{\\Gamma\\left(\\frac{df}{2}\\right)}\\, du, \\quad \\nu_{N}{\\left(\\tau,0 \\right)} = c^{2} \\left(1 - \\operatorname{erf}{\\left(\\frac{\\sqrt{2} c}{2 \\sqrt{\\tau}} \\right)}\\right) - \\frac{\\sqrt{2} c \\sqrt{\\tau} e^{- \\frac{c^{2}}{2 \\tau}}}{\\sqrt{\\pi}} + \\tau \\operatorname{erf}{\\left(\\frac{\\sqrt{2} c}{2 \\sqrt{\\tau}} \\right)}',
+        source="derived here; the optimizer's limit: Marshall, Xiao, Agarwala, Paquette (2025), To clip or not to clip: the dynamics of SGD with gradient clipping",
+        derivation='derivations/student.py',
+        exact_for='eps = s times Student t with df degrees of freedom; centred Gaussian samples, batch 1, in the limit of high intrinsic dimension',
+    ),
+    ("clipped-sgd", "student-t-1"): Formula(
+        mu_pretty=(
+            '      oo\n'
+            '       /\n'
+            '      |\n'
+            '      |           2\n'
+            '      |         -u\n'
+            '      |         ----\n'
+            '      |    ___   2      /        c         \\\n'
+            '      |  \\/ 2 *e    *erf|------------------|\n'
+            '      |                 |      ____________|\n'
+            '      |                 |     /    2       |\n'
+            '      |                 |    /  2*s        |\n'
+            '      |                 |   /   ---- + 2*v |\n'
+            '      |                 |  /      2        |\n'
+            '      |                 \\\\/      u         /\n'
+            'mu =  |  ----------------------------------- du\n'
+            '      |                  ____\n'
+            '      |                \\/ pi\n'
+            '      |\n'
+            '     /\n'
+            '     0'
+        ),
+        nu_pretty=(
+            '      oo\n'
+            '       /\n'
+            '      |\n'
+            '      |                           2\n'
+            '      |                         -u\n'
+            '      |            / 2       \\  ----\n'
+            '      |    ___     |s        |   2\n'
+            '      |  \\/ 2 *nu_N|-- + v, 0|*e\n'
+            '      |            | 2       |\n'
+            '      |            \\u        /\n'
+            'nu =  |  --------------------------- du\n'
+            '      |              ____\n'
+            '      |            \\/ pi\n'
+            '      |\n'
+            '     /\n'
+            '     0\n'
+            '\n'
+            '                                                            2\n'
+            '                                                          -c\n'
+            '                                                          -----\n'
+            '                  /       /   ___   \\\\     ___     _____  2*tau          /   ___   \\\n'
+            '                2 |       | \\/ 2 *c ||   \\/ 2 *c*\\/ tau *e               | \\/ 2 *c |\n'
+            'nu_N(tau, 0) = c *|1 - erf|---------|| - ---------------------- + tau*erf|---------|\n'
+            '                  |       |    _____||             ____                  |    _____|\n'
+            '                  \\       \\2*\\/ tau //           \\/ pi                   \\2*\\/ tau /'
+        ),
+        mu_latex='\\mu = \\int\\limits_{0}^{\\infty} \\frac{\\sqrt{2} e^{- \\frac{u^{2}}{2}} \\operatorname{erf}{\\left(\\frac{c}{\\sqrt{\\frac{2 s^{2}}{u^{2}} + 2 v}} \\right)}}{\\sqrt{\\pi}}\\, du',
+        nu_latex='\\nu = \\int\\limits_{0}^{\\infty} \\frac{\\sqrt{2} \\nu_{N}{\\left(\\frac{s^{2}}{u^{2}} + v,0 \\right)} e^{- \\frac{u^{2}}{2}}}{\\sqrt{\\pi}}\\, du, \\quad \\nu_{N}{\\left(\\tau,0 \\right)} = c^{2} \\left(1 - \\operatorname{erf}{\\left(\\frac{\\sqrt{2} c}{2 \\sqrt{\\tau}} \\right)}\\right) - \\frac{\\sqrt{2} c \\sqrt{\\tau} e^{- \\frac{c^{2}}{2 \\tau}}}{\\sqrt{\\pi}} + \\tau \\operatorname{erf}{\\left(\\frac{\\sqrt{2} c}{2 \\sqrt{\\tau}} \\right)}',
+        source="derived here; the optimizer's limit: Marshall, Xiao, Agarwala, Paquette (2025), To clip or not to clip: the dynamics of SGD with gradient clipping",
+        derivation='derivations/student.py',
+        exact_for='eps = s times Student t with 1 degree of freedom (Cauchy); centred Gaussian samples, batch 1, in the limit of high intrinsic dimension',
+    ),
+    ("clipped-sgd", "student-t-3"): Formula(
+        mu_pretty=(
+            '      oo\n'
+            '       /\n'
+            '      |\n'
+            '      |                  2\n'
+            '      |              -3*u\n'
+            '      |              ------\n'
+            '      |      ___  2    2       /        c         \\\n'
+            '      |  3*\\/ 6 *u *e      *erf|------------------|\n'
+            '      |                        |      ____________|\n'
+            '      |                        |     /    2       |\n'
+            '      |                        |    /  2*s        |\n'
+            '      |                        |   /   ---- + 2*v |\n'
+            '      |                        |  /      2        |\n'
+            '      |                        \\\\/      u         /\n'
+            'mu =  |  ------------------------------------------ du\n'
+            '      |                      ____\n'
+            '      |                    \\/ pi\n'
+            '      |\n'
+            '     /\n'
+            '     0'
+        ),
+        nu_pretty=(
+            '      oo\n'
+            '       /\n'
+            '      |\n'
+            '      |                                  2\n'
+            '      |                              -3*u\n'
+            '      |                 / 2       \\  ------\n'
+            '      |      ___  2     |s        |    2\n'
+            '      |  3*\\/ 6 *u *nu_N|-- + v, 0|*e\n'
+            '      |                 | 2       |\n'
+            '      |                 \\u        /\n'
+            'nu =  |  ---------------------------------- du\n'
+            '      |                  ____\n'
+            '      |                \\/ pi\n'
+            '      |\n'
+            '     /\n'
+            '     0\n'
+            '\n'
+            '                                                            2\n'
+            '                                                          -c\n'
+            '                                                          -----\n'
+            '                  /       /   ___   \\\\     ___     _____  2*tau          /   ___   \\\n'
+            '                2 |       | \\/ 2 *c ||   \\/ 2 *c*\\/ tau *e               | \\/ 2 *c |\n'
+            'nu_N(tau, 0) = c *|1 - erf|---------|| - ---------------------- + tau*erf|---------|\n'
+            '                  |       |    _____||             ____                  |    _____|\n'
+            '                  \\       \\2*\\/ tau //           \\/ pi                   \\2*\\/ tau /'
+        ),
+        mu_latex='\\mu = \\int\\limits_{0}^{\\infty} \\frac{3 \\sqrt{6} u^{2} e^{- \\frac{3 u^{2}}{2}} \\operatorname{erf}{\\left(\\frac{c}{\\sqrt{\\frac{2 s^{2}}{u^{2}} + 2 v}} \\right)}}{\\sqrt{\\pi}}\\, du',
+        nu_latex='\\nu = \\int\\limits_{0}^{\\infty} \\frac{3 \\sqrt{6} u^{2} \\nu_{N}{\\left(\\frac{s^{2}}{u^{2}} + v,0 \\right)} e^{- \\frac{3 u^{2}}{2}}}{\\sqrt{\\pi}}\\, du, \\quad \\nu_{N}{\\left(\\tau,0 \\right)} = c^{2} \\left(1 - \\operatorname{erf}{\\left(\\frac{\\sqrt{2} c}{2 \\sqrt{\\tau}} \\right)}\\right) - \\frac{\\sqrt{2} c \\sqrt{\\tau} e^{- \\frac{c^{2}}{2 \\tau}}}{\\sqrt{\\pi}} + \\tau \\operatorname{erf}{\\left(\\frac{\\sqrt{2} c}{2 \\sqrt{\\tau}} \\right)}',
+        source="derived here; the optimizer's limit: Marshall, Xiao, Agarwala, Paquette (2025), To clip or not to clip: the dynamics of SGD with gradient clipping",
+        derivation='derivations/student.py',
+        exact_for='eps = s times Student t with 3 degrees of freedom; centred Gaussian samples, batch 1, in the limit of high intrinsic dimension',
+    ),
+    ("sign-sgd", "gaussian"): Formula(
+        mu_pretty=(
+            '               ___\n'
+            '             \\/ 2\n'
+            'mu = ----------------------\n'
+            '               ____________\n'
+            '       ____   /      2\n'
+            '     \\/ pi *\\/  sigma  + v'
+        ),
+        nu_pretty='nu = 1',
+        mu_latex='\\mu = \\frac{\\sqrt{2}}{\\sqrt{\\pi} \\sqrt{\\sigma^{2} + v}}',
+        nu_latex='\\nu = 1',
+        source='Xiao, Marshall, Agarwala, Paquette (2025), Exact risk curves of signSGD in high dimensions',
+        derivation='derivations/normal.py',
+        exact_for='eps ~ N(0, sigma^2); centred Gaussian samples, batch 1, in the limit of high intrinsic dimension',
+    ),
+    ("sign-sgd", "point"): Formula(
+        mu_pretty=(
+            '              2\n'
+            '            -e\n'
+            '            ----\n'
+            '       ___  2*v\n'
+            '     \\/ 2 *e\n'
+            'mu = ------------\n'
+            '       ____   ___\n'
+            '     \\/ pi *\\/ v'
+        ),
+        nu_pretty='nu = 1',
+        mu_latex='\\mu = \\frac{\\sqrt{2} e^{- \\frac{e^{2}}{2 v}}}{\\sqrt{\\pi} \\sqrt{v}}',
+        nu_latex='\\nu = 1',
+        source="derived here; the optimizer's limit: Xiao, Marshall, Agarwala, Paquette (2025), Exact risk curves of signSGD in high dimensions",
+        derivation='derivations/normal.py',
+        exact_for='eps = e; centred Gaussian samples, batch 1, in the limit of high intrinsic dimension',
+    ),
+    ("sign-sgd", "rademacher"): Formula(
+        mu_pretty=(
+            '              2\n'
+            '            -s\n'
+            '            ----\n'
+            '       ___  2*v\n'
+            '     \\/ 2 *e\n'
+            'mu = ------------\n'
+            '       ____   ___\n'
+            '     \\/ pi *\\/ v'
+        ),
+        nu_pretty='nu = 1',
+        mu_latex='\\mu = \\frac{\\sqrt{2} e^{- \\frac{s^{2}}{2 v}}}{\\sqrt{\\pi} \\sqrt{v}}',
+        nu_latex='\\nu = 1',
+        source='Xiao, Marshall, Agarwala, Paquette (2025), Exact risk curves of signSGD in high dimensions',
+        derivation='derivations/normal.py',
+        exact_for='eps = +s or -s with probability 1/2 each; centred Gaussian samples, batch 1, in the limit of high intrinsic dimension',
+    ),
+    ("sign-sgd", "gaussian-mixture"): Formula(
+        mu_pretty=(
+            '        n\n'
+            '     _______\n'
+            '     \\      `\n'
+            '      \\                                             2\n'
+            '       \\                                       -m[k]\n'
+            '        \\                                 -----------------\n'
+            '         \\               _______________                  2\n'
+            '          \\     ___     /       1         2*v + 2*sigma[k]\n'
+            'mu =       )  \\/ 2 *   /  ------------- *e                 *p[k]\n'
+            '          /           /               2\n'
+            '         /          \\/    v + sigma[k]\n'
+            '        /     --------------------------------------------------\n'
+            '       /                              ____\n'
+            '      /                             \\/ pi\n'
+            '     /______,\n'
+            '      k = 1'
+        ),
+        nu_pretty='nu = 1',
+        mu_latex='\\mu = \\sum_{k=1}^{n} \\frac{\\sqrt{2} \\sqrt{\\frac{1}{v + {\\sigma}_{k}^{2}}} e^{- \\frac{{m}_{k}^{2}}{2 v + 2 {\\sigma}_{k}^{2}}} {p}_{k}}{\\sqrt{\\pi}}',
+        nu_latex='\\nu = 1',
+        source="derived here; the optimizer's limit: Xiao, Marshall, Agarwala, Paquette (2025), Exact risk curves of signSGD in high dimensions",
+        derivation='derivations/normal.py',
+        exact_for='eps ~ N(m_k, sigma_k^2) with probability p_k, k = 1..n; centred Gaussian samples, batch 1, in the limit of high intrinsic dimension',
+    ),
+    ("sign-sgd", "empirical"): Formula(
+        mu_pretty=(
+            '        n\n'
+            '     ______\n'
+            '     \\     `\n'
+            '      \\                  2\n'
+            '       \\            -e[k]\n'
+            '        \\           -------\n'
+            '         \\     ___    2*v\n'
+            '         /   \\/ 2 *e\n'
+            '        /    --------------\n'
+            '       /        ____   ___\n'
+            '      /       \\/ pi *\\/ v\n'
+            '     /_____,\n'
+            '      k = 1\n'
+            'mu = ----------------------\n'
+            '               n'
+        ),
+        nu_pretty='nu = 1',
+        mu_latex='\\mu = \\frac{\\sum_{k=1}^{n} \\frac{\\sqrt{2} e^{- \\frac{{e}_{k}^{2}}{2 v}}}{\\sqrt{\\pi} \\sqrt{v}}}{n}',
+        nu_latex='\\nu = 1',
+        source="derived here; the optimizer's limit: Xiao, Marshall, Agarwala, Paquette (2025), Exact risk curves of signSGD in high dimensions",
+        derivation='derivations/normal.py',
+        exact_for='eps uniform on the values e_1..e_n; centred Gaussian samples, batch 1, in the limit of high intrinsic dimension',
+    ),
+    ("sign-sgd", "laplace"): Formula(
+        mu_pretty=(
+            '       v\n'
+            '      ----\n'
+            '         2     /  ___   ___\\\n'
+            '      2*b      |\\/ 2 *\\/ v |\n'
+            '     e    *erfc|-----------|\n'
+            '               \\    2*b    /\n'
+            'mu = -----------------------\n'
+            '                b'
+        ),
+        nu_pretty='nu = 1',
+        mu_latex='\\mu = \\frac{e^{\\frac{v}{2 b^{2}}} \\operatorname{erfc}{\\left(\\frac{\\sqrt{2} \\sqrt{v}}{2 b} \\right)}}{b}',
+        nu_latex='\\nu = 1',
+        source="derived here; the optimizer's limit: Xiao, Marshall, Agarwala, Paquette (2025), Exact risk curves of signSGD in high dimensions",
+        derivation='derivations/laplace.py',
+        exact_for='eps ~ Laplace with scale b; centred Gaussian samples, batch 1, in the limit of high intrinsic dimension',
+    ),
+    ("sign-sgd", "uniform"): Formula(
+        mu_pretty=(
+            '        /  ___  \\\n'
+            '        |\\/ 2 *w|\n'
+            '     erf|-------|\n'
+            '        |    ___|\n'
+            '        \\2*\\/ v /\n'
+            'mu = ------------\n'
+            '          w'
+        ),
+        nu_pretty='nu = 1',
+        mu_latex='\\mu = \\frac{\\operatorname{erf}{\\left(\\frac{\\sqrt{2} w}{2 \\sqrt{v}} \\right)}}{w}',
+        nu_latex='\\nu = 1',
+        source="derived here; the optimizer's limit: Xiao, Marshall, Agarwala, Paquette (2025), Exact risk curves of signSGD in high dimensions",
+        derivation='derivations/uniform.py',
+        exact_for='eps ~ Uniform(-w, w); centred Gaussian samples, batch 1, in the limit of high intrinsic dimension',
+    ),
+    ("sign-sgd", "student-t"): Formula(
+        mu_pretty=(
+            '      oo\n'
+            '       /\n'
+            '      |\n'
+            '      |                      df       2\n'
+            '      |                      --  -df*u\n'
+            '      |                      2   -------\n'
+            '      |      ___  df - 1 /df\\       2\n'
+            '      |  2*\\/ 2 *u      *|--|  *e\n'
+            '      |                  \\2 /\n'
+            'mu =  |  ------------------------------- du\n'
+            '      |               ________\n'
+            '      |              /  2\n'
+            '      |    ____     /  s            /df\\\n'
+            '      |  \\/ pi *   /   -- + v *Gamma|--|\n'
+            '      |           /     2           \\2 /\n'
+            '      |         \\/     u\n'
+            '      |\n'
+            '     /\n'
+            '     0'
+        ),
+        nu_pretty='nu = 1',
+        mu_latex='\\mu = \\int\\limits_{0}^{\\infty} \\frac{2 \\sqrt{2} u^{df - 1} \\left(\\frac{df}{2}\\right)^{\\frac{df}{2}} e^{- \\frac{df u^{2}}{2}}}{\\sqrt{\\pi} \\sqrt{\\frac{s^{2}}{u^{2}} + v} \\Gamma\\left(\\frac{df}{2}\\right)}\\, du',
+        nu_latex='\\nu = 1',
+        source="derived here; the optimizer's limit: Xiao, Marshall, Agarwala, Paquette (2025), Exact risk curves of signSGD in high dimensions",
+        derivation='derivations/student.py',
+        exact_for='eps = s times Student t with df degrees of freedom; centred Gaussian samples, batch 1, in the limit of high intrinsic dimension',
+    ),
+    ("sign-sgd", "student-t-1"): Formula(
+        mu_pretty=(
+            '             2\n'
+            '            s\n'
+            '            ---     /  ___  \\\n'
+            '       ___  2*v     |\\/ 2 *s|\n'
+            '     \\/ 2 *e   *erfc|-------|\n'
+            '                    |    ___|\n'
+            '                    \\2*\\/ v /\n'
+            'mu = ------------------------\n'
+            '             ____   ___\n'
+            '           \\/ pi *\\/ v'
+        ),
+        nu_pretty='nu = 1',
+        mu_latex='\\mu = \\frac{\\sqrt{2} e^{\\frac{s^{2}}{2 v}} \\operatorname{erfc}{\\left(\\frac{\\sqrt{2} s}{2 \\sqrt{v}} \\right)}}{\\sqrt{\\pi} \\sqrt{v}}',
+        nu_latex='\\nu = 1',
+        source="derived here; the optimizer's limit: Xiao, Marshall, Agarwala, Paquette (2025), Exact risk curves of signSGD in high dimensions",
+        derivation='derivations/student.py',
+        exact_for='eps = s times Student t with 1 degree of freedom (Cauchy); centred Gaussian samples, batch 1, in the limit of high intrinsic dimension',
+    ),
+    ("sign-sgd", "student-t-3"): Formula(
+        mu_pretty=(
+            '           /                     / 2\\        \\\n'
+            '       ___ | 2*x     /       2\\  \\x /        |\n'
+            '     \\/ 2 *|------ + \\1 - 2*x /*e    *erfc(x)|\n'
+            '           |  ____                           |\n'
+            '           \\\\/ pi                            /\n'
+            'mu = -----------------------------------------\n'
+            '                     ____   ___\n'
+            '                   \\/ pi *\\/ v\n'
+            '\n'
+            '      ___\n'
+            '    \\/ 6 *s\n'
+            'x = -------\n'
+            '        ___\n'
+            '    2*\\/ v'
+        ),
+        nu_pretty='nu = 1',
+        mu_latex='\\mu = \\frac{\\sqrt{2} \\left(\\frac{2 x}{\\sqrt{\\pi}} + \\left(1 - 2 x^{2}\\right) e^{x^{2}} \\operatorname{erfc}{\\left(x \\right)}\\right)}{\\sqrt{\\pi} \\sqrt{v}}, \\quad x = \\frac{\\sqrt{6} s}{2 \\sqrt{v}}',
+        nu_latex='\\nu = 1',
+        source="derived here; the optimizer's limit: Xiao, Marshall, Agarwala, Paquette (2025), Exact risk curves of signSGD in high dimensions",
+        derivation='derivations/student.py',
+        exact_for='eps = s times Student t with 3 degrees of freedom; centred Gaussian samples, batch 1, in the limit of high intrinsic dimension',
+    ),
+}
