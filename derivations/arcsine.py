@@ -3,8 +3,9 @@
 Theorem. For centred Gaussian (x_i, x_j) with correlation rho, E sign(x_i) sign(x_j) = (2/pi) arcsin(rho), and
 E sign(x_i) x_i = sqrt(2 K_ii/pi), so that G_ii = E sign(x_i) x_i/K_ii = sqrt(2/pi) K_ii^(-1/2).
 
-Proof. The bivariate density satisfies d p/d rho = d^2 p/(dx dy) (Plackett), so that d/d rho E sign sign is the integral of
-sign sign d^2 p/(dx dy) = 4 p(0, 0) = (2/pi)/sqrt(1 - rho^2); at rho = 0 the mean is 0. The second is an integral of x phi.
+Proof. The bivariate density satisfies d p/d rho = d^2 p/(dx dy) (Plackett), so that d/d rho E sign sign is the
+integral of sign sign d^2 p/(dx dy) = 4 p(0, 0) = (2/pi)/sqrt(1 - rho^2); at rho = 0 the mean is 0. The second is an
+integral of x phi.
 """
 
 from __future__ import annotations

@@ -1,15 +1,15 @@
 """Clipping and signing the mean gradient of a batch whose residual is Gaussian.
 
-Theorem. Let r_1..r_B be iid N(0, s^2), S = sum r_j^2 = s^2 chi^2_B, x0 = (c B)^2, w = x0/(2 s^2), P and Q the regularized
-incomplete gamma functions. For the clipped mean gradient, psi_j = r_j min(1, sqrt(x0/S)),
+Theorem. Let r_1..r_B be iid N(0, s^2), S = sum r_j^2 = s^2 chi^2_B, x0 = (c B)^2, w = x0/(2 s^2), P and Q the
+regularized incomplete gamma functions. For the clipped mean gradient, psi_j = r_j min(1, sqrt(x0/S)),
     mu = [(B - 1) E min(1, sqrt(x0/S)) + P(S <= x0)]/B
        = P(B/2, w) + (2/B) sqrt(w) Gamma((B + 1)/2)/Gamma(B/2) Q((B - 1)/2, w),
     nu = E min(S, x0)/B^2 = [s^2 B P(B/2 + 1, w) + x0 Q(B/2, w)]/B^2.
 For its sign, mu = sqrt2 Gamma((B + 1)/2)/(Gamma(B/2) s).
 
-Proof. By Stein's identity in each residual, mu = (1/B) E sum_j d psi_j/d r_j, and d/dr_j of r_j f(S) sums to B f + 2 S f'. The
-expectations over S follow by differentiating the stated results in x0. The sign is psi_j = r_j/sqrt(S) B-fold, the limit
-c -> 0 of mu/c. Source of the statement: THEORY section 4; B = 1 is derivations/normal.py.
+Proof. By Stein's identity in each residual, mu = (1/B) E sum_j d psi_j/d r_j, and d/dr_j of r_j f(S) sums to B f + 2
+S f'. The expectations over S follow by differentiating the stated results in x0. The sign is psi_j = r_j/sqrt(S)
+B-fold, the limit c -> 0 of mu/c. Source of the statement: THEORY section 4; B = 1 is derivations/normal.py.
 """
 
 from __future__ import annotations
@@ -94,7 +94,8 @@ def prove() -> None:
     difference = (stein.subs(symbols("E"), closed) - MU.subs(ratio, RATIO)).subs(B, 2 * a + 1)
     assert simplify(difference.subs(gamma(a + 1), a * gamma(a))) == 0, "mu"
     second = plain(B**2 * NU).subs(w, level)
-    assert simplify(gammasimp(diff(second, x0) - plain(gammaincc(B / 2, w)).subs(w, level))) == 0, "(E min)' = P(S > x0)"
+    exceeding = plain(gammaincc(B / 2, w)).subs(w, level)
+    assert simplify(gammasimp(diff(second, x0) - exceeding)) == 0, "(E min)' = P(S > x0)"
     assert limit(second.subs({B: 3, s2: 1}), x0, 0) == 0, "E min(S, x0) = 0 at x0 = 0"
     single = plain(gammainc(Rational(1, 2), w))
     assert simplify(single.rewrite(erf) - erf(sqrt(w))) == 0, "B = 1 is the single residual"
@@ -107,31 +108,32 @@ def check() -> None:
     Raises:
         AssertionError: if a result differs by more than 1e-12.
     """
-    functions = {"gammainc": lambda a, y: mpmath.gammainc(a, 0, y, regularized=True)}
-    functions["gammaincc"] = lambda a, y: mpmath.gammainc(a, y, mpmath.inf, regularized=True)
-    results = [lambdify((B, s2, x0, w), e.subs(ratio, RATIO), [functions, "mpmath"]) for e in (MU, NU)]
-    law = lambdify((S, B, s2), density(S), "mpmath")
-    for size, variance, level in ((2, 0.7, 0.5), (4, 1.3, 0.3), (9, 0.4, 0.2)):
+    for point in ((2, "0.7", "0.5"), (4, "1.3", "0.3"), (9, "0.4", "0.2")):
         with mpmath.workdps(20):
-            size_, variance_ = mpmath.mpf(size), mpmath.mpf(variance)
-            top = (mpmath.mpf(level) * size_) ** 2
-
-            def mean(f: object) -> mpmath.mpf:
-                edges = [0, top / 2, top, 2 * top, 10 * top, 10 * top + 100 * variance_]  # noqa: B023
-                return mpmath.quad(lambda t: law(t, size_, variance_) * f(t), edges)  # noqa: B023
-
-            below = mpmath.quad(lambda t: law(t, size_, variance_), [0, top / 4, top])  # noqa: B023
-            expected = (
-                ((size - 1) * mean(lambda t: min(1, mpmath.sqrt(top / t))) + below) / size,  # noqa: B023
-                mean(lambda t: min(t, top)) / size**2,  # noqa: B023
-            )
-            for result, value in zip(results, expected):
-                found = result(size_, variance_, top, top / (2 * variance_))
-                assert abs(found - value) < 1e-12, f"batch of {size}"
+            compare(*map(mpmath.mpf, point))
     with mpmath.workdps(30):
         terms = ratio_series()
         found = sum(mpmath.mpf(t.p) / t.q / mpmath.mpf(60) ** n for n, t in enumerate(terms)) * mpmath.sqrt(60)
         assert abs(found / mpmath.gammaprod([60.5], [60]) - 1) < 1e-15, "series of the gamma ratio"
+
+
+def compare(size: mpmath.mpf, variance: mpmath.mpf, level: mpmath.mpf) -> None:
+    """mu and nu of one batch against quadrature over the density of S.
+
+    Raises:
+        AssertionError: if a result differs by more than 1e-12.
+    """
+    functions = {"gammainc": lambda a, y: mpmath.gammainc(a, 0, y, regularized=True)}
+    functions["gammaincc"] = lambda a, y: mpmath.gammainc(a, y, mpmath.inf, regularized=True)
+    law = lambdify((S, B, s2), density(S), "mpmath")
+    top = (level * size) ** 2
+    edges = [0, top / 4, top, 2 * top, 10 * top, 10 * top + 100 * variance]
+    below = mpmath.quad(lambda y: law(y, size, variance), edges[:3])
+    root = mpmath.quad(lambda y: law(y, size, variance) * min(1, mpmath.sqrt(top / y)), edges)
+    second = mpmath.quad(lambda y: law(y, size, variance) * min(y, top), edges)
+    for result, expected in ((MU, ((size - 1) * root + below) / size), (NU, second / size**2)):
+        closed = lambdify((B, s2, x0, w), result.subs(ratio, RATIO), [functions, "mpmath"])
+        assert abs(closed(size, variance, top, top / (2 * variance)) - expected) < 1e-12, f"batch of {size}"
 
 
 FORMULAS: dict[str, Assignments] = {

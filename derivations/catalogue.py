@@ -218,7 +218,8 @@ def sign() -> dict[str, Entry]:
             HERE + SIGN,
         ),
     }
-    return {law: Entry(one, [Eq(nu, Integer(1))], file, LAWS[law], source) for law, (one, file, source) in pairs.items()}
+    unit = [Eq(nu, Integer(1))]
+    return {law: Entry(one, unit, file, LAWS[law], source) for law, (one, file, source) in pairs.items()}
 
 
 def plain(equations: list[Eq]) -> str:

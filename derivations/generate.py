@@ -11,12 +11,13 @@ from derivations.printer import fill, floats
 POINTS = 10
 
 HEADER = '''
-"""Closed responses, the integrator's tableau, and the formulas as text. GENERATED: never edit, run `python -m derivations`.
+"""Closed responses, the integrator's tableau, and the formulas as text. GENERATED: never edit, run `python -m
+derivations`.
 
 Kernels are compiled for float64 arguments and callable from Python. r = z - eps is the residual, z ~ N(0, v);
 mu = P(|r| <= c) and nu = E min(r^2, c^2) for the clip at c, mu = 2 p_r(0) for the sign.
 """
-# ruff: noqa: E501
+# ruff: noqa: E501, SIM108
 
 from __future__ import annotations
 
@@ -55,7 +56,7 @@ def tables() -> str:
         return f"{name}: tuple[tuple[float, ...], ...] = (  # {size}\n{body}\n)"
 
     a, b, hat, c, dense = tableau.tables()
-    vectors = [floats(name, v).replace(" =", ": tuple[float, ...] =") for name, v in zip("B B_HAT C".split(), (b, hat, c))]
+    vectors = [floats(name, values) for name, values in (("B", b), ("B_HAT", hat), ("C", c))]
     heading = (
         "# ESDIRK4(3)6L[2]SA: A, weights B, embedded weights B_HAT, nodes C; continuous weights\n"
         "# b_i(theta) = sum_k DENSE[i][k] theta^(k+1), of order 4 on [0, 1] (derivations/tableau.py)"

@@ -14,9 +14,9 @@ Three forms serve where these cancel.
       q = expm1(t^2/2), h(x) = 1 - (1 + x) e^(-x) = x^2 sum_n (-x)^n/(n! (n + 2)).
  (iii) E_-+ through erfcx where their exponentials would overflow: E_-+ = e^(-a^2/2) erfcx((t -+ a)/sqrt2)/2.
 
-Proof. p solves p - b^2 p'' = N(0, s^2) density, is even and smooth and vanishes at infinity, as does the density of r (its
-characteristic function is e^(-s^2 k^2/2)/(1 + b^2 k^2)); the bounded solution is unique. mu' = 2 p(c), nu' = 2 c (1 - mu), both
-vanish at 0.
+Proof. p solves p - b^2 p'' = N(0, s^2) density, is even and smooth and vanishes at infinity, as does the density of r
+(its characteristic function is e^(-s^2 k^2/2)/(1 + b^2 k^2)); the bounded solution is unique. mu' = 2 p(c), nu' = 2 c
+(1 - mu), both vanish at 0.
 """
 
 from __future__ import annotations
@@ -137,23 +137,27 @@ def check() -> None:
     Raises:
         AssertionError: if a result differs by more than 1e-12.
     """
-    closed = [lambdify((u, s, b), e, "mpmath") for e in (DENSITY, MU, NU)]
-    for point in ((0.5, 0.7, 0.4), (1.3, 0.2, 1.1)):
+    for point in (("0.5", "0.7", "0.4"), ("1.3", "0.2", "1.1")):
         with mpmath.workdps(20):
-            level, std, scale = map(mpmath.mpf, point)
-            clip_mu, clip_nu = (lambdify((normal.m, normal.c, normal.s), e, "mpmath") for e in (normal.MU, normal.NU))
+            compare(*map(mpmath.mpf, point))
 
-            def average(f: object, std: mpmath.mpf = std, scale: mpmath.mpf = scale) -> mpmath.mpf:
-                law = lambda e: mpmath.exp(-abs(e) / scale) / (2 * scale) * f(e)  # noqa: E731
-                return mpmath.quad(law, [-40 * scale, -3 * std, -std, 0, std, 3 * std, 40 * scale])
 
-            expected = [
-                average(lambda e: mpmath.npdf(level - e, 0, std)),
-                average(lambda e: clip_mu(e, level, std)),
-                average(lambda e: clip_nu(e, level, std)),
-            ]
-            for one, other in zip(closed, expected):
-                assert abs(one(level, std, scale) - other) < 1e-12, f"Laplace noise at {point}"
+def compare(level: mpmath.mpf, std: mpmath.mpf, scale: mpmath.mpf) -> None:
+    """The results at one point against the mean of the normal ones over the noise.
+
+    Raises:
+        AssertionError: if a result differs by more than 1e-12.
+    """
+    clip_mu, clip_nu = (lambdify((normal.m, normal.c, normal.s), e, "mpmath") for e in (normal.MU, normal.NU))
+    conditional = (
+        lambda e: mpmath.npdf(level - e, 0, std),
+        lambda e: clip_mu(e, level, std),
+        lambda e: clip_nu(e, level, std),
+    )
+    edges = [-40 * scale, -3 * std, -std, 0, std, 3 * std, 40 * scale]
+    for closed, f in zip((DENSITY, MU, NU), conditional):
+        expected = mpmath.quad(lambda e, f=f: mpmath.exp(-abs(e) / scale) / (2 * scale) * f(e), edges)
+        assert abs(lambdify((u, s, b), closed, "mpmath")(level, std, scale) - expected) < 1e-12, "Laplace noise"
 
 
 FORMULAS: dict[str, Assignments] = {
@@ -239,7 +243,8 @@ def clip_laplace(v: float, c: float, b: float) -> tuple[float, float]:
     E_- = e^(t^2/2 - c/b) Phi(c/s - t),  E_+ = e^(t^2/2 + c/b) Phi(-c/s - t),  s = sqrt(v), t = s/b.
 
     Args:
-        v: variance of the Gaussian part, >= 0. c: clip threshold, >= 0, inf allowed. b: scale of the Laplace part, >= 0.
+        v: variance of the Gaussian part, >= 0. c: clip threshold, >= 0, inf allowed. b: scale of the Laplace part, >=
+        0.
     Returns:
         (mu, nu).
     Source:

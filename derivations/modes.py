@@ -6,8 +6,8 @@ w = Q^T G^(-1/2) delta: dw = -eta mu Lambda w dt + eta sqrt(nu/d) C^(1/2) dB, C 
     norm(delta)^2 = tr(Q^T G Q W),  norm(K delta)^2 = tr(Lambda Q^T G^(-1) Q Lambda W),  W = w w^T,
     dW/dt = -eta mu (Lambda W + W Lambda) + eta^2 nu C/d in the mean.
 
-Proof. Substitute, and Ito's formula for w w^T. Shown for two coordinates, a general rotation Q, general G, Lambda, K_g: the steps
-are products of matrices and hold for any number of them.
+Proof. Substitute, and Ito's formula for w w^T. Shown for two coordinates, a general rotation Q, general G, Lambda,
+K_g: the steps are products of matrices and hold for any number of them.
 """
 
 from __future__ import annotations

@@ -82,4 +82,4 @@ def fill(template: str, formulas: Mapping[str, Assignments]) -> str:
 
 def floats(name: str, values: Iterable[Expr]) -> str:
     """Text of a tuple of floats, each to 17 digits."""
-    return f"{name} = ({', '.join(repr(float(value)) for value in values)})"
+    return f"{name}: tuple[float, ...] = ({', '.join(repr(float(value)) for value in values)})"

@@ -11,8 +11,9 @@ Theorem. At rest, modes with lambda_i > 0 have m_i = eta nu c_i/(2 d mu lambda_i
  and the largest eigenvalue of M passes 1 when sum_i g l_i/(2 B - g l_i (B + 1)) = 1 (g l_max < 2B/(B + 1)).
 
 Proof. The mode equation at rest; the scalar equation by substitution. The recursion is Isserlis' theorem
-E x x^T A x x^T = 2 K A K + K tr(K A); det(I - M) by the matrix determinant lemma. M has entries >= 0 and grows with g, so its
-spectral radius first meets 1 at the smallest root.
+E x x^T A x x^T = 2 K A K + K tr(K A); det(I - M) = prod_i (1 - M_ii0) (1 - sum) by the
+matrix determinant lemma, M_ii0 the diagonal part. M >= 0, so its spectral radius is an eigenvalue, continuous in g and
+below 1 for small g; the determinant is positive until the sum, which grows with g, is 1, and 1 is an eigenvalue there.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from __future__ import annotations
 import numpy as np
 from sympy import Matrix, Rational, diag, expand, eye, pi, simplify, solve, sqrt, symbols
 
-eta, mu, nu, d, lam, c, kappa, sigma, B, R, k, M, g = symbols("eta mu nu d lambda c kappa sigma B R k M g", positive=True)
+eta, mu, nu, d, lam, c, kappa = symbols("eta mu nu d lambda c kappa", positive=True)
+sigma, B, R, k, M, g = symbols("sigma B R k M g", positive=True)
 
 
 def prove() -> None:

@@ -4,8 +4,8 @@ Theorem. z ~ N(0, v), r = z - eps with eps independent of z, psi of at most poly
     E psi(r) z = v E psi'(r),   so that mu = E psi(r) z/v = E psi'(r).
 For psi with jumps, psi' is the derivative as a distribution: identity 1, clip P(|r| <= c), sign 2 p_r(0).
 
-Proof. Given eps, (psi z - v psi') phi_v is the derivative of -v psi phi_v, which vanishes at infinity. A jump J of psi at r = a
-adds J p_r(a).
+Proof. Given eps, (psi z - v psi') phi_v is the derivative of -v psi phi_v, which vanishes at infinity. A jump J of
+psi at r = a adds J p_r(a).
 """
 
 from __future__ import annotations
@@ -27,10 +27,12 @@ def prove() -> None:
     law = exp(-(z**2) / (2 * v)) / sqrt(2 * pi * v)
     smooth = psi(z - eps)
     flux = -v * smooth * law
-    assert simplify(diff(flux, z) - (smooth * z - v * diff(smooth, z)) * law) == 0, "psi z - v psi' is an exact derivative"
+    identity = (smooth * z - v * diff(smooth, z)) * law
+    assert simplify(diff(flux, z) - identity) == 0, "psi z - v psi' is an exact derivative"
     left, right = symbols("left right")  # psi just below and just above its jump at r = a, i.e. at z = a + eps
     boundary = -v * (left - right) * law.subs(z, a + eps)
-    assert simplify((boundary - v * jump * law.subs(z, a + eps)).subs(jump, right - left)) == 0, "a jump adds v J p_r(a)"
+    stated = v * jump * law.subs(z, a + eps)
+    assert simplify(boundary - stated.subs(jump, right - left)) == 0, "a jump adds v J p_r(a)"
 
 
 def check() -> None:

@@ -7,8 +7,9 @@ Theorem. Let r = sqrt(v) Z + s T, T Student t. With x = g/sqrt(2 v), the density
 the series being used for x >= 10, where the closed form cancels; its error is below the first term left out.
 
 Proof. The characteristic functions of s T are e^(-g|k|) and (1 + g|k|) e^(-g|k|) (their inverse transforms are the two
-densities); so p(0) = (1/pi) int_0^inf (1 or 1 + g k) e^(-g k - v k^2/2) dk, for which an antiderivative is given. The series is
-Watson's lemma: expand e^(-v k^2/2); the remainder of an alternating exponential series has the sign of its first term.
+densities); so p(0) = (1/pi) int_0^inf (1 or 1 + g k) e^(-g k - v k^2/2) dk, for which an antiderivative is given. The
+series is Watson's lemma: expand e^(-v k^2/2); the remainder of an alternating exponential series has the sign of its
+first term.
 
 General df has no closed form free of Meijer functions: eps = s N/U with U^2 df ~ chi^2_df makes r, given U, normal with
 variance v + s^2/U^2, so that every response is the mean of the normal one over the density of U

@@ -1,15 +1,15 @@
 """The Runge-Kutta pair of the integrator: ESDIRK4(3)6L[2]SA.
 
-Theorem. With gamma = 1/4, nodes c = 0, 1/2, (2 - sqrt2)/4, 5/8, 26/25, 1, a_i1 = a_i2 and b_1 = b_2, stage order 2, order 4 and
-stiff accuracy determine every coefficient of the method. It is L-stable: R(inf) = 0, |R(iy)| <= 1. The embedded weights of
-Kennedy & Carpenter are of order 3 and L-stable too.
+Theorem. With gamma = 1/4, nodes c = 0, 1/2, (2 - sqrt2)/4, 5/8, 26/25, 1, a_i1 = a_i2 and b_1 = b_2, stage order 2,
+order 4 and stiff accuracy determine every coefficient of the method. It is L-stable: R(inf) = 0, |R(iy)| <= 1. The
+embedded weights of Kennedy & Carpenter are of order 3 and L-stable too.
 
-Dense output. b_i(theta) = sum_k DENSE[i][k] theta^(k+1) of order 4 for every theta has one free polynomial. The stiff limit of the
-interpolant is finite only if b_1(theta) = b_2(theta): that is the choice made here, and it determines everything. Its stiff limit
-then stays within [-0.7, 2.2] on (0, 1): it is 1 at theta = 0 and 0 at theta = 1.
+Dense output. b_i(theta) = sum_k DENSE[i][k] theta^(k+1) of order 4 for every theta has one free polynomial. The stiff
+limit of the interpolant is finite only if b_1(theta) = b_2(theta): that is the choice made here, and it determines
+everything. Its stiff limit then stays within [-0.7, 2.2] on (0, 1): it is 1 at theta = 0 and 0 at theta = 1.
 
-Source: C. A. Kennedy, M. H. Carpenter, Diagonally implicit Runge-Kutta methods for ordinary differential equations. A review,
-NASA/TM-2016-219173 (2016); embedded weights as published there, to 24 digits.
+Source: C. A. Kennedy, M. H. Carpenter, Diagonally implicit Runge-Kutta methods for ordinary differential equations. A
+review, NASA/TM-2016-219173 (2016); embedded weights as published there, to 24 digits.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ def prove() -> None:
     square = c.applyfunc(lambda node: node**2)
     assert simplify(a * ones(STAGES, 1) - c) == zeros(STAGES, 1), "row sums"
     assert simplify(a * c - square / 2) == zeros(STAGES, 1), "stage order 2"
-    assert a[5, :].T == b and c[5] == 1, "stiffly accurate"
+    assert b == a[5, :].T and c[5] == 1, "stiffly accurate"
     trees = {
         "sum b = 1": sum(b) - 1,
         "b c": (b.T * c)[0] - Rational(1, 2),

@@ -1,18 +1,19 @@
 """Clipping and signing a residual with uniform noise.
 
-Theorem. Let r = s Z + eps, eps uniform on (-w, w); alpha = c/s, eta = w/s. Let rho(x) = phi(x) - x Q(x), Q = Phi(-x), and
-    rho1(x) = int_x^inf rho = [(1 + x^2) Q(x) - x phi(x)]/2,  rho2(x) = int_x^inf rho1 = [(2 + x^2) phi(x) - (3 x + x^3) Q(x)]/6.
+Theorem. Let r = s Z + eps, eps uniform on (-w, w); alpha = c/s, eta = w/s. Let rho(x) = phi(x) - x Q(x), Q = Phi(-x),
+    rho1(x) = int_x^inf rho  = [(1 + x^2) Q(x) - x phi(x)]/2,
+    rho2(x) = int_x^inf rho1 = [(2 + x^2) phi(x) - (3 x + x^3) Q(x)]/6.
 Then
     p(u) = P(|N(u, s^2)| <= w)/(2 w),
     mu   = [min(alpha, eta) + rho(alpha + eta) - rho(|alpha - eta|)]/eta,
-    nu/s^2 = alpha^2 - 2 alpha^3/(3 eta)
-             + (2/eta) {alpha [rho1(eta - alpha) + rho1(eta + alpha)] - rho2(eta - alpha) + rho2(eta + alpha)}   (alpha <= eta)
-    nu/s^2 = 1 + eta^2/3
-             - (2/eta) {alpha [rho1(alpha - eta) - rho1(alpha + eta)] + rho2(alpha - eta) - rho2(alpha + eta)}   (alpha >= eta).
+    nu/s^2 = alpha^2 - 2 alpha^3/(3 eta)  (alpha <= eta)
+             + (2/eta) {alpha [rho1(eta - alpha) + rho1(eta + alpha)] - rho2(eta - alpha) + rho2(eta + alpha)},
+    nu/s^2 = 1 + eta^2/3  (alpha >= eta)
+             - (2/eta) {alpha [rho1(alpha - eta) - rho1(alpha + eta)] + rho2(alpha - eta) - rho2(alpha + eta)}.
 In mu, alpha and eta enter symmetrically: mu = (1/2 eta) int over [|alpha - eta|, alpha + eta] of erf(x/sqrt2) dx.
 The closed forms are used for alpha, eta >= 1/2. Below, positive integrands on a width of half a standard deviation:
-mu by the integral just given; nu = c^2 (1 - mu) + 2 int_0^c u^2 p(u) du (alpha < 1/2), or the mean over the noise of the
-normal result (eta < 1/2).
+mu by the integral just given; nu = c^2 (1 - mu) + 2 int_0^c u^2 p(u) du (alpha < 1/2), or the mean over the noise of
+the normal result (eta < 1/2).
 
 Proof. mu' = p(c) + p(-c), nu' = 2 c (1 - mu), both vanish at c = 0; the two branches of nu agree at alpha = eta.
 """

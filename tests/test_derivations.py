@@ -1,4 +1,4 @@
-"""Every theorem is proved, every result checked in numbers, and the committed formulas are what the derivations give."""
+"""Every theorem is proved, every result checked in numbers, the committed formulas are what the derivations give."""
 
 import subprocess
 import sys

@@ -142,8 +142,8 @@ def test_second_order_coefficient():
 
 
 def test_limits_of_the_threshold():
-    second = {formulas.clip_normal: 0.3 + 0.49, formulas.clip_laplace: 0.3 + 0.98, formulas.clip_uniform: 0.3 + 0.49 / 3}
-    for kernel, value in second.items():
+    kernels = (formulas.clip_normal, formulas.clip_laplace, formulas.clip_uniform)
+    for kernel, value in zip(kernels, (0.3 + 0.49, 0.3 + 0.98, 0.3 + 0.49 / 3)):
         assert kernel(0.3, 0.0, 0.7) == (0.0, 0.0)
         assert kernel(0.3, inf, 0.7) == (1.0, pytest.approx(value, rel=1e-15))
     assert formulas.clip_batch_normal(0.3, 0.0, 4.0) == (0.0, 0.0)
@@ -173,7 +173,8 @@ def test_responses_without_gaussian_part():
     assert formulas.clip_normal(0.0, 1.0, 2.0) == (0.0, 1.0)
     assert formulas.clip_laplace(0.0, 0.4, 2.0) == pytest.approx(formulas.clip_laplace(1e-26, 0.4, 2.0), rel=1e-11)
     assert formulas.clip_uniform(0.0, 0.4, 2.0) == pytest.approx(formulas.clip_uniform(1e-26, 0.4, 2.0), rel=1e-11)
-    assert formulas.clip_laplace(0.5, 0.4, 0.0) == formulas.clip_normal(0.5, 0.4, 0.0) == formulas.clip_uniform(0.5, 0.4, 0.0)
+    gaussian = formulas.clip_normal(0.5, 0.4, 0.0)
+    assert formulas.clip_laplace(0.5, 0.4, 0.0) == gaussian == formulas.clip_uniform(0.5, 0.4, 0.0)
 
 
 def test_special_functions_are_those_of_scipy():
@@ -192,7 +193,8 @@ def test_tableau_is_consistent():
     assert np.allclose(a.sum(1), c, atol=1e-15) and np.allclose(a[5], b) and np.allclose(dense.sum(1), b, atol=1e-13)
     for theta in (0.2, 0.7):
         weights = dense @ theta ** np.arange(1, 5)
-        assert np.allclose([weights @ c**k for k in range(4)], [theta ** (k + 1) / (k + 1) for k in range(4)], atol=1e-13)
+        for k in range(4):
+            assert weights @ c**k == pytest.approx(theta ** (k + 1) / (k + 1), abs=1e-13)
         assert weights @ a @ c**2 == pytest.approx(theta**4 / 12, abs=1e-13)
 
 

@@ -1,9 +1,10 @@
-"""Closed responses, the integrator's tableau, and the formulas as text. GENERATED: never edit, run `python -m derivations`.
+"""Closed responses, the integrator's tableau, and the formulas as text. GENERATED: never edit, run `python -m
+derivations`.
 
 Kernels are compiled for float64 arguments and callable from Python. r = z - eps is the residual, z ~ N(0, v);
 mu = P(|r| <= c) and nu = E min(r^2, c^2) for the clip at c, mu = 2 p_r(0) for the sign.
 """
-# ruff: noqa: E501
+# ruff: noqa: E501, SIM108
 
 from __future__ import annotations
 
@@ -156,7 +157,8 @@ def clip_laplace(v: float, c: float, b: float) -> tuple[float, float]:
     E_- = e^(t^2/2 - c/b) Phi(c/s - t),  E_+ = e^(t^2/2 + c/b) Phi(-c/s - t),  s = sqrt(v), t = s/b.
 
     Args:
-        v: variance of the Gaussian part, >= 0. c: clip threshold, >= 0, inf allowed. b: scale of the Laplace part, >= 0.
+        v: variance of the Gaussian part, >= 0. c: clip threshold, >= 0, inf allowed. b: scale of the Laplace part, >=
+        0.
     Returns:
         (mu, nu).
     Source:
