@@ -6,7 +6,7 @@ embedded weights of Kennedy & Carpenter are of order 3 and L-stable too.
 
 Dense output. b_i(theta) = sum_k DENSE[i][k] theta^(k+1) of order 4 for every theta has one free polynomial. The stiff
 limit of the interpolant is finite only if b_1(theta) = b_2(theta): that is the choice made here, and it determines
-everything. Its stiff limit then stays within [-0.7, 2.2] on (0, 1): it is 1 at theta = 0 and 0 at theta = 1.
+everything. Its stiff limit then stays within [-0.75, 2.23] on (0, 1): it is 1 at theta = 0 and 0 at theta = 1.
 
 Source: C. A. Kennedy, M. H. Carpenter, Diagonally implicit Runge-Kutta methods for ordinary differential equations. A
 review, NASA/TM-2016-219173 (2016); embedded weights as published there, to 24 digits.
