@@ -28,7 +28,9 @@ def _show(value: object) -> str:
         return f"<array {'x'.join(map(str, value.shape))}>"
     if isinstance(value, tuple) and len(value) > 6:
         return f"<{len(value)} values>"
-    return f"{value:g}" if isinstance(value, float) else repr(value)
+    if isinstance(value, float) and float(short := f"{value:g}") == value:
+        return short
+    return repr(value)
 
 
 class Declaration:

@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
-
-import numpy as np
 
 from hdlimit.covariance import PowerLaw
 from hdlimit.noise import StudentT
 from hdlimit.optimizers import SGD, ClippedSGD, Optimizer, SignSGD
 from hdlimit.plotting import plot_curve, plot_ensemble, write_figure
 from hdlimit.problem import Problem
-from hdlimit.results import Ensemble
-from hdlimit.simulate import simulate
 from hdlimit.verify import Report, verify
 
 if TYPE_CHECKING:
@@ -33,11 +28,10 @@ HORIZON = 20.0
 
 
 class Line(NamedTuple):
-    """One optimizer of the demo: its name, its verification, its runs from the start on, and the seconds it took."""
+    """One optimizer of the demo: its name, its verification, and the seconds it took."""
 
     name: str
     report: Report
-    runs: Ensemble
     seconds: float
 
 
@@ -46,15 +40,7 @@ def run(runs: int, seed: int) -> Iterator[Line]:
     for name, optimizer in OPTIMIZERS.items():
         start = time.perf_counter()
         report = verify(PROBLEM, optimizer, HORIZON, runs=runs, seed=seed)
-        yield Line(name, report, _from_the_start(report, runs, seed), time.perf_counter() - start)
-
-
-def _from_the_start(report: Report, runs: int, seed: int) -> Ensemble:
-    """The runs of a report with the times before its first test time in front: the same seed gives the same runs."""
-    late = report.runs
-    early = simulate(PROBLEM, late.optimizer, late.time[0], runs, seed)
-    time, risk = [early.time[:-1], late.time], [early.risk[:, :-1], late.risk]
-    return replace(late, time=np.concatenate(time), risk=np.concatenate(risk, axis=1))
+        yield Line(name, report, time.perf_counter() - start)
 
 
 HEADER = (
@@ -78,8 +64,8 @@ def draw(lines: list[Line], path: str | PathLike[str]) -> None:
     """Write the figure: predictions as lines, the mean of the runs as markers, the spread of one run as a band."""
 
     def panel(ax: Axes) -> None:
-        for index, (name, report, runs, _) in enumerate(lines):
-            color = f"C{index}"
+        for index, (name, report, _) in enumerate(lines):
+            color, runs = f"C{index}", report.runs
             plot_curve(report.curve, ax, color=color, label=f"{name}, predicted")
             plot_ensemble(runs, ax, color=color, label=f"{name}, {runs.runs} runs")
         ax.set_xlim(left=0.02)

@@ -86,7 +86,7 @@ def caveats(problem: Problem, optimizer: Optimizer) -> list[Warning]:
                 "and standard errors of simulated runs mean nothing"
             )
         )
-    if optimizer.batch_size > d_int / 10:
+    if optimizer.batch_size > max(d_int / 10, 1):
         found.append(
             ValidityWarning(
                 f"batch_size {optimizer.batch_size} is not small against the intrinsic dimension {d_int:.3g}: "
