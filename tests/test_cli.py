@@ -212,15 +212,6 @@ def test_demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (tmp_path / "demo.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_the_demo_joins_the_same_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The runs drawn before the first test time are the runs that are tested: one simulation over both gives them."""
-    monkeypatch.setattr(demo, "PROBLEM", SMALL)
-    monkeypatch.setattr(demo, "HORIZON", 3.0)
-    line = next(demo.run(4, 5))
-    whole = hd.simulate(SMALL, line.report.curve.optimizer, 3.0, 4, 5, times=line.runs.time)
-    assert np.array_equal(whole.time, line.runs.time) and np.array_equal(whole.risk, line.runs.risk)
-
-
 def test_the_example_file() -> None:
     study = hd.read_toml(EXAMPLE)
     assert study.problem.intrinsic_dimension >= 100 and isinstance(study.optimizer, hd.ClippedSGD)

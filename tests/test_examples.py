@@ -17,6 +17,7 @@ SCRIPTS = sorted(path for path in (ROOT / "examples").glob("*.py") if "__main__"
 SMALL = {
     "digits.py": ["--runs", "2", "--d", "40", "--horizon", "2"],
     "diabetes.py": ["--runs", "2", "--horizon", "2"],
+    "sign_bias.py": ["--runs", "4", "--dimensions", "40", "80"],
 }
 
 
