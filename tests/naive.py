@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
+from scipy import integrate, special
 
 from hdlimit.declaration import FloatArray
+from hdlimit.noise import Laplace, NoiseLaw, StudentT
 from hdlimit.optimizers import ClippedSGD, Optimizer, SignSGD
 from hdlimit.problem import Problem
+from hdlimit.schedules import Schedule
 
 
 def simulated_run(
@@ -51,3 +58,167 @@ def _update(optimizer: Optimizer, gradient: FloatArray, t: float, trace: float) 
         norm, longest = np.linalg.norm(gradient), optimizer.threshold_schedule(t) * np.sqrt(trace)
         return gradient * (longest / norm) if norm > longest else gradient
     return np.sign(gradient) if isinstance(optimizer, SignSGD) else gradient
+
+
+# The limit, straight from its derivation. D = E[delta delta^T] in the original coordinates, v = tr(K D) = 2R:
+#
+#     dD/dt = -eta mu(v) (G K D + D K G) + eta^2 nu(v) K_g / d,
+#
+# because a step moves delta by -(eta/d) psi(r) g(x), E[psi(r) g(x) | delta] = mu G K delta, E[psi^2 g g^T] = nu K_g.
+# No eigenvectors, no modes: every entry of D is integrated by SciPy. With a diagonal K the diagonal of D is enough.
+
+
+def noise_parts(noise: NoiseLaw) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """The law as many normal laws: weights, means, variances. Rules of high order where the law is not such a mixture."""
+    if noise.components is not None:
+        return noise.components.weight, noise.components.mean, noise.components.variance
+    if isinstance(noise, StudentT | Laplace):
+        if isinstance(noise, StudentT):  # eps = scale N/u, df u^2 chi-squared: trapezoid in y = log u
+            df = noise.df
+            y = np.arange(-42 / df - 4, 4, 0.02)
+            log_weight = df * y - df / 2 * np.exp(2 * y) + np.log(2) + df / 2 * np.log(df / 2) - special.gammaln(df / 2)
+            variance = noise.scale**2 * np.exp(-2 * y)
+        else:  # eps = scale sqrt(2 u) N, u exponential: trapezoid in y = log u
+            y = np.arange(-42, 5, 0.02)
+            log_weight = y - np.exp(y)
+            variance = 2 * noise.scale**2 * np.exp(y)
+        keep = log_weight > -45
+        return 0.02 * np.exp(log_weight[keep]), np.zeros(int(keep.sum())), variance[keep]
+    law = noise.frozen
+    low, high = law.ppf(1e-16), law.isf(1e-16)
+    x, w = np.polynomial.legendre.leggauss(300)
+    nodes = (low + high) / 2 + (high - low) / 2 * x
+    return (high - low) / 2 * w * law.pdf(nodes), nodes, np.zeros(nodes.size)
+
+
+def limit_response(noise: NoiseLaw, optimizer: Optimizer) -> Callable[[float, float], tuple[float, float]]:
+    """(v, c) -> (mu, nu) of the residual map with threshold c: means over r = z - eps, z ~ N(0, v).
+
+    Batches: any noise for SGD, none or Gaussian for the others (there S = s^2 chi^2_B and E[z | r] = (v/s^2) r).
+    """
+    weight, mean, variance = noise_parts(noise)
+    batch, second = optimizer.batch_size, noise.second_moment
+
+    def gaussian_batch(v: float, c: float) -> tuple[float, float]:
+        assert weight.size == 1 and mean[0] == 0
+        s2 = v + float(variance[0])
+        chi = math.sqrt(2) * math.exp(math.lgamma((batch + 1) / 2) - math.lgamma(batch / 2))
+        if isinstance(optimizer, SignSGD):
+            return chi / math.sqrt(s2), 1.0
+        q = (c * batch) ** 2 / s2 / 2
+        inside = float(special.gammainc(batch / 2 + 1, q))
+        cut = c * batch / math.sqrt(s2) * chi * float(special.gammaincc((batch + 1) / 2, q)) / batch
+        return inside + cut, s2 * inside / batch + c**2 * float(special.gammaincc(batch / 2, q))
+
+    def single(v: float, c: float) -> tuple[float, float]:
+        s = np.sqrt(v + variance)
+        if isinstance(optimizer, SignSGD):
+            return float(weight @ (2 * _normal_density(mean / s) / s)), 1.0
+        low, high = (mean - c) / s, (mean + c) / s  # r = s x - mean, |r| <= c
+        probability = special.ndtr(high) - special.ndtr(low)
+        inner = (mean**2 + s**2) * probability - 2 * mean * s * (_normal_density(low) - _normal_density(high))
+        inner += s**2 * (low * _normal_density(low) - high * _normal_density(high))
+        return float(weight @ probability), float(weight @ (inner + c**2 * (1 - probability)))
+
+    def response(v: float, c: float) -> tuple[float, float]:
+        if not isinstance(optimizer, SignSGD) and c == math.inf:
+            return 1.0, (v + second) / batch
+        return single(v, c) if batch == 1 else gaussian_batch(v, c)
+
+    return response
+
+
+def _normal_density(x: Any) -> Any:
+    return np.exp(-(x**2) / 2) / math.sqrt(2 * math.pi)
+
+
+@dataclass(frozen=True)
+class LimitTwin:
+    """Excess risk, norm(delta)^2 and norm(K delta) of the limit at the times asked for, each of shape (T,)."""
+
+    risk: FloatArray
+    distance: FloatArray
+    gradient_norm: FloatArray
+
+
+def limit_curve(problem: Problem, optimizer: Optimizer, times: FloatArray, method: str = "DOP853", rtol: float = 1e-12) -> LimitTwin:
+    """The limit by scipy.integrate.solve_ivp on D; integration starts anew at the schedules' knots.
+
+    method: DOP853, or Radau for stiff problems (long horizons), whose Jacobian is written out. times: ascending, from 0.
+    """
+    system = _DenseLimit(problem, optimizer)
+    stops = [0.0, times[-1], *optimizer.lr_schedule.knots, *optimizer.threshold_schedule.knots]
+    stops = sorted({float(s) for s in stops if s <= times[-1]})
+    state, values = system.initial, [system.initial]
+    for start, stop in zip(stops[:-1], stops[1:]):
+        inside = times[(times > start) & (times <= stop)]
+        eta, c = (_continued(s, stop) for s in (optimizer.lr_schedule, optimizer.threshold_schedule))
+        solution = integrate.solve_ivp(
+            partial(system.derivative, eta, c),
+            (start, stop),
+            state,
+            method=method,
+            t_eval=np.unique(np.append(inside, stop)),
+            rtol=rtol,
+            atol=1e-250 if system.initial.any() else 1e-17,
+            **({"jac": partial(system.jacobian, eta, c)} if method != "DOP853" else {}),
+        )
+        assert solution.success, solution.message
+        values.extend(solution.y[:, np.isin(solution.t, inside)].T)
+        state = solution.y[:, -1]
+    return system.observables(np.array(values))
+
+
+def _continued(schedule: Schedule, stop: float) -> Callable[[float], float]:
+    """The schedule left of a knot, its value at the knot being its limit from the left."""
+    before = np.nextafter(stop, 0) - 1e-14 * stop
+    return lambda t: float(schedule(min(t, before)))
+
+
+class _DenseLimit:
+    """dD/dt with D flattened, or its diagonal where K is diagonal."""
+
+    def __init__(self, problem: Problem, optimizer: Optimizer) -> None:
+        k = problem.covariance.matrix
+        self.d, self.k = problem.dimension, k
+        self.sign = isinstance(optimizer, SignSGD)
+        self.diagonal = not np.any(k - np.diag(np.diagonal(k)))
+        self.response = limit_response(problem.noise, optimizer)
+        variances = np.diagonal(k)
+        safe = np.where(variances > 0, variances, 1.0)
+        self.g = np.where(variances > 0, math.sqrt(2 / math.pi) / np.sqrt(safe), 0.0) if self.sign else np.ones(self.d)
+        k_g = 2 / math.pi * np.arcsin(np.clip(k / np.sqrt(np.outer(safe, safe)), -1, 1)) if self.sign else k
+        delta = (np.zeros(self.d) if problem.start is None else problem.start) - (
+            np.full(self.d, self.d**-0.5) if problem.target is None else problem.target
+        )
+        if self.diagonal:
+            self.initial, self.weights, self.source = delta**2, variances, np.diagonal(k_g)
+        else:
+            self.initial, self.weights, self.source = np.outer(delta, delta).ravel(), k.ravel(), k_g.ravel()
+
+    def derivative(self, eta: Any, c: Any, t: float, state: FloatArray) -> FloatArray:
+        mu, nu = self.response(max(float(self.weights @ state), 1e-290), c(t))
+        noise = eta(t) ** 2 * nu / self.d * self.source
+        if self.diagonal:
+            return -2 * eta(t) * mu * self.g * self.weights * state + noise
+        drift = self.g[:, None] * (self.k @ state.reshape(self.d, self.d))
+        return noise - eta(t) * mu * (drift + drift.T).ravel()
+
+    def jacobian(self, eta: Any, c: Any, t: float, state: FloatArray) -> FloatArray:
+        v = max(float(self.weights @ state), 1e-290)
+        (mu_up, nu_up), (mu, _), (mu_down, nu_down) = (self.response(v * x, c(t)) for x in (1 + 1e-5, 1, 1 - 1e-5))
+        mu_slope, nu_slope = (mu_up - mu_down) / (2e-5 * v), (nu_up - nu_down) / (2e-5 * v)
+        if self.diagonal:
+            linear = 2 * np.diag(self.g * self.weights)
+        else:
+            gk, one = self.g[:, None] * self.k, np.eye(self.d)
+            linear = np.kron(gk, one) + np.kron(one, gk)
+        through_v = -eta(t) * mu_slope * (linear @ state) + eta(t) ** 2 * nu_slope / self.d * self.source
+        return -eta(t) * mu * linear + np.outer(through_v, self.weights)
+
+    def observables(self, states: FloatArray) -> LimitTwin:
+        if self.diagonal:
+            return LimitTwin(states @ self.weights / 2, states.sum(axis=1), np.sqrt(states @ self.weights**2))
+        squared = self.k @ self.k
+        distance = [np.trace(s.reshape(self.d, self.d)) for s in states]
+        return LimitTwin(states @ self.weights / 2, np.array(distance), np.sqrt(states @ squared.ravel()))
