@@ -69,7 +69,7 @@ def _update(optimizer: Optimizer, gradient: FloatArray, t: float, trace: float) 
 
 
 def noise_parts(noise: NoiseLaw) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """The law as many normal laws: weights, means, variances. Rules of high order where the law is not such a mixture."""
+    """The law as many normal laws: weights, means, variances, by rules of high order where it is not such a mixture."""
     if noise.components is not None:
         return noise.components.weight, noise.components.mean, noise.components.variance
     if isinstance(noise, StudentT | Laplace):
@@ -141,10 +141,12 @@ class LimitTwin:
     gradient_norm: FloatArray
 
 
-def limit_curve(problem: Problem, optimizer: Optimizer, times: FloatArray, method: str = "DOP853", rtol: float = 1e-12) -> LimitTwin:
+def limit_curve(
+    problem: Problem, optimizer: Optimizer, times: FloatArray, method: str = "DOP853", rtol: float = 1e-12
+) -> LimitTwin:
     """The limit by scipy.integrate.solve_ivp on D; integration starts anew at the schedules' knots.
 
-    method: DOP853, or Radau for stiff problems (long horizons), whose Jacobian is written out. times: ascending, from 0.
+    method: DOP853, or Radau for stiff problems (long horizons), with a written out Jacobian; times: ascending, from 0.
     """
     system = _DenseLimit(problem, optimizer)
     stops = [0.0, times[-1], *optimizer.lr_schedule.knots, *optimizer.threshold_schedule.knots]
