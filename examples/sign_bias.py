@@ -2,9 +2,9 @@
 
     python examples/sign_bias.py [--out PNG] [--runs N] [--dimensions D ...]
 
-One point is |mean - limit|/limit, averaged over 20 times, for one covariance, noise law, step size and batch size, against
-D = (tr K)^2/tr(K^2); its bar is two standard errors. The lines are the allowance (1 + B/2)/D that hd.verify makes for
-sign features, where the corrected mean is not known. The table prints the bias times D.
+One point is |mean - limit|/limit, averaged over 20 times, for one covariance, noise law, step size and batch size,
+against D = (tr K)^2/tr(K^2); its bar is two standard errors. The lines are the allowance (1 + B/2)/D that hd.verify
+makes for sign features, where the corrected mean is not known. The table prints the bias times D.
 """
 
 from __future__ import annotations
@@ -64,7 +64,8 @@ def main() -> None:
                 size = smooth_dimension(problem)
                 points[batch].append((size, abs(mean), 2 * error))
                 name = repr(problem.covariance)[:42]
-                print(f"{name:<44}{problem.noise!r:<30}{batch:>3}{lr:>5}{size:>8.1f}{mean * size:>+10.2f}{error * size:>7.2f}")
+                scaled = f"{mean * size:>+10.2f}{error * size:>7.2f}"
+                print(f"{name:<44}{problem.noise!r:<30}{batch:>3}{lr:>5}{size:>8.1f}{scaled}", flush=True)
 
     with style():
         figure = Figure()
@@ -75,7 +76,11 @@ def main() -> None:
             ax.errorbar(size, value, error, fmt=marker, color=color, label=f"measured, batch {batch}", alpha=0.7)
             ax.plot(grid, (1 + batch / 2) / grid, color=color, label=f"allowance (1 + {batch}/2)/D")
         ax.set(
-            xscale="log", yscale="log", ylim=(1e-4, None), xlabel="D = (tr K)^2 / tr(K^2)", ylabel="relative bias of the limit"
+            xscale="log",
+            yscale="log",
+            ylim=(1e-4, None),
+            xlabel="D = (tr K)^2 / tr(K^2)",
+            ylabel="relative bias of the limit",
         )
         ax.legend()
         figure.savefig(arguments.out)

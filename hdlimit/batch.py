@@ -3,9 +3,9 @@
     sign:  mu = (B - 1) E S^(-1/2),   nu = 1
     clip:  mu = [(B - 1) E min(1, sqrt(x0/S)) + P(S <= x0)]/B,   nu = E min(S, x0)/B^2,   x0 = (c B)^2
 
-Three routes to the law of S, by what the noise is: point masses of equal variance (S is a mixture of scaled noncentral chi^2,
-radial integrals, relative error 1e-12), normal laws of mean 0 (Laplace inversion on a Talbot contour, 1e-10), anything else
-(Laplace inversion by Euler sums in Re q > 0, 1e-7 where the cdf of S is smooth).
+Three routes to the law of S, by what the noise is: point masses of equal variance (S is a mixture of scaled
+noncentral chi^2, radial integrals, relative error 1e-12), normal laws of mean 0 (Laplace inversion on a Talbot
+contour, 1e-10), anything else (Laplace inversion by Euler sums in Re q > 0, 1e-7 where the cdf of S is smooth).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import math
 from collections.abc import Callable
 from functools import cached_property
 from itertools import combinations_with_replacement
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +29,9 @@ _X64, _W64 = np.polynomial.legendre.leggauss(64)
 
 
 class BatchMoments(NamedTuple):
-    """What responses and corrections need of S: H = E min(1, sqrt(x0/S)), P(S <= x0), E min(S, x0), p_S(x0), E[1/S; S > x0]."""
+    """What responses and corrections need of S: H = E min(1, sqrt(x0/S)), P(S <= x0), E min(S, x0), p_S(x0), E[1/S; S
+    > x0].
+    """
 
     root_ratio: float
     below: float
@@ -41,7 +43,7 @@ class BatchMoments(NamedTuple):
 def laplace_transform(q: ComplexArray | FloatArray, v: float, parts: Components) -> ComplexArray | FloatArray:
     """L(q) = E exp(-q r^2) for r = z - eps, eps a mixture of normal laws; the shape of q."""
     flat = q.reshape(-1, 1)
-    total = np.empty(flat.shape[0], dtype=flat.dtype)
+    total: Any = np.empty(flat.shape[0], dtype=flat.dtype)
     centred = not parts.mean.any()
     for block in range(0, flat.shape[0], 512):
         qb = flat[block : block + 512]
@@ -50,14 +52,17 @@ def laplace_transform(q: ComplexArray | FloatArray, v: float, parts: Components)
         if not centred:
             kernel = kernel * np.exp(-qb * parts.mean**2 / a)
         total[block : block + 512] = kernel @ parts.weight
-    return total.reshape(q.shape)
+    result: ComplexArray | FloatArray = total.reshape(q.shape)
+    return result
 
 
 def uniform_transform(q: ComplexArray | FloatArray, v: float, half_width: float) -> ComplexArray | FloatArray:
     """L(q) for uniform noise on [-h, h]: sqrt(pi/q)/(2 h) erf(h sqrt(q/(1 + 2 q v)))."""
     from scipy.special import erf
 
-    result: ComplexArray | FloatArray = np.sqrt(np.pi / q) / (2 * half_width) * erf(half_width * np.sqrt(q / (1 + 2 * q * v)))
+    result: ComplexArray | FloatArray = (
+        np.sqrt(np.pi / q) / (2 * half_width) * erf(half_width * np.sqrt(q / (1 + 2 * q * v)))
+    )
     return result
 
 
@@ -66,20 +71,24 @@ Inversion = Callable[[Transform, FloatArray], FloatArray]
 
 
 def talbot(transform: Transform, x: FloatArray, nodes: int = 24) -> FloatArray:
-    """Inverse Laplace transform at x > 0 on the cotangent contour of Weideman and Trefethen, singularities on the negative axis."""
+    """Inverse Laplace transform at x > 0 on the cotangent contour of Weideman and Trefethen, singularities on the
+    negative axis.
+    """
     theta = (2 * np.arange(nodes // 2) + 1) * np.pi / nodes
     cot = 1 / np.tan(0.6407 * theta)
     z = nodes * (0.5017 * theta * cot - 0.6122 + 0.2645j * theta)
     slope = nodes * (0.5017 * cot - 0.5017 * 0.6407 * theta / np.sin(0.6407 * theta) ** 2 + 0.2645j)
     values = transform(z / x[:, None])
-    return (2 / nodes) * (values * (np.exp(z) * slope)).imag.sum(axis=1) / x
+    result: FloatArray = (2 / nodes) * (values * (np.exp(z) * slope)).imag.sum(axis=1) / x
+    return result
 
 
 def euler(transform: Transform, x: FloatArray) -> FloatArray:
     """Inverse Laplace transform at x > 0 by the Euler sums of Abate and Whitt, which stay in Re q > 0."""
     a, plain, averaged = 23.0, 44, 14
     k = np.arange(plain + averaged + 1)
-    values = transform((a + 2j * np.pi * k) / (2 * x[:, None])).real * np.where(k == 0, 0.5, 1.0) * (-1.0) ** k
+    q = (a + 2j * np.pi * k) / (2 * x[:, None])
+    values = transform(q.astype(np.complex128)).real * np.where(k == 0, 0.5, 1.0) * (-1.0) ** k
     partial = np.cumsum(values, axis=1)[:, plain:]
     weights = np.array([math.comb(averaged, j) for j in range(averaged + 1)]) / 2.0**averaged
     return math.exp(a / 2) / x * (partial @ weights)
@@ -154,7 +163,8 @@ def _log_panels(low: float, high: float) -> tuple[FloatArray, FloatArray]:
 
 
 class NoncentralLaw:
-    """The law of S when eps takes few values and r given eps is N(-eps, s2): mixture of s2 chi'^2_B(N/s2), N the sum of eps^2.
+    """The law of S when eps takes few values and r given eps is N(-eps, s2): mixture of s2 chi'^2_B(N/s2), N the sum
+    of eps^2.
 
     parts: components of equal variance s2 - v; size: B.
     """
@@ -197,7 +207,12 @@ class NoncentralLaw:
             for left, right in ((a, middle), (middle, b)):
                 half = (right - left)[:, None] / 2
                 rho = left[:, None] + half * (1 + _X64)
-                mass = self.weights[:, None] * half * _W64 * self._radial_density(np.maximum(rho, 1e-300), self.radii[:, None])
+                mass = (
+                    self.weights[:, None]
+                    * half
+                    * _W64
+                    * self._radial_density(np.maximum(rho, 1e-300), self.radii[:, None])
+                )
                 for i, function in enumerate(functions):
                     totals[i] += float((mass * function(rho)).sum())
         return totals
@@ -234,7 +249,8 @@ def batch_law(parts: Components, size: int, v: float) -> InvertedLaw | Noncentra
 
 
 def compress(parts: Components, groups: int = 120) -> Components:
-    """Point masses with at most 2 groups values and the same first four moments of eps^2 in every quantile group of |eps|.
+    """Point masses with at most 2 groups values and the same first four moments of eps^2 in every quantile group of
+    |eps|.
 
     Only eps^2 enters the law of S. The error of mu and nu is measured in tests/test_batch.py.
     """

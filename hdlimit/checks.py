@@ -1,4 +1,6 @@
-"""Validation of arguments: each function returns the value in its final type or raises InvalidInput naming the argument."""
+"""Validation of arguments: each function returns the value in its final type or raises InvalidInput naming the
+argument.
+"""
 
 from __future__ import annotations
 
@@ -69,14 +71,23 @@ def one_of(argument: str, value: Any, choices: tuple[str, ...]) -> str:
 
 def array(argument: str, value: Any, ndim: int, shape: tuple[int | None, ...] | None = None) -> FloatArray:
     """A read-only, finite float64 array with the given number of dimensions and shape (None: any length)."""
-    wanted = f"a finite array with {ndim} dimension{'s' if ndim > 1 else ''}" if shape is None else (
-        "a finite array of shape (" + ", ".join("n" if n is None else str(n) for n in shape) + ("," if ndim == 1 else "") + ")"
+    wanted = (
+        f"a finite array with {ndim} dimension{'s' if ndim > 1 else ''}"
+        if shape is None
+        else (
+            "a finite array of shape ("
+            + ", ".join("n" if n is None else str(n) for n in shape)
+            + ("," if ndim == 1 else "")
+            + ")"
+        )
     )
     try:
         result = np.array(value, dtype=np.float64, order="C")
     except (TypeError, ValueError) as error:
         raise InvalidInput(argument, wanted, f"{type(value).__name__} that is not numeric") from error
-    if result.ndim != ndim or (shape is not None and any(n not in (None, m) for n, m in zip(shape, result.shape, strict=True))):
+    if result.ndim != ndim or (
+        shape is not None and any(n not in (None, m) for n, m in zip(shape, result.shape, strict=True))
+    ):
         raise InvalidInput(argument, wanted, f"shape {result.shape}")
     if result.size == 0:
         raise InvalidInput(argument, wanted, "an empty array")
@@ -90,5 +101,9 @@ def times(argument: str, value: Any, horizon: float) -> FloatArray:
     """Increasing times in [0, horizon]."""
     result = array(argument, value, 1)
     if (np.diff(result) < 0).any() or result[0] < 0 or result[-1] > horizon * (1 + 1e-12):
-        raise InvalidInput(argument, f"non-decreasing times between 0 and the horizon {horizon:g}", f"{result[0]:g} to {result.max():g}")
+        raise InvalidInput(
+            argument,
+            f"non-decreasing times between 0 and the horizon {horizon:g}",
+            f"{result[0]:g} to {result.max():g}",
+        )
     return np.minimum(result, horizon)

@@ -2,10 +2,11 @@
 
     m_i <- m_i - 2 g mu' l_i m_i + g^2 (nu' l_i + nu_2 l_i^2 m_i),   g = eta/d
 
-for identity features and Gaussian x. nu_2 = E (psi^2)''(r) makes this exact for SGD (any d and B). For clipping, mu' and nu' are
-averaged to second order over q = norm(x)^2/tr K, because the true norm is clipped, and over the dependence of q on x. What is
-left is (1/2) mu'' Var(v), of the same order in d but through the spread of v. For B >= 3, E[1/S; S > x0] in nu_2 is taken as
-its lower bound, which changes the correction by less than a tenth of itself where that was measured (tests/test_corrected.py).
+for identity features and Gaussian x. nu_2 = E (psi^2)''(r) makes this exact for SGD (any d and B). For clipping, mu'
+and nu' are averaged to second order over q = norm(x)^2/tr K, because the true norm is clipped, and over the
+dependence of q on x. What is left is (1/2) mu'' Var(v), of the same order in d but through the spread of v. For B >=
+3, E[1/S; S > x0] in nu_2 is taken as its lower bound, which changes the correction by less than a tenth of itself
+where that was measured (tests/test_corrected.py).
 """
 
 from __future__ import annotations
@@ -24,13 +25,14 @@ from hdlimit.problem import Problem
 from hdlimit.response import Compiled
 
 
-def corrected_risk(problem: Problem, optimizer: Optimizer, steps: FloatArray, v_range: tuple[float, float]) -> FloatArray:
+def corrected_risk(
+    problem: Problem, optimizer: Optimizer, steps: FloatArray, v_range: tuple[float, float]
+) -> FloatArray:
     """The corrected mean risk after given numbers of steps.
 
-    problem, optimizer: identity features; steps: non-decreasing integers; v_range: a range of v that holds the limit's curve
-    (widened by a factor of 2 on both sides).
-    Returns: R, the shape of steps. Raises: NotAvailable for other features.
-    Source: THEORY section 7; derivations/correction.py.
+    problem, optimizer: identity features; steps: non-decreasing integers; v_range: a range of v that holds the
+    limit's curve (widened by a factor of 2 on both sides). Returns: R, the shape of steps. Raises: NotAvailable for
+    other features. Source: THEORY section 7; derivations/correction.py.
     """
     if not FEATURES[optimizer.features].linear:
         raise NotAvailable("the corrected mean is known for identity features only")
@@ -45,12 +47,15 @@ def corrected_risk(problem: Problem, optimizer: Optimizer, steps: FloatArray, v_
     def compiled(q: float) -> Compiled:
         return limit.response.compiled((v_range[0] / 2, 2 * v_range[1]), (low / math.sqrt(q), high / math.sqrt(q)))
 
-    kernels = [part for q in (1.0, 1 - h, 1 + h) for part in compiled(q)[:2]]
+    plain, short, long = compiled(1.0), compiled(1 - h), compiled(1 + h)
     v = np.empty(steps.size)
     corrected_mean(
-        modes.rate, modes.diffusion, modes.start.copy(), d, float(optimizer.batch_size), trace, lr, threshold, *kernels,
+        modes.rate, modes.diffusion, modes.start.copy(), d, float(optimizer.batch_size), trace, lr, threshold,
+        plain.kernel, plain.parameters, short.kernel, short.parameters, long.kernel, long.parameters,
         np.ascontiguousarray(steps, dtype=np.int64), v,
     )  # fmt: skip
     if not (np.isfinite(v).all() and (v >= 0).all()):
         raise NotAvailable("the corrected mean diverges: the step size is not below the critical one at this d")
+    if (v < plain.low).any() or (v > plain.high).any():
+        raise NotAvailable("the corrected mean leaves the range of v over which the response was tabulated")
     return v / 2

@@ -8,7 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -153,8 +152,8 @@ def _marchenko_pastur_quantiles(q: FloatArray, ratio: float) -> FloatArray:
 class Wishart(CovarianceModel):
     """Full sample covariance K = S^(1/2) (Z^T Z / n) S^(1/2), Z an n x d standard normal matrix, scaled to tr K = d.
 
-    d: number of parameters; ratio: d/n > 0 (> 1: K is singular); row_scales: diagonal of S, shape (d,), > 0, or None for
-    ones (uneven scales give features of uneven variance); seed: of Z.
+    d: number of parameters; ratio: d/n > 0 (> 1: K is singular); row_scales: diagonal of S, shape (d,), > 0, or None
+    for ones (uneven scales give features of uneven variance); seed: of Z.
     """
 
     d: int
@@ -242,7 +241,9 @@ def _symmetric(k: FloatArray) -> FloatArray:
         raise InvalidInput("K", "a square matrix", f"shape {k.shape}")
     scale, skew = float(np.abs(k).max()), float(np.abs(k - k.T).max())
     if skew > 1e-10 * scale:
-        raise InvalidInput("K", "a symmetric matrix", f"entries that differ from their mirror image by up to {skew:.2g}")
+        raise InvalidInput(
+            "K", "a symmetric matrix", f"entries that differ from their mirror image by up to {skew:.2g}"
+        )
     smallest = float(np.linalg.eigvalsh(k)[0])
     if smallest < -1e-10 * scale * k.shape[0]:
         raise InvalidInput("K", "a positive semi-definite matrix", f"an eigenvalue of {smallest:.3g}")
@@ -254,7 +255,7 @@ def as_covariance(covariance: CovarianceModel | ArrayLike) -> CovarianceModel:
     if isinstance(covariance, CovarianceModel):
         return covariance
     if isinstance(covariance, str) or np.ndim(covariance) not in (1, 2):
-        raise InvalidInput("covariance", "a covariance model or an array of shape (d, d) or (d,)", repr(covariance)[:120])
+        raise InvalidInput(
+            "covariance", "a covariance model or an array of shape (d, d) or (d,)", repr(covariance)[:120]
+        )
     return Covariance(np.asarray(covariance, dtype=np.float64))
-
-

@@ -17,8 +17,8 @@ from hdlimit.declaration import FloatArray
 class FeatureMap:
     """A coordinate-wise feature map.
 
-    gain: diagonal of G from the variances K_ii > 0, shape (d,); covariance: K_g from K, both (d, d); variance: diagonal of
-    K_g from the variances; linear: g(x) = x.
+    gain: diagonal of G from the variances K_ii > 0, shape (d,); covariance: K_g from K, both (d, d); variance:
+    diagonal of K_g from the variances; linear: g(x) = x.
     """
 
     gain: Callable[[FloatArray], FloatArray]
@@ -36,5 +36,7 @@ def _sign_covariance(k: FloatArray) -> FloatArray:
 
 FEATURES: dict[str, FeatureMap] = {
     "identity": FeatureMap(np.ones_like, lambda k: k, lambda variances: variances, linear=True),
-    "sign": FeatureMap(lambda variances: np.sqrt(2 / (np.pi * variances)), _sign_covariance, np.ones_like, linear=False),
+    "sign": FeatureMap(
+        lambda variances: np.sqrt(2 / (np.pi * variances)), _sign_covariance, np.ones_like, linear=False
+    ),
 }

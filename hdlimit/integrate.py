@@ -1,4 +1,6 @@
-"""Integration of a mode system along its schedules: segments, growing output, tables that are extended when v leaves them."""
+"""Integration of a mode system along its schedules: segments, growing output, tables that are extended when v leaves
+them.
+"""
 
 from __future__ import annotations
 
@@ -42,15 +44,17 @@ def segments(limit: Limit, horizon: float) -> list[Segment]:
     """The smooth stretches of [0, horizon]."""
     ends = stops((limit.lr, limit.threshold), horizon)
     return [
-        Segment(a, b, tabulate(limit.lr, a, b), tabulate(limit.threshold, a, b)) for a, b in zip(ends[:-1].tolist(), ends[1:].tolist())
+        Segment(a, b, tabulate(limit.lr, a, b), tabulate(limit.threshold, a, b))
+        for a, b in zip(ends[:-1].tolist(), ends[1:].tolist())
     ]
 
 
 def solve(limit: Limit, modes: ModeSystem, horizon: float, rtol: float) -> Solution:
     """Integrate to a relative accuracy of rtol over the whole horizon.
 
-    Relative errors of the steps add up while a functional falls and are forgotten near a steady state; a second pass with
-    tighter steps is made where the first shows a fall of more than a few powers of e. Falls below 1e-60 count as reaching 0.
+    Relative errors of the steps add up while a functional falls and are forgotten near a steady state; a second pass
+    with tighter steps is made where the first shows a fall of more than a few powers of e. Falls below 1e-60 count as
+    reaching 0.
     """
     solution = integrate(limit, modes, horizon, SAFETY * rtol)
     values = np.maximum(solution.dense.start, 1e-300)
@@ -64,8 +68,8 @@ def solve(limit: Limit, modes: ModeSystem, horizon: float, rtol: float) -> Solut
 def integrate(limit: Limit, modes: ModeSystem, horizon: float, rtol: float) -> Solution:
     """Integrate dm_i/dt = -2 eta mu rate_i m_i + eta^2 nu diffusion_i from modes.start to the horizon.
 
-    The local error of every functional is kept below rtol times its value. Where the response is a table in v, the table is
-    extended and the integration repeated until v stays inside.
+    The local error of every functional is kept below rtol times its value. Where the response is a table in v, the
+    table is extended and the integration repeated until v stays inside.
     """
     pieces = segments(limit, horizon)
     v_range, c_range = _initial_range(limit, modes), _threshold_range(pieces)
@@ -75,7 +79,9 @@ def integrate(limit: Limit, modes: ModeSystem, horizon: float, rtol: float) -> S
         if low >= response.low and high <= response.high:
             return solution
         v_range = (min(v_range[0], low / 4), max(v_range[1], high * 4))
-    raise NotAvailable(f"noise: the response would have to be tabulated over v from {v_range[0]:.2g} to {v_range[1]:.2g}")
+    raise NotAvailable(
+        f"noise: the response would have to be tabulated over v from {v_range[0]:.2g} to {v_range[1]:.2g}"
+    )
 
 
 def _initial_range(limit: Limit, modes: ModeSystem) -> tuple[float, float]:

@@ -1,6 +1,6 @@
 """The limit of a problem and an optimizer: a mode system and a response, coupled through v.
 
-    dm_i/dt = -2 eta(t) mu(v) lambda_i m_i + eta(t)^2 nu(v) c_i/d,   v = 2R = sum_i lambda_i m_i
+dm_i/dt = -2 eta(t) mu(v) lambda_i m_i + eta(t)^2 nu(v) c_i/d,   v = 2R = sum_i lambda_i m_i
 """
 
 from __future__ import annotations
@@ -63,7 +63,9 @@ def limit_of(problem: Problem, optimizer: Optimizer) -> Limit:
 
 
 def has_spread(problem: Problem, optimizer: Optimizer) -> bool:
-    """Whether single runs have a finite variance: not for an unbounded residual map under noise with infinite E eps^4."""
+    """Whether single runs have a finite variance: not for an unbounded residual map under noise with infinite E
+    eps^4.
+    """
     bounded = RESIDUALS[optimizer.residual].bounded(float(optimizer.threshold_schedule(0.0)))
     return bounded or math.isfinite(problem.noise.fourth_moment)
 
@@ -75,8 +77,8 @@ def caveats(problem: Problem, optimizer: Optimizer) -> list[Warning]:
     if d_int < LOW_DIMENSION:
         found.append(
             LowDimensionWarning(
-                f"the intrinsic dimension tr(K)/norm(K) is {d_int:.3g}, below {LOW_DIMENSION:g}: expect deviations from the limit "
-                f"of the order of {1 / d_int:.0%}"
+                f"the intrinsic dimension tr(K)/norm(K) is {d_int:.3g}, below {LOW_DIMENSION:g}: "
+                f"expect deviations from the limit of the order of {1 / d_int:.0%}"
             )
         )
     if not has_spread(problem, optimizer):

@@ -3,8 +3,8 @@
     G^(1/2) K G^(1/2) = Q diag(lambda) Q^T,   w = Q^T G^(-1/2) delta,   m_i = E w_i^2,
     C = Q^T G^(-1/2) K_g G^(-1/2) Q,          c_i = C_ii.
 
-The limit only needs the rates lambda_i, the diffusions c_i/d, the initial m_i(0), and the linear functionals of m that are
-read off: v = sum lambda_i m_i first. Modes of equal rate are added up, which is exact.
+The limit only needs the rates lambda_i, the diffusions c_i/d, the initial m_i(0), and the linear functionals of m
+that are read off: v = sum lambda_i m_i first. Modes of equal rate are added up, which is exact.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from functools import lru_cache
 import numpy as np
 
 from hdlimit.covariance import CovarianceModel
-from hdlimit.declaration import FloatArray
+from hdlimit.declaration import BoolArray, FloatArray
 from hdlimit.features import FEATURES, FeatureMap
 
 
@@ -23,8 +23,9 @@ from hdlimit.features import FEATURES, FeatureMap
 class ModeSystem:
     """n modes with dm_i/dt = -2 eta mu rate_i m_i + eta^2 nu diffusion_i.
 
-    rate: lambda_i >= 0, shape (n,); diffusion: c_i/d, shape (n,); start: m_i(0), shape (n,); functionals: shape (k, n), first
-    the weights of v, then (k = 3) those of norm(delta)^2 and norm(K delta)^2 where these are linear in the modes.
+    rate: lambda_i >= 0, shape (n,); diffusion: c_i/d, shape (n,); start: m_i(0), shape (n,); functionals: shape (k,
+    n), first the weights of v, then (k = 3) those of norm(delta)^2 and norm(K delta)^2 where these are linear in the
+    modes.
     """
 
     rate: FloatArray
@@ -42,11 +43,12 @@ class ModeSystem:
 class Basis:
     """The modes of a covariance and a feature map, before a start is chosen.
 
-    moving: mask of the coordinates with K_ii > 0, shape (d,); rate: lambda, shape (n,); gain: diagonal of G, shape (n,);
-    vectors: Q, shape (n, n), None for the identity; noise: C/d, shape (n, n), or its diagonal (n,) where C is diagonal.
+    moving: mask of the coordinates with K_ii > 0, shape (d,); rate: lambda, shape (n,); gain: diagonal of G, shape
+    (n,); vectors: Q, shape (n, n), None for the identity; noise: C/d, shape (n, n), or its diagonal (n,) where C is
+    diagonal.
     """
 
-    moving: FloatArray
+    moving: BoolArray
     rate: FloatArray
     gain: FloatArray
     vectors: FloatArray | None
@@ -55,7 +57,8 @@ class Basis:
     def coordinates(self, delta: FloatArray) -> FloatArray:
         """w = Q^T G^(-1/2) delta over the moving coordinates, shape (n,)."""
         w = delta[self.moving] / np.sqrt(self.gain)
-        return w if self.vectors is None else self.vectors.T @ w
+        projected: FloatArray = w if self.vectors is None else self.vectors.T @ w
+        return projected
 
 
 @lru_cache(maxsize=8)
@@ -70,7 +73,7 @@ def basis(covariance: CovarianceModel, features: str) -> Basis:
     return _full_basis(covariance.matrix[np.ix_(moving, moving)], g, gain, moving, covariance.dimension)
 
 
-def _full_basis(k: FloatArray, g: FeatureMap, gain: FloatArray, moving: FloatArray, dimension: int) -> Basis:
+def _full_basis(k: FloatArray, g: FeatureMap, gain: FloatArray, moving: BoolArray, dimension: int) -> Basis:
     from scipy.linalg import eigh
 
     root = np.sqrt(gain)
@@ -98,7 +101,7 @@ def mode_system(covariance: CovarianceModel, features: str, delta: FloatArray) -
 def _merged(rate: FloatArray, diffusion: FloatArray, m: FloatArray, functionals: FloatArray, rest: float) -> ModeSystem:
     """Add up modes of equal rate (their functionals are equal too); `rest` is a distance that never changes."""
     distinct, first, group = np.unique(rate, return_index=True, return_inverse=True)
-    diffusion, m = np.bincount(group, diffusion, distinct.size), np.bincount(group, m, distinct.size)
+    diffusion, m = (np.bincount(group, values, distinct.size).astype(np.float64) for values in (diffusion, m))
     functionals = np.ascontiguousarray(functionals[:, first])
     if rest > 0:
         distinct, diffusion, m = np.append(distinct, 0.0), np.append(diffusion, 0.0), np.append(m, rest)
@@ -109,8 +112,9 @@ def _merged(rate: FloatArray, diffusion: FloatArray, m: FloatArray, functionals:
 def pair_system(covariance: CovarianceModel, features: str, delta: FloatArray) -> ModeSystem:
     """All second moments W_ij = E w_i w_j (i <= j) as modes of rate (lambda_i + lambda_j)/2.
 
-    W is linear given v(t), dW/dt = -eta mu (Lambda W + W Lambda) + eta^2 nu C/d, so that norm(delta)^2 = tr(Q^T G Q W) and
-    norm(K delta)^2 = tr(Lambda Q^T G^-1 Q Lambda W) are functionals of these n (n + 1)/2 modes. For full covariances.
+    W is linear given v(t), dW/dt = -eta mu (Lambda W + W Lambda) + eta^2 nu C/d, so that norm(delta)^2 = tr(Q^T G Q
+    W) and norm(K delta)^2 = tr(Lambda Q^T G^-1 Q Lambda W) are functionals of these n (n + 1)/2 modes. For full
+    covariances.
     """
     b = basis(covariance, features)
     assert b.vectors is not None

@@ -30,7 +30,8 @@ class Components(NamedTuple):
 class NoiseLaw(Declaration):
     """Base of the label-noise laws. Noise is in the units of y.
 
-    A new law is a frozen dataclass with `sample`, `frozen` (or `components`) and, where SciPy's are slow or wrong, `moments`.
+    A new law is a frozen dataclass with `sample`, `frozen` (or `components`) and, where SciPy's are slow or wrong,
+    `moments`.
     """
 
     def sample(self, generator: np.random.Generator, size: int) -> FloatArray:
@@ -233,7 +234,8 @@ class Rademacher(NoiseLaw):
         self._set(scale=checks.positive("scale", self.scale))
 
     def sample(self, generator: np.random.Generator, size: int) -> FloatArray:
-        return self.scale * (2.0 * generator.integers(0, 2, size) - 1.0)
+        signs: FloatArray = 2.0 * generator.integers(0, 2, size).astype(np.float64) - 1.0
+        return self.scale * signs
 
     @property
     def components(self) -> Components:
@@ -244,7 +246,8 @@ class Rademacher(NoiseLaw):
 class GaussianMixture(NoiseLaw):
     """Mixture of normal laws: eps ~ N(means[k], scales[k]^2) with probability weights[k].
 
-    weights: shape (k,), > 0, normalized to sum 1; scales: shape (k,), >= 0 (0: a point mass); means: shape (k,) or None for zeros.
+    weights: shape (k,), > 0, normalized to sum 1; scales: shape (k,), >= 0 (0: a point mass); means: shape (k,) or
+    None for zeros.
     """
 
     weights: FloatArray
@@ -270,7 +273,9 @@ class GaussianMixture(NoiseLaw):
 
     def sample(self, generator: np.random.Generator, size: int) -> FloatArray:
         assert self.means is not None
-        k = np.minimum(np.searchsorted(np.cumsum(self.weights), generator.random(size), side="right"), self.weights.size - 1)
+        k = np.minimum(
+            np.searchsorted(np.cumsum(self.weights), generator.random(size), side="right"), self.weights.size - 1
+        )
         return self.means[k] + self.scales[k] * generator.standard_normal(size)
 
     @property
@@ -310,7 +315,9 @@ class ScipyNoise(NoiseLaw):
 
     def __post_init__(self) -> None:
         if not (hasattr(self.distribution, "rvs") and hasattr(self.distribution, "dist")):
-            raise InvalidInput("noise", "a noise law or a frozen scipy.stats distribution", repr(self.distribution)[:120])
+            raise InvalidInput(
+                "noise", "a noise law or a frozen scipy.stats distribution", repr(self.distribution)[:120]
+            )
         if any(np.ndim(value) for value in self.parameters.values()):
             raise InvalidInput("noise", "a distribution with scalar parameters", repr(self.parameters)[:120])
         if not np.isfinite(self.distribution.ppf([0.25, 0.75])).all():
@@ -329,8 +336,9 @@ class ScipyNoise(NoiseLaw):
         """The name under which scipy.stats has the distribution; None for one made by the user."""
         from scipy import stats
 
-        law = self.distribution.dist
-        return law.name if type(getattr(stats, law.name, None)) is type(law) else None
+        law: Any = self.distribution.dist
+        name: str | None = law.name
+        return name if name is not None and type(getattr(stats, name, None)) is type(law) else None
 
     def _identity(self) -> tuple[Any, ...]:
         return self.public_name or self.distribution.dist, *self.parameters.items()

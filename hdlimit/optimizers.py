@@ -61,8 +61,8 @@ class Optimizer(Declaration):
     def step_size(self, problem: Problem, loss: Loss = "half_squared", steps: Any = None) -> float | FloatArray:
         """The trainer's step: lr/d for the loss r^2/2, lr/(2d) for r^2 (PyTorch's MSELoss).
 
-        problem: supplies d; loss: the trainer's; steps: step numbers k, needed when lr is a schedule (its value at t = k/d).
-        Returns a float, or an array of the shape of steps.
+        problem: supplies d; loss: the trainer's; steps: step numbers k, needed when lr is a schedule (its value at t
+        = k/d). Returns a float, or an array of the shape of steps.
         """
         scale = problem.dimension * loss_factor(loss)
         if steps is not None:
@@ -77,7 +77,8 @@ class Optimizer(Declaration):
 
         step: > 0; problem: supplies d; parameters: the optimizer's other arguments.
         """
-        return cls(lr=checks.positive("step", step) * problem.dimension * loss_factor(loss), **parameters)
+        lr = checks.positive("step", step) * problem.dimension * loss_factor(loss)
+        return cls(**{"lr": lr, **parameters})
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -100,8 +101,8 @@ class SGD(Optimizer):
 class ClippedSGD(Optimizer):
     """Clipped SGD: the mean gradient g = (1/B) sum_j r_j x_j, scaled to norm c sqrt(tr K) where it is longer.
 
-    lr: eta > 0, a number or a schedule of t; threshold: c > 0 in residual units (inf: SGD), a number or a schedule, which
-    may touch 0; batch_size: B >= 1. Trainer units: max_norm = c sqrt(tr K).
+    lr: eta > 0, a number or a schedule of t; threshold: c > 0 in residual units (inf: SGD), a number or a schedule,
+    which may touch 0; batch_size: B >= 1. Trainer units: max_norm = c sqrt(tr K).
     """
 
     residual: ClassVar[str] = "clip"
@@ -124,7 +125,9 @@ class ClippedSGD(Optimizer):
         return as_schedule("threshold", self.threshold, allow_infinite=True)
 
     def max_norm(self, problem: Problem, loss: Loss = "half_squared") -> float:
-        """The trainer's gradient-norm limit: c sqrt(tr K) for the loss r^2/2, 2 c sqrt(tr K) for r^2. Needs a constant threshold."""
+        """The trainer's gradient-norm limit: c sqrt(tr K) for the loss r^2/2, 2 c sqrt(tr K) for r^2. Needs a
+        constant threshold.
+        """
         if not isinstance(self.threshold_schedule, Constant):
             raise InvalidInput("threshold", "a constant threshold", repr(self.threshold))
         return self.threshold_schedule.value * math.sqrt(problem.covariance.trace) * loss_factor(loss)

@@ -18,20 +18,26 @@ MOST_STOPS = 400
 
 _POINTS = np.cos(np.pi * np.arange(DEGREE + 1) / DEGREE)
 _FIT = np.linalg.inv(chebyshev.chebvander(_POINTS, DEGREE))
-_TO_POWERS = np.array([np.append(chebyshev.cheb2poly(row), np.zeros(DEGREE + 1))[: DEGREE + 1] for row in np.eye(DEGREE + 1)])
+_TO_POWERS = np.array(
+    [np.append(chebyshev.cheb2poly(row), np.zeros(DEGREE + 1))[: DEGREE + 1] for row in np.eye(DEGREE + 1)]
+)
 _BETWEEN = np.cos(np.pi * (np.arange(DEGREE) + 0.5) / DEGREE)
 _AT_BETWEEN = chebyshev.chebvander(_BETWEEN, DEGREE)
 
 
 class Piecewise(NamedTuple):
-    """A piecewise polynomial: breaks, shape (p + 1,); powers of the local coordinate in [-1, 1], shape (p, degree + 1)."""
+    """A piecewise polynomial: breaks, shape (p + 1,); powers of the local coordinate in [-1, 1], shape (p, degree +
+    1).
+    """
 
     breaks: FloatArray
     coefficients: FloatArray
 
 
 def stops(schedules: tuple[Schedule, ...], horizon: float) -> FloatArray:
-    """Segment ends for an integrator: 0, the knots of the schedules, the horizon. Dense tables (over 400 knots) are not stopped at."""
+    """Segment ends for an integrator: 0, the knots of the schedules, the horizon. Dense tables (over 400 knots) are
+    not stopped at.
+    """
     knots = [s.knots for s in schedules if s.knots.size <= MOST_STOPS or isinstance(s, Steps)]
     inside = np.concatenate([np.empty(0), *knots])
     inside = inside[(inside > 0) & (inside < horizon)]
@@ -66,7 +72,9 @@ def tabulate(schedule: Schedule, left: float, right: float) -> Piecewise:
             pieces.append((a, fit @ _TO_POWERS))
         elif len(pieces) + len(todo) > MOST_PIECES or (b - a) < 1e-13 * max(abs(b), 1e-300):
             raise InvalidInput(
-                "schedule", "a smooth schedule (use Steps for jumps, Table for kinks)", f"one that jumps or bends near t = {a:g}"
+                "schedule",
+                "a smooth schedule (use Steps for jumps, Table for kinks)",
+                f"one that jumps or bends near t = {a:g}",
             )
         else:
             todo += [((a + b) / 2, b), (a, (a + b) / 2)]

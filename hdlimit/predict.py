@@ -27,19 +27,18 @@ def predict(problem: Problem, optimizer: Optimizer, horizon: float, times: Any =
 
         dm_i/dt = -2 eta mu(v) lambda_i m_i + eta^2 nu(v) c_i/d,   v = 2R = sum_i lambda_i m_i
 
-    by a stiffly accurate ESDIRK method of order 4, whose stages are one scalar root each, with error control on R, norm(delta)^2
-    and norm(K delta)^2.
+    by a stiffly accurate ESDIRK method of order 4, whose stages are one scalar root each, with error control on R,
+    norm(delta)^2 and norm(K delta)^2.
 
-    problem: a Problem; optimizer: SGD, ClippedSGD or SignSGD; horizon: last time, t = k/d, from 1/d to 1e12; times: where to
-    report, non-decreasing in [0, horizon], None for 0 and 200 geometric points from 1/d; rtol: relative accuracy of the curve
-    against the exact solution of the limit ODE (measured: the error stays below 3 rtol), 1e-10 to 1e-2.
-    The limit itself is off the mean of finite-d runs by O(1/d_int); verify measures it.
+    problem: a Problem; optimizer: SGD, ClippedSGD or SignSGD; horizon: last time, t = k/d, from 1/d to 1e12; times:
+    where to report, non-decreasing in [0, horizon], None for 0 and 200 geometric points from 1/d; rtol: relative
+    accuracy of the curve against the exact solution of the limit ODE (measured: the error stays below 3 rtol), 1e-10
+    to 1e-2. The limit itself is off the mean of finite-d runs by O(1/d_int); verify measures it.
 
-    Returns: a Curve. Divergence is an outcome: the curve then ends where v exceeds 1e12 max(v(0), E eps^2).
-    Raises: InvalidInput; NoLimit for SGD under noise of infinite variance. Warns: LowDimensionWarning, HeavyTailWarning,
-    ValidityWarning.
-    Source: high-dimensional limits of Collins-Woodfin, Paquette et al. (SGD), Marshall et al. (clipped SGD), Xiao et al.
-    (signSGD); ESDIRK4(3)6L[2]SA of Kennedy and Carpenter.
+    Returns: a Curve. Divergence is an outcome: the curve then ends where v exceeds 1e12 max(v(0), E eps^2). Raises:
+    InvalidInput; NoLimit for SGD under noise of infinite variance. Warns: LowDimensionWarning, HeavyTailWarning,
+    ValidityWarning. Source: high-dimensional limits of Collins-Woodfin, Paquette et al. (SGD), Marshall et al.
+    (clipped SGD), Xiao et al. (signSGD); ESDIRK4(3)6L[2]SA of Kennedy and Carpenter.
     """
     check_types(problem, optimizer)
     horizon = check_horizon(horizon, problem.dimension)
@@ -63,15 +62,24 @@ def _outcome(problem: Problem, optimizer: Optimizer, solution: Solution, horizon
         judged = stability(problem, optimizer)
         if judged.stable:
             return Outcome(Status.FINISHED, f"finished at t = {end:g}")
-        return Outcome(Status.UNSTABLE, f"finished at t = {end:g}, but {judged.outcome.sentence}: the risk grows in the long run")
+        return Outcome(
+            Status.UNSTABLE, f"finished at t = {end:g}, but {judged.outcome.sentence}: the risk grows in the long run"
+        )
     if solution.status == esdirk.ESCAPED:
-        return Outcome(Status.DIVERGED, f"diverged at t = {end:.6g} of {horizon:g}: {stability(problem, optimizer).outcome.sentence}")
-    reason = "the step size of the integrator fell below rounding" if solution.status == esdirk.STALLED else "too many steps"
+        return Outcome(
+            Status.DIVERGED,
+            f"diverged at t = {end:.6g} of {horizon:g}: {stability(problem, optimizer).outcome.sentence}",
+        )
+    reason = (
+        "the step size of the integrator fell below rounding" if solution.status == esdirk.STALLED else "too many steps"
+    )
     return Outcome(Status.STOPPED, f"stopped at t = {end:.6g} of {horizon:g}: {reason} ({solution.steps} steps)")
 
 
 def pair_observables(curve: Curve) -> tuple[FloatArray, FloatArray]:
-    """norm(delta)^2 and norm(K delta) on the curve's times where they need all second moments of the modes (sign features, full K)."""
+    """norm(delta)^2 and norm(K delta) on the curve's times where they need all second moments of the modes (sign
+    features, full K).
+    """
     problem, optimizer = curve.problem, curve.optimizer
     modes = pair_system(problem.covariance, optimizer.features, problem.initial_error)
     dense = solve(limit_of(problem, optimizer), modes, curve.end, curve.rtol).dense

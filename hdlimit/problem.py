@@ -1,6 +1,6 @@
 """The problem: what the data is.
 
-    y = <x, theta*> + eps,   x ~ (0, K) centred,   eps independent of x.
+y = <x, theta*> + eps,   x ~ (0, K) centred,   eps independent of x.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ class Rows(Declaration):
 class Problem(Declaration):
     """A streaming least-squares problem.
 
-    covariance: a covariance model, or an array (d, d) or (d,); noise: a noise law or a frozen scipy.stats distribution, None
-    for no noise; target: theta*, shape (d,), None for 1/sqrt(d) everywhere; start: theta_0, shape (d,), None for zeros;
-    rows: the data rows of Problem.from_data, else None.
+    covariance: a covariance model, or an array (d, d) or (d,); noise: a noise law or a frozen scipy.stats
+    distribution, None for no noise; target: theta*, shape (d,), None for 1/sqrt(d) everywhere; start: theta_0, shape
+    (d,), None for zeros; rows: the data rows of Problem.from_data, else None.
     """
 
     covariance: CovarianceModel
@@ -58,7 +58,9 @@ class Problem(Declaration):
 
     @classmethod
     def from_data(cls, X: Any, y: Any, **options: Any) -> Problem:
-        """A problem with K, theta* and the noise law estimated from rows, which are kept; see hdlimit.data.from_data."""
+        """A problem with K, theta* and the noise law estimated from rows, which are kept; see
+        hdlimit.data.from_data.
+        """
         from hdlimit.data import from_data
 
         return from_data(X, y, **options)

@@ -1,12 +1,14 @@
 """Quadrature over the label noise: every law as a finite mixture of normal laws.
 
-A scale mixture (Student t, Laplace) becomes normal laws of mean 0, right at both ends of v; any other density becomes point
-masses whose spacing resolves the scale sqrt(v) wherever the integrand bends.
+A scale mixture (Student t, Laplace) becomes normal laws of mean 0, right at both ends of v; any other density becomes
+point masses whose spacing resolves the scale sqrt(v) wherever the integrand bends.
 """
 
 from __future__ import annotations
 
 import math
+from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 
@@ -15,6 +17,8 @@ from hdlimit.errors import NotAvailable
 from hdlimit.noise import Components, NoiseLaw
 
 ORDER = 12
+MOST_BISECTIONS = 240
+WIDEST = 345.0
 _X, _W = np.polynomial.legendre.leggauss(ORDER)
 
 
@@ -24,14 +28,13 @@ def student_components(df: float, scale: float, threshold: float) -> Components:
     Relative error of mu and nu below 1e-12 for df from 0.3 to 3000, v from 1e-12 to 1e12 and c from 1e-6 to 1e6 of the scale.
     """
     root = math.sqrt(2 * df)
-    low = -37 / df - 9 / root - max(0.0, math.log(threshold / scale)) if threshold > 0 else -37 / df - 9 / root
+    low = -37 / df - 9 / root - (max(0.0, math.log(threshold / scale)) if threshold > 0 else 0.0)
     high = 0.5 * math.log(1 + (12 * root + 80) / df)
-    count = math.ceil((high - low) / min(0.1, 0.4 / root)) + 1
-    y, step = np.linspace(low, high, count, retstep=True)
-    log_weight = math.log(2) + (df / 2) * math.log(df / 2) - math.lgamma(df / 2) + df * y - df * np.exp(2 * y) / 2
-    weight = step * np.exp(log_weight)
+    y = np.linspace(low, high, math.ceil((high - low) / min(0.1, 0.4 / root)) + 1)
+    weight = np.exp(df * y - df * np.expm1(2 * y) / 2)
     keep = weight > 0
-    return Components(weight[keep], np.zeros(keep.sum()), (scale * np.exp(-y[keep])) ** 2)
+    y, weight = np.maximum(y[keep], -WIDEST), weight[keep] / weight.sum()
+    return Components(weight, np.zeros(y.size), (scale * np.exp(-y)) ** 2)
 
 
 def laplace_components(scale: float) -> Components:
@@ -42,35 +45,85 @@ def laplace_components(scale: float) -> Components:
 
 
 def density_components(noise: NoiseLaw, v: float, points: tuple[float, ...], reach: float) -> Components:
-    """A continuous law as point masses: Gauss-Legendre panels graded towards its median, the ends of its support and +-`points`.
+    """A continuous law as point masses: Gauss-Legendre panels that resolve its density and the integrand around +-`points`.
 
     v: the integrand bends at +-points on the scale sqrt(v); reach: the integrand grows at most like eps^2 up to |eps| = reach.
 
     Raises: NotAvailable when the weights miss the total mass 1 by more than 1e-9.
     """
-    law, width = noise.frozen, noise.width
-    median, (low, high) = float(law.median()), (float(e) for e in law.support())
-    octaves = np.arange(1.0, 1000.0)
-    with np.errstate(over="ignore"):
-        tails = (law.cdf(median - width * 2**octaves) + law.sf(median + width * 2**octaves)) * (1 + (reach / width) ** 2)
-    tails = np.nan_to_num(tails, nan=0.0)
-    last = 2.0 ** octaves[min(int(np.argmax(tails < 1e-17)) if (tails < 1e-17).any() else 998, 998)]
-    low, high = max(low, median - width * last), min(high, median + width * last)
-    edges = [np.array([low, high, median])]
-    grading = width * 2.0 ** np.arange(-14, math.log2(last) + 1)
-    edges += [center + sign * grading for center in (median, low, high) for sign in (-1, 1)]
-    bends = math.sqrt(v) * np.concatenate([[0.0], 2.0 ** np.arange(-1, max(math.log2(width * last) - math.log2(v) / 2, 4) + 1)])
-    edges += [side * point + sign * bends for point in points for side in (-1, 1) for sign in (-1, 1)]
+    panels = _panels(noise, math.ceil(math.log(max(reach / noise.width, 1.0), 4)))
+    low, high = panels.edges[0], panels.edges[-1]
+    octaves = 2.0 ** np.arange(4, max(math.log2(max(high - low, 1e-300)) - math.log2(v) / 2, 4) + 1)
+    bends = math.sqrt(v) * np.concatenate([[0.0, 0.75, 1.5, 3.0, 4.5, 6.0, 8.0], octaves])
+    edges = [panels.edges, *(side * point + sign * bends for point in points for side in (-1, 1) for sign in (-1, 1))]
     ends = np.unique(np.concatenate(edges))
     ends = ends[(ends >= low) & (ends <= high)]
     half = np.diff(ends)[:, None] / 2
     nodes = (ends[:-1, None] + half + half * _X).ravel()
-    weight = (half * _W).ravel() * law.pdf(nodes)
+    inside = np.clip(np.searchsorted(panels.edges, nodes, side="right") - 1, 0, panels.factor.size - 1)
+    weight = (half * _W).ravel() * _density(noise, nodes) * panels.factor[inside]
     missing = abs(float(weight.sum()) - 1)
     if not missing < 1e-9:
-        raise NotAvailable(f"noise: the density of {noise!r} integrates to 1 with an error of {missing:.1e}, more than 1e-9")
+        raise NotAvailable(
+            f"noise: the density of {noise!r} integrates to 1 with an error of {missing:.1e}, more than 1e-9"
+        )
     keep = weight > 0
     return Components(weight[keep], nodes[keep], np.zeros(int(keep.sum())))
+
+
+class Panels(NamedTuple):
+    """edges, shape (n + 1,): intervals on which Gauss-Legendre integrates a density; factor, shape (n,): what its sum there is
+    to be multiplied with (other than 1 only on intervals too short to be split, next to a jump or a pole)."""
+
+    edges: FloatArray
+    factor: FloatArray
+
+
+@lru_cache(maxsize=64)
+def _panels(noise: NoiseLaw, growth: int) -> Panels:
+    """Panels of a law by bisection, up to tails of mass 1e-17/16^growth."""
+    law = noise.frozen
+    a, b = _start(noise, 1e-17 / 16.0**growth)
+    done: list[FloatArray] = []
+    for level in range(MOST_BISECTIONS):
+        middle = (a + b) / 2
+        whole, parts = _mass(noise, a, b), _mass(noise, a, middle) + _mass(noise, middle, b)
+        error, tolerance = np.abs(parts - whole), min(1e-13 * 4.0**level, 1e-9)
+        short = b - a <= 2.0**-48 * np.maximum(np.abs(a), np.abs(b))
+        fine = (error <= tolerance * parts + 1e-22) | short | (level == MOST_BISECTIONS - 1)
+        exact = np.where(a > law.median(), law.sf(a) - law.sf(b), law.cdf(b) - law.cdf(a)) if short.any() else parts
+        factor = np.where(short & (whole > 0), exact / np.where(whole > 0, whole, 1.0), 1.0)
+        done.append(np.stack([a, b, factor])[:, fine])
+        a, b = np.concatenate([a[~fine], middle[~fine]]), np.concatenate([middle[~fine], b[~fine]])
+        if not a.size:
+            break
+    left, right, factor = np.concatenate(done, axis=1)
+    order = np.argsort(left)
+    return Panels(np.append(left[order], right[order[-1]]), factor[order])
+
+
+def _start(noise: NoiseLaw, negligible: float) -> tuple[FloatArray, FloatArray]:
+    """Ends of intervals of the support that grow by octaves away from the median."""
+    law, width = noise.frozen, noise.width
+    median, (low, high) = float(law.median()), (float(e) for e in law.support())
+    steps = width * 2.0 ** np.arange(-2, 998)
+    left = next((x for x in median - steps if x <= low or law.cdf(x) < negligible), median - steps[-1])
+    right = next((x for x in median + steps if x >= high or law.sf(x) < negligible), median + steps[-1])
+    low, high = max(low, left), min(high, right)
+    ends = np.unique(np.concatenate([[low, median, high], median - steps, median + steps]))
+    ends = ends[(ends >= low) & (ends <= high)]
+    return ends[:-1], ends[1:]
+
+
+def _density(noise: NoiseLaw, x: FloatArray) -> FloatArray:
+    with np.errstate(all="ignore"):
+        return np.asarray(noise.frozen.pdf(x), dtype=np.float64)
+
+
+def _mass(noise: NoiseLaw, a: FloatArray, b: FloatArray) -> FloatArray:
+    half = (b - a)[:, None] / 2
+    mass: FloatArray = (half * _W * _density(noise, a[:, None] + half + half * _X)).sum(axis=1)
+    return mass
 
 
 def flat(components: Components) -> FloatArray:

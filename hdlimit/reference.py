@@ -1,4 +1,6 @@
-"""The integrator of kernels/esdirk.py in plain NumPy: slower, the same method, written to be read and to be compared with."""
+"""The integrator of kernels/esdirk.py in plain NumPy: slower, the same method, written to be read and to be compared
+with.
+"""
 
 from __future__ import annotations
 
@@ -59,8 +61,12 @@ def _slope(limit: Limit, modes: ModeSystem, t: float, m: FloatArray) -> FloatArr
     return -2 * eta * mu * modes.rate * m + eta**2 * nu * modes.diffusion
 
 
-def _stages(limit: Limit, modes: ModeSystem, t: float, h: float, m: FloatArray, f: FloatArray) -> tuple[FloatArray, FloatArray] | None:
-    """Modes at the end of the step and the slopes of the six stages, shape (6, n); None where a stage has no positive root."""
+def _stages(
+    limit: Limit, modes: ModeSystem, t: float, h: float, m: FloatArray, f: FloatArray
+) -> tuple[FloatArray, FloatArray] | None:
+    """Modes at the end of the step and the slopes of the six stages, shape (6, n); None where a stage has no positive
+    root.
+    """
     from scipy.optimize import brentq
 
     slopes = [f]
@@ -71,14 +77,19 @@ def _stages(limit: Limit, modes: ModeSystem, t: float, h: float, m: FloatArray, 
 
         def modes_at(v: float, base: FloatArray = base, eta: float = eta, c: float = c) -> FloatArray:
             mu, nu = limit.response(v, c)
-            result: FloatArray = (base + h * GAMMA * eta**2 * nu * modes.diffusion) / (1 + 2 * h * GAMMA * eta * mu * modes.rate)
+            result: FloatArray = (base + h * GAMMA * eta**2 * nu * modes.diffusion) / (
+                1 + 2 * h * GAMMA * eta * mu * modes.rate
+            )
             return result
 
         def gap(log_v: float) -> float:
             return float(modes.functionals[0] @ modes_at(math.exp(log_v))) / math.exp(log_v) - 1  # noqa: B023
 
         middle = math.log(max(float(modes.functionals[0] @ stage), 1e-250))
-        low, high = next(((middle - w, middle + w) for w in (0.1, 1.0, 10.0, 60.0) if gap(middle - w) > 0 > gap(middle + w)), (0.0, 0.0))
+        low, high = next(
+            ((middle - w, middle + w) for w in (0.1, 1.0, 10.0, 60.0) if gap(middle - w) > 0 > gap(middle + w)),
+            (0.0, 0.0),
+        )
         if low == high:
             return None
         stage = modes_at(math.exp(brentq(gap, low, high, xtol=1e-13, rtol=1e-14)))

@@ -1,7 +1,7 @@
 """Residual maps: what the optimizer makes of the residual r = <x, delta> - eps.
 
-A new residual map is one entry here: with psi and its kinks it works at once by quadrature (batch size 1); a closed form is one
-derivation and one line in response.py more.
+A new residual map is one entry here: with psi and its kinks it works at once by quadrature (batch size 1); a closed
+form is one derivation and one line in response.py more.
 """
 
 from __future__ import annotations

@@ -2,8 +2,9 @@
 
     mu(v) = E[psi(r) z]/v,   nu(v) = E psi(r)^2,   r = z - eps,   z ~ N(0, v)   (batches: see batch.py)
 
-A response is evaluated by a closed form where derivations/ proves one, else by quadrature. The integrator takes closed forms
-as they are and everything slow as a table in log v whose error is checked when it is built (below 1e-9 of mu and nu).
+A response is evaluated by a closed form where derivations/ proves one, else by quadrature. The integrator takes
+closed forms as they are and everything slow as a table in log v whose error is checked when it is built (below 1e-9
+of mu and nu).
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from hdlimit import batch, noise as laws
+from hdlimit import batch
+from hdlimit import noise as laws
 from hdlimit.declaration import FloatArray
 from hdlimit.errors import NoLimit, NotAvailable
 from hdlimit.kernels import responses as kernels
@@ -41,7 +43,8 @@ class Response:
 
     residual: name of a residual map; noise: the label-noise law; batch_size: B.
 
-    Raises: NotAvailable for a residual map without a batch theory when B > 1; NoLimit, when evaluated, where nu is infinite.
+    Raises: NotAvailable for a residual map without a batch theory when B > 1; NoLimit, when evaluated, where nu is
+    infinite.
     """
 
     def __init__(self, residual: str, noise: laws.NoiseLaw, batch_size: int = 1) -> None:
@@ -100,7 +103,9 @@ class Response:
         if self.batch_size > 1:
             return self._batch(v, c)
         if self.map.name in _MIXTURE:
-            parts = self.noise.components or density_components(self.noise, v, self.map.kinks(c), c)
+            parts = self.noise.components or density_components(
+                self.noise, v, self.map.kinks(c), c if self.map.name == "clip" else 0.0
+            )
             mu, nu = _MIXTURE[self.map.name](v, c, flat(parts))
             return float(mu), float(nu)
         return quadrature_response(self.map, self.noise, v, c)
@@ -128,8 +133,8 @@ class Response:
 
 def _infinite_variance(noise: laws.NoiseLaw) -> str:
     return (
-        f"noise: {noise!r} has infinite variance, so that nu(v) = v + E eps^2 is infinite and SGD without clipping has no limit; "
-        "clipped SGD and signSGD have one"
+        f"noise: {noise!r} has infinite variance, so that nu(v) = v + E eps^2 is infinite and SGD without clipping "
+        "has no limit; clipped SGD and signSGD have one"
     )
 
 
@@ -151,7 +156,9 @@ _SPECIAL: dict[tuple[str, type], Callable[[Any], tuple[Kernel, FloatArray] | Non
 
 
 def mixture_components(noise: laws.NoiseLaw, threshold: float) -> laws.Components | None:
-    """The noise as a finite mixture of normal laws that is right for every v, for thresholds up to `threshold`; else None."""
+    """The noise as a finite mixture of normal laws that is right for every v, for thresholds up to `threshold`; else
+    None.
+    """
     if isinstance(noise, laws.StudentT):
         return student_components(noise.df, noise.scale, threshold if math.isfinite(threshold) else noise.scale)
     return noise.components
@@ -173,7 +180,9 @@ def batch_law(noise: laws.NoiseLaw, size: int, v: float) -> batch.InvertedLaw | 
 
 
 def quadrature_response(psi: ResidualMap, noise: laws.NoiseLaw, v: float, c: float) -> tuple[float, float]:
-    """(mu, nu) of any residual map by two-dimensional quadrature over eps and z: slow, independent of the closed forms."""
+    """(mu, nu) of any residual map by two-dimensional quadrature over eps and z: slow, independent of the closed
+    forms.
+    """
     s = math.sqrt(v)
     mu = expectation(noise, v, c, psi, lambda r, z: psi.psi(r, c) * z / s) / s
     return mu, expectation(noise, v, c, psi, lambda r, z: psi.psi(r, c) ** 2)
@@ -185,7 +194,9 @@ _Z, _ZW = np.polynomial.legendre.leggauss(20)
 def expectation(
     noise: laws.NoiseLaw, v: float, c: float, psi: ResidualMap, f: Callable[[FloatArray, FloatArray], FloatArray]
 ) -> float:
-    """E f(r, z) for r = z - eps, with f smooth but at the kinks of psi: Gauss-Legendre panels in z that end at the kinks."""
+    """E f(r, z) for r = z - eps, with f smooth but at the kinks of psi: Gauss-Legendre panels in z that end at the
+    kinks.
+    """
     kinks = sorted({sign * k for k in psi.kinks(c) for sign in (-1, 1)})
     total = 0.0
     for weight, value in _points(noise, v, kinks, c):
@@ -210,7 +221,9 @@ def _points(noise: laws.NoiseLaw, v: float, kinks: list[float], c: float) -> lis
         if variance == 0:
             result.append((np.array([weight]), np.array([mean])))
             continue
-        normal = density_components(laws.ScipyNoise(_normal(mean, math.sqrt(variance))), v, tuple(abs(k) for k in kinks), 0.0)
+        normal = density_components(
+            laws.ScipyNoise(_normal(mean, math.sqrt(variance))), v, tuple(abs(k) for k in kinks), 0.0
+        )
         result.append((weight * normal.weight, normal.mean))
     return result
 
@@ -224,7 +237,8 @@ def _normal(mean: float, std: float) -> Any:
 def _fit(response: Response, c: float, x: FloatArray) -> FloatArray:
     """log(mu + floor) and log(nu + floor) at log v = x, shape (2, len(x))."""
     values = np.array([response(math.exp(u), c) for u in x]).T
-    return np.log(np.maximum(values, 0.0) + kernels.FLOOR)
+    logs: FloatArray = np.log(np.maximum(values, 0.0) + kernels.FLOOR)
+    return logs
 
 
 _DEGREE = kernels.TABLE_DEGREE
@@ -249,7 +263,9 @@ def _table(response: Response, c: float, low: float, high: float) -> FloatArray:
             todo += [(middle, b), (a, middle)]
             continue
         if error > 1e-5:
-            raise NotAvailable(f"noise: the response of {response.noise!r} cannot be tabulated (error {error:.0e} at v = {math.exp(middle):.3g})")
+            raise NotAvailable(
+                f"noise: the response of {response.noise!r} cannot be tabulated (error {error:.0e} at v = {math.exp(middle):.3g})"
+            )
         ends.append(a)
         pieces.append(fit.T.ravel())
     return np.concatenate([[len(pieces)], ends, [math.log(high)], *pieces])
@@ -267,7 +283,9 @@ def _surface(response: Response, c_range: tuple[float, float], low: float, high:
     """Parameters of kernels.surface: tables at Chebyshev points in log c."""
     smallest = 1e-3 * min(math.sqrt(low), response.noise.width or math.inf)
     first, last = math.log(max(c_range[0], smallest)), math.log(max(c_range[1], 2 * smallest))
-    points = (first + last) / 2 + (last - first) / 2 * np.cos(np.pi * (np.arange(SURFACE_POINTS) + 0.5) / SURFACE_POINTS)
+    points = (first + last) / 2 + (last - first) / 2 * np.cos(
+        np.pi * (np.arange(SURFACE_POINTS) + 0.5) / SURFACE_POINTS
+    )
     tables = [_table(response, math.exp(y), low, high) for y in points]
     parts = [np.concatenate([[table.size], table]) for table in tables]
     return np.concatenate([[SURFACE_POINTS, first, last], *parts])

@@ -43,16 +43,17 @@ class DenseOutput:
         theta = (t - left) / (self.knots[step + 1] - left)
         c = self.coefficients[step, functional]
         poly = theta * (c[..., 0] + theta * (c[..., 1] + theta * (c[..., 2] + theta * c[..., 3])))
-        return self.start[step, functional] + poly
+        values: FloatArray = self.start[step, functional] + poly
+        return values
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Curve:
     """A predicted risk curve.
 
-    problem, optimizer, horizon, rtol: as given to predict; time, risk: shape (T,), up to the divergence if there is one;
-    outcome: how the integration ended; dense: the interpolant (v = 2R first, then norm(delta)^2 and norm(K delta)^2 where
-    they are linear in the modes); version: of the package.
+    problem, optimizer, horizon, rtol: as given to predict; time, risk: shape (T,), up to the divergence if there is
+    one; outcome: how the integration ended; dense: the interpolant (v = 2R first, then norm(delta)^2 and norm(K
+    delta)^2 where they are linear in the modes); version: of the package.
     """
 
     problem: Problem
@@ -142,9 +143,9 @@ class Curve:
 class Ensemble:
     """Simulated runs of the real algorithm.
 
-    problem, optimizer, horizon: as given to simulate; time: shape (T,), exact step times k/d; risk: shape (runs, T), inf
-    after a run diverged; entropy, spawn_key: of the SeedSequence whose child k drives run k; rows: "data" or "gaussian";
-    outcome: how the runs ended; version: of the package.
+    problem, optimizer, horizon: as given to simulate; time: shape (T,), exact step times k/d; risk: shape (runs, T),
+    inf after a run diverged; entropy, spawn_key: of the SeedSequence whose child k drives run k; rows: "data" or
+    "gaussian"; outcome: how the runs ended; version: of the package.
     """
 
     problem: Problem
@@ -172,11 +173,14 @@ class Ensemble:
     @property
     def mean(self) -> FloatArray:
         """Mean risk over the runs, shape (T,)."""
-        return self.risk.mean(axis=0)
+        mean: FloatArray = self.risk.mean(axis=0)
+        return mean
 
     @property
     def spread(self) -> FloatArray:
-        """Standard deviation of one run (n - 1 in the denominator), shape (T,); inf with a single run or diverged runs."""
+        """Standard deviation of one run (n - 1 in the denominator), shape (T,); inf with a single run or diverged
+        runs.
+        """
         if self.runs == 1:
             return np.full(self.time.size, math.inf)
         finite = np.isfinite(self.risk).all(axis=0)

@@ -163,7 +163,9 @@ class Function(Schedule):
     def _values(self, t: FloatArray) -> FloatArray:
         values = np.array([float(self.function(float(s))) for s in t.ravel()]).reshape(t.shape)
         if not (np.isfinite(values).all() and (values >= 0).all()):
-            raise InvalidInput("schedule", "a function with finite values >= 0", f"values from {values.min():g} to {values.max():g}")
+            raise InvalidInput(
+                "schedule", "a function with finite values >= 0", f"values from {values.min():g} to {values.max():g}"
+            )
         return values
 
 

@@ -17,8 +17,10 @@ from hdlimit.schedules import Constant, Schedule
 
 @dataclass(frozen=True)
 class Stability:
-    """stable: lr is below critical_lr; lr: the step size judged (the largest of a schedule); critical_lr: exact at this d and
-    batch size for SGD, inf where no step size diverges; limit_critical_lr: the limit's; outcome: the sentence."""
+    """stable: lr is below critical_lr; lr: the step size judged (the largest of a schedule); critical_lr: exact at
+    this d and batch size for SGD, inf where no step size diverges; limit_critical_lr: the limit's; outcome: the
+    sentence.
+    """
 
     stable: bool
     lr: float
@@ -66,8 +68,9 @@ def largest_lr(schedule: Schedule, horizon: float = 1e12) -> float:
 def stability(problem: Problem, optimizer: Optimizer) -> Stability:
     """Whether the optimizer's risk stays bounded, and the step size above which it does not.
 
-    SGD with batch size B: the limit is stable iff eta kappa < 2B, kappa = tr(K)/d; at finite d the critical step is the root
-    of sum_i g l_i/(2B - g l_i (B + 1)) = 1, g = eta/d. Bounded residual maps (clip, sign) never diverge: inf.
+    SGD with batch size B: the limit is stable iff eta kappa < 2B, kappa = tr(K)/d; at finite d the critical step is
+    the root of sum_i g l_i/(2B - g l_i (B + 1)) = 1, g = eta/d. Bounded residual maps (clip, sign) never diverge:
+    inf.
 
     problem: a Problem; optimizer: SGD, ClippedSGD or SignSGD (a schedule is judged by its largest value).
     Returns: a Stability. Raises: NoLimit where nu is infinite. Source: THEORY section 2; derivations/steady.py.
@@ -76,14 +79,18 @@ def stability(problem: Problem, optimizer: Optimizer) -> Stability:
     limit = limit_of(problem, optimizer)
     lr = largest_lr(limit.lr)
     if limit.response.map.bounded(float(limit.threshold(0.0))):
-        return Stability(True, lr, math.inf, math.inf, Outcome(Status.FINISHED, "no step size diverges: the residual map is bounded"))
+        return Stability(
+            True, lr, math.inf, math.inf, Outcome(Status.FINISHED, "no step size diverges: the residual map is bounded")
+        )
     b = optimizer.batch_size
     asymptotic = 2 * b / limit.modes.forcing
     critical = exact_critical_lr(problem.covariance, b)
     stable = lr < critical
     relation = "below" if stable else "not below"
     sentence = f"lr {lr:.4g} is {relation} the critical lr {critical:.4g} (in the limit: {asymptotic:.4g})"
-    return Stability(stable, lr, critical, asymptotic, Outcome(Status.FINISHED if stable else Status.UNSTABLE, sentence))
+    return Stability(
+        stable, lr, critical, asymptotic, Outcome(Status.FINISHED if stable else Status.UNSTABLE, sentence)
+    )
 
 
 def _balance(limit: Limit, lr: float, c: float, v: float) -> float:
@@ -93,7 +100,8 @@ def _balance(limit: Limit, lr: float, c: float, v: float) -> float:
 
 
 def steady_state(problem: Problem, optimizer: Optimizer) -> SteadyState:
-    """The excess risk at which the limit settles: 4 R mu(2R) = eta nu(2R) cbar, cbar = (1/d) sum of c_i over lambda_i > 0.
+    """The excess risk at which the limit settles: 4 R mu(2R) = eta nu(2R) cbar, cbar = (1/d) sum of c_i over lambda_i
+    > 0.
 
     Of several solutions the one is taken that is next to the start in the direction in which the risk moves.
 
@@ -114,12 +122,15 @@ def steady_state(problem: Problem, optimizer: Optimizer) -> SteadyState:
     for _ in range(400):
         new = v * factor
         if (_balance(limit, lr, c, new) > 0) != falling:
-            root = brentq(lambda u: _balance(limit, lr, c, math.exp(u)), *sorted((math.log(v), math.log(new))), xtol=1e-14)
+            root = brentq(
+                lambda u: _balance(limit, lr, c, math.exp(u)), *sorted((math.log(v), math.log(new))), xtol=1e-14
+            )
             risk = math.exp(root) / 2
             return SteadyState(risk, Outcome(Status.FINISHED, f"the excess risk settles at {risk:.6g}"))
         v = new
     if falling:
         return SteadyState(0.0, Outcome(Status.FINISHED, "the excess risk falls to 0"))
     judged = stability(problem, optimizer)
-    sentence = f"the excess risk grows without limit: lr {lr:.4g} is not below the limit's critical lr {judged.limit_critical_lr:.4g}"
+    critical = judged.limit_critical_lr
+    sentence = f"the excess risk grows without limit: lr {lr:.4g} is not below the limit's critical lr {critical:.4g}"
     return SteadyState(math.inf, Outcome(Status.UNSTABLE, sentence))

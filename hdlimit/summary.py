@@ -14,7 +14,8 @@ def summarize(problem: Problem) -> str:
     """Dimensions, initial risk, noise, critical lr of SGD, and the caveats of SGD on this problem, one a line."""
     covariance, noise = problem.covariance, problem.noise
     lines = [
-        f"d = {problem.dimension}, intrinsic dimension {problem.intrinsic_dimension:.4g}, tr K = {covariance.trace:.4g}",
+        f"d = {problem.dimension}, intrinsic dimension {problem.intrinsic_dimension:.4g}, "
+        f"tr K = {covariance.trace:.4g}",
         f"initial risk {problem.initial_risk:.4g}",
         f"noise {noise!r}, variance {noise.variance:.4g}",
     ]

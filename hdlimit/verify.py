@@ -37,9 +37,9 @@ TARGET = 0.05
 class Report:
     """Verdict of a verification.
 
-    curve: the prediction; runs: the simulation, at the default times and the test times; time: the test times, shape (20,),
-    exact step times; predicted, mean, stderr, allowance: risk at these times; false_alarm: the stated rate; critical: the
-    quantile that z_max is held against.
+    curve: the prediction; runs: the simulation, at the default times and the test times; time: the test times, shape
+    (20,), exact step times; predicted, mean, stderr, allowance: risk at these times; false_alarm: the stated rate;
+    critical: the quantile that z_max is held against.
     """
 
     curve: Curve
@@ -69,7 +69,9 @@ class Report:
 
     @property
     def detectable(self) -> float:
-        """The smallest relative error of the curve, the same at every time, that is seen with 95 % power at one time at least."""
+        """The smallest relative error of the curve, the same at every time, that is seen with 95 % power at one time
+        at least.
+        """
         from scipy import stats
 
         reach = self.critical + float(stats.t.ppf(POWER, self.runs.runs - 1))
@@ -79,8 +81,8 @@ class Report:
     def verdict(self) -> str:
         """consistent, inconsistent or inconclusive.
 
-        Inconclusive: the allowance exceeds 2 % of the curve at a test time, or a run diverged. Otherwise inconsistent when
-        z_max exceeds the critical value.
+        Inconclusive: the allowance exceeds 2 % of the curve at a test time, or a run diverged. Otherwise inconsistent
+        when z_max exceeds the critical value.
         """
         if not np.isfinite(self.mean).all() or (self.allowance > CAP * self.predicted).any():
             return "inconclusive"
@@ -98,7 +100,8 @@ class Report:
         lines = [
             f"{self.verdict}: {self.runs.runs} runs at d = {self.curve.problem.dimension}, {self.time.size} times from "
             f"t = {self.time[0]:.4g} to {self.time[-1]:.4g}",
-            f"z_max {self.z_max:.2f} against {self.critical:.2f} (false alarms: {self.false_alarm:g} of correct curves)",
+            f"z_max {self.z_max:.2f} against {self.critical:.2f} "
+            f"(false alarms: {self.false_alarm:g} of correct curves)",
             f"largest relative error {self.relative_error[worst]:+.2%} at t = {self.time[worst]:.4g}; "
             f"allowance for finite d up to {share:.2%} (cap {CAP:.0%})",
             f"smallest error seen with {POWER:.0%} power: {self.detectable:.2%} of the curve"
@@ -107,7 +110,10 @@ class Report:
         return "\n".join(lines)
 
     def __repr__(self) -> str:
-        return f"Report({self.verdict!r}, z_max={self.z_max:.2f}, critical={self.critical:.2f}, detectable={self.detectable:.2%})"
+        return (
+            f"Report({self.verdict!r}, z_max={self.z_max:.2f}, critical={self.critical:.2f}, "
+            f"detectable={self.detectable:.2%})"
+        )
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write to .npz (exact, hd.load reads it back), .csv or .json (columns only)."""
@@ -123,7 +129,9 @@ class Report:
 
 
 def exceedance(difference: FloatArray, allowance: FloatArray, stderr: FloatArray) -> FloatArray:
-    """max(|difference| - allowance, 0)/stderr, with 0/0 = 0 and inf where a difference has no spread to be judged by."""
+    """max(|difference| - allowance, 0)/stderr, with 0/0 = 0 and inf where a difference has no spread to be judged
+    by.
+    """
     excess = np.maximum(np.abs(difference) - allowance, 0.0)
     excess = np.where(excess <= 1e-12 * np.abs(allowance), 0.0, excess)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -132,7 +140,9 @@ def exceedance(difference: FloatArray, allowance: FloatArray, stderr: FloatArray
 
 
 def relaxation_time(curve: Curve) -> float:
-    """The first time at which the curve has gone the share 1 - 1/e of its way from R(0) to R(horizon); at most half the horizon."""
+    """The first time at which the curve has gone the share 1 - 1/e of its way from R(0) to R(horizon); at most half
+    the horizon.
+    """
     grid = np.linspace(0.0, curve.end, 4001)
     left = np.abs(curve.at(grid) - curve.at(curve.end))
     return float(min(grid[int(np.argmax(left <= left[0] / math.e))], curve.end / 2))
@@ -148,17 +158,20 @@ def verification_steps(curve: Curve) -> FloatArray:
 def allowance(curve: Curve, steps: FloatArray) -> FloatArray:
     """What the limit may be off the mean of runs at this d, shape of steps.
 
-    Identity features: |corrected mean - limit| (hdlimit.corrected). Sign features: the share (1 + B/2)/D of the curve,
-    D = (tr K)^2/tr(K^2), a measured bound: over isotropic, power-law, rotated and Wishart covariances, d = 100 to 800,
-    four noise laws, lr 0.3 and 0.8, B = 1 and 4, the mean bias over the curve was 0.2 to 1.4 times 1/D for B = 1 and up to
-    2.4 times 1/D for B = 4 (examples/sign_bias.py).
+    Identity features: |corrected mean - limit| (hdlimit.corrected). Sign features: the share (1 + B/2)/D of the
+    curve, D = (tr K)^2/tr(K^2), a measured bound: over isotropic, power-law, rotated and Wishart covariances, d = 100
+    to 800, four noise laws, lr 0.3 and 0.8, B = 1 and 4, the mean bias over the curve was 0.2 to 1.4 times 1/D for B
+    = 1 and up to 2.4 times 1/D for B = 4 (examples/sign_bias.py).
     """
     predicted = curve.at(np.minimum(steps / curve.problem.dimension, curve.end))
     if not FEATURES[curve.optimizer.features].linear:
-        return (1 + curve.optimizer.batch_size / 2) / smooth_dimension(curve.problem) * predicted
+        share = (1 + curve.optimizer.batch_size / 2) / smooth_dimension(curve.problem)
+        allowed: FloatArray = share * predicted
+        return allowed
     v = np.abs(curve.dense.start[:, 0])
     v_range = (float(max(v.min(), 1e-12 * v.max())), float(v.max()))
-    return np.abs(corrected_risk(curve.problem, curve.optimizer, steps, v_range) - predicted)
+    bias: FloatArray = np.abs(corrected_risk(curve.problem, curve.optimizer, steps, v_range) - predicted)
+    return bias
 
 
 def smooth_dimension(problem: Problem) -> float:
@@ -181,23 +194,24 @@ def verify(
 ) -> Report:
     """Hold the predicted curve against runs of the real algorithm.
 
-        z_j = max(|mean_j - curve_j| - a_j, 0)/stderr_j   at 20 times fixed before sampling, from one relaxation time on,
+        z_j = max(|mean_j - curve_j| - a_j, 0)/stderr_j   at 20 times fixed before sampling, from one relaxation time
+        on,
 
-    against the two-sided Student-t quantile at false_alarm/20 (Bonferroni). The allowance a_j is what is known of the bias of the
-    limit at this d; where it exceeds 2 % of the curve the verdict is "inconclusive".
+    against the two-sided Student-t quantile at false_alarm/20 (Bonferroni). The allowance a_j is what is known of the
+    bias of the limit at this d; where it exceeds 2 % of the curve the verdict is "inconclusive".
 
-    problem, optimizer, horizon: as in predict; runs: >= 2; seed: int, SeedSequence or Generator; false_alarm: rate at which a
-    correct curve may be rejected; rows, executor, progress: as in simulate.
-    Returns: a Report. Raises: InvalidInput; VerificationRefused where runs have no finite variance (SGD with E eps^4 infinite)
-    or the prediction diverges; NoLimit where there is no prediction.
+    problem, optimizer, horizon: as in predict; runs: >= 2; seed: int, SeedSequence or Generator; false_alarm: rate at
+    which a correct curve may be rejected; rows, executor, progress: as in simulate. Returns: a Report. Raises:
+    InvalidInput; VerificationRefused where runs have no finite variance (SGD with E eps^4 infinite) or the prediction
+    diverges; NoLimit where there is no prediction.
     """
     check_types(problem, optimizer)
     check_horizon(horizon, problem.dimension)
     runs, false_alarm = checks.integer("runs", runs, 2), checks.fraction("false_alarm", false_alarm)
     if not has_spread(problem, optimizer):
         raise VerificationRefused(
-            f"noise: E eps^4 is infinite for {problem.noise!r}, so that runs of {optimizer!r} have no finite variance and a "
-            "standard error would mean nothing; predict still answers, and clipped SGD and signSGD can be verified"
+            f"noise: E eps^4 is infinite for {problem.noise!r}, so that runs of {optimizer!r} have no finite variance "
+            "and a standard error would mean nothing; predict still answers, clipped SGD and signSGD can be verified"
         )
     curve = predict(problem, optimizer, horizon)
     if curve.outcome.status in (Status.DIVERGED, Status.STOPPED):

@@ -1,8 +1,8 @@
 """The agreement matrix: predicted curves against runs of the real algorithm, law by map by covariance by batch size.
 
-Every cell is one verification with false_alarm = 1e-4, so that the whole matrix raises a false alarm at a rate of at most 1 %.
-The default run takes the cells with batch size 1 at d = 256; batch size 4 and d = 1024 (512 for sign features on full
-covariances) are behind the `slow` marker.
+Every cell is one verification with false_alarm = 1e-4, so that the whole matrix raises a false alarm at a rate of at
+most 1 %. The default run takes the cells with batch size 1 at d = 256; batch size 4 and d = 1024 (512 for sign
+features on full covariances) are behind the `slow` marker.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from test_verify import Planted
 
 import hdlimit as hd
 from hdlimit import limit
-from test_verify import Planted
 
 FALSE_ALARM = 1e-4
 RUNS = 32
@@ -46,7 +46,8 @@ def check(kind: str, name: str, noise: Any, batch: int, d: int) -> None:
     problem = hd.Problem(covariance(kind, d), noise)
     report = hd.verify(problem, optimizer(name, batch), HORIZON, runs=RUNS, false_alarm=FALSE_ALARM)
     print(
-        f"{kind:<9}{name:<5}{noise!r:<28}B={batch} d={d} {report.verdict:<13} z {report.z_max:.2f}/{report.critical:.2f} "
+        f"{kind:<9}{name:<5}{noise!r:<28}B={batch} d={d} {report.verdict:<13} "
+        f"z {report.z_max:.2f}/{report.critical:.2f} "
         f"worst {np.abs(report.relative_error).max():.2%} allowance {(report.allowance / report.predicted).max():.2%} "
         f"detectable {report.detectable:.2%}"
     )
@@ -78,9 +79,13 @@ def test_sign_with_a_singular_covariance(noise: Any) -> None:
     check("singular", "sign", noise, 1, 256)
 
 
-@pytest.mark.parametrize(("kind", "name"), [("wishart", "sgd"), ("wishart", "clip"), ("wishart", "sign"), ("rotated", "sign")])
+@pytest.mark.parametrize(
+    ("kind", "name"), [("wishart", "sgd"), ("wishart", "clip"), ("wishart", "sign"), ("rotated", "sign")]
+)
 def test_a_planted_error_is_rejected(monkeypatch: pytest.MonkeyPatch, kind: str, name: str) -> None:
-    """The matrix can fail: mu 5 % wrong is rejected on its covariances, with little noise so that the whole decay is seen."""
+    """The matrix can fail: mu 5 % wrong is rejected on its covariances, with little noise so that the whole decay is
+    seen.
+    """
     monkeypatch.setattr(limit, "Response", Planted)
     problem = hd.Problem(covariance(kind, 256), hd.Gaussian(0.1))
     report = hd.verify(problem, optimizer(name, 1), 2 * HORIZON, runs=2 * RUNS, false_alarm=FALSE_ALARM)

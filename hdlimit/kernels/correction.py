@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from numba import float64, int64, types
 
-from hdlimit.kernels.esdirk import RESPONSE, VECTOR
+from hdlimit.kernels.esdirk import RESPONSE, VECTOR, Response
 from hdlimit.kernels.jit import jit
+
+FIVE: Any = types.UniTuple(float64, 5)  # type: ignore[no-untyped-call]
 
 
 @jit(float64(float64))
@@ -17,13 +20,13 @@ def difference(variance: float) -> float:
     return min(max(math.sqrt(variance), 1e-3), 0.3)
 
 
-@jit(types.UniTuple(float64, 5)(RESPONSE, VECTOR, RESPONSE, VECTOR, RESPONSE, VECTOR, float64, float64, float64, float64))
+@jit(FIVE(RESPONSE, VECTOR, RESPONSE, VECTOR, RESPONSE, VECTOR, float64, float64, float64, float64))
 def _averaged(
-    plain: types.FunctionType,
+    plain: Response,
     plain_parameters: np.ndarray,
-    short: types.FunctionType,
+    short: Response,
     short_parameters: np.ndarray,
-    long: types.FunctionType,
+    long: Response,
     long_parameters: np.ndarray,
     v: float,
     c: float,
@@ -68,11 +71,11 @@ def corrected_mean(
     trace: float,
     lr: np.ndarray,
     threshold: np.ndarray,
-    plain: types.FunctionType,
+    plain: Response,
     plain_parameters: np.ndarray,
-    short: types.FunctionType,
+    short: Response,
     short_parameters: np.ndarray,
-    long: types.FunctionType,
+    long: Response,
     long_parameters: np.ndarray,
     steps: np.ndarray,
     v_out: np.ndarray,
@@ -98,7 +101,16 @@ def corrected_mean(
             cross, tilt = 0.0, 0.0
             if batch == 1.0 and v > 0.0 and c < math.inf:
                 _, _, mu_q_wider, nu_q_wider, _ = _averaged(
-                    plain, plain_parameters, short, short_parameters, long, long_parameters, v * wider, c, batch, variance
+                    plain,
+                    plain_parameters,
+                    short,
+                    short_parameters,
+                    long,
+                    long_parameters,
+                    v * wider,
+                    c,
+                    batch,
+                    variance,
                 )
                 tilt = second_moment / (v * trace)
                 mu += 2 * tilt * (mu_q + (mu_q_wider - mu_q) / (wider - 1))
@@ -107,7 +119,9 @@ def corrected_mean(
             g = eta / dimension
             for i in range(m.size):
                 drift = mu * m[i] + cross * (rate[i] - tilt * trace) * m[i]
-                noise = nu * diffusion[i] * dimension + rate[i] * (2 * nu_q * diffusion[i] * dimension / trace + nu_2 * rate[i] * m[i])
+                noise = nu * diffusion[i] * dimension + rate[i] * (
+                    2 * nu_q * diffusion[i] * dimension / trace + nu_2 * rate[i] * m[i]
+                )
                 m[i] += -2 * g * rate[i] * drift + g * g * noise
             done += 1
         v_out[j] = 0.0

@@ -1,14 +1,17 @@
 """Compiled integrator of the mode system: an ESDIRK method whose implicit stages are one scalar root each.
 
-    dm_i/dt = -2 eta(t) mu rate_i m_i + eta(t)^2 nu diffusion_i,   (mu, nu) = response(v, c(t)),   v = sum_i functionals[0, i] m_i
+    dm_i/dt = -2 eta(t) mu rate_i m_i + eta(t)^2 nu diffusion_i,   (mu, nu) = response(v, c(t)),   v = sum_i
+    functionals[0, i] m_i
 
-Given v, every mode of a stage is explicit, m_i = (base_i + h gamma eta^2 nu diffusion_i)/(1 + 2 h gamma eta mu rate_i), so that a
-stage is one equation in v. Kernels return a status; Python turns it into a sentence.
+Given v, every mode of a stage is explicit, m_i = (base_i + h gamma eta^2 nu diffusion_i)/(1 + 2 h gamma eta mu
+rate_i), so that a stage is one equation in v. Kernels return a status; Python turns it into a sentence.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
 import numpy as np
 from numba import float64, int64, types
@@ -27,17 +30,25 @@ STAGES = len(formulas.C)
 GAMMA = formulas.A[1][1]
 
 VECTOR, MATRIX, CUBE = float64[::1], float64[:, ::1], float64[:, :, ::1]
-RESPONSE = types.FunctionType(types.UniTuple(float64, 2)(float64, float64, VECTOR))
-_SUMS = {"reassoc", "contract", "nsz"}
+TWO: Any = types.UniTuple(float64, 2)  # type: ignore[no-untyped-call]
+THREE: Any = types.UniTuple(float64, 3)  # type: ignore[no-untyped-call]
+STATUS: Any = types.UniTuple(int64, 2)  # type: ignore[no-untyped-call]
+RESPONSE = types.FunctionType(TWO(float64, float64, VECTOR))
+Response: TypeAlias = Callable[[float, float, np.ndarray], tuple[float, float]]
+
+_SUMS: Any = {"reassoc", "contract", "nsz"}
 
 
 @jit(float64(float64, VECTOR, MATRIX))
 def piecewise(t: float, breaks: np.ndarray, coefficients: np.ndarray) -> float:
-    """A piecewise polynomial at t: piece p holds powers of the local coordinate in [-1, 1]; extrapolated outside, never negative."""
+    """A piecewise polynomial at t: piece p holds powers of the local coordinate in [-1, 1]; extrapolated outside,
+    never negative.
+    """
     pieces = coefficients.shape[0]
     p = min(max(np.searchsorted(breaks, t, side="right") - 1, 0), pieces - 1)
     if coefficients.shape[1] == 1:
-        return coefficients[p, 0]
+        constant: float = coefficients[p, 0]
+        return constant
     x = (2 * t - breaks[p] - breaks[p + 1]) / (breaks[p + 1] - breaks[p])
     value = 0.0
     for k in range(coefficients.shape[1] - 1, -1, -1):
@@ -53,8 +64,10 @@ def _dot(x: np.ndarray, y: np.ndarray) -> float:
     return total
 
 
-@jit(types.UniTuple(float64, 2)(VECTOR, VECTOR, VECTOR, VECTOR, float64), fastmath=_SUMS)
-def _stage_sums(base: np.ndarray, rate: np.ndarray, diffusion: np.ndarray, weight: np.ndarray, beta: float) -> tuple[float, float]:
+@jit(TWO(VECTOR, VECTOR, VECTOR, VECTOR, float64), fastmath=_SUMS)
+def _stage_sums(
+    base: np.ndarray, rate: np.ndarray, diffusion: np.ndarray, weight: np.ndarray, beta: float
+) -> tuple[float, float]:
     """v of a stage as a + b h gamma eta^2 nu, beta = 2 h gamma eta mu."""
     a, b = 0.0, 0.0
     for i in range(base.size):
@@ -64,7 +77,7 @@ def _stage_sums(base: np.ndarray, rate: np.ndarray, diffusion: np.ndarray, weigh
     return a, b
 
 
-@jit(types.UniTuple(float64, 3)(VECTOR, VECTOR, VECTOR, VECTOR, float64, float64, float64, RESPONSE, VECTOR, float64, float64))
+@jit(THREE(VECTOR, VECTOR, VECTOR, VECTOR, float64, float64, float64, RESPONSE, VECTOR, float64, float64, float64))
 def _stage_root(
     base: np.ndarray,
     rate: np.ndarray,
@@ -73,35 +86,47 @@ def _stage_root(
     hg: float,
     eta: float,
     c: float,
-    response: types.FunctionType,
+    response: Response,
     parameters: np.ndarray,
     guess: float,
     tolerance: float,
+    floor: float,
 ) -> tuple[float, float, float]:
-    """(v, mu, nu) of a stage by a safeguarded secant method; v is nan where no positive root was found."""
+    """(v, mu, nu) of a stage by a safeguarded secant method; v is nan where no positive root was found.
+
+    Below the floor v counts as 0: there the equation need only hold to the floor.
+    """
     v, before, gap_before, swept = guess, -1.0, 0.0, math.nan
     a, b = 0.0, 0.0
     for _ in range(40):
         mu, nu = response(v, c, parameters)
-        if not mu == swept:
+        if mu != swept:
             a, b = _stage_sums(base, rate, diffusion, weight, 2 * hg * eta * mu)
             swept = mu
         image = a + b * hg * eta * eta * nu
         gap = image - v
-        if abs(gap) <= tolerance * v:
+        if abs(gap) <= tolerance * v + floor:
             return v, mu, nu
         new = image
         if before >= 0.0 and gap != gap_before:
-            new = v - gap * (v - before) / (gap - gap_before)
-        if not 0.0 < new < math.inf:
-            new = v / 8
+            new = v - gap * ((v - before) / (gap - gap_before))
+        if not floor < new < math.inf:
+            new = max(v / 8, floor)
         before, gap_before, v = v, gap, new
     return math.nan, 0.0, 0.0
 
 
 @jit(types.void(VECTOR, VECTOR, VECTOR, float64, float64, float64, float64, VECTOR, VECTOR))
 def _stage_modes(
-    base: np.ndarray, rate: np.ndarray, diffusion: np.ndarray, hg: float, eta: float, mu: float, nu: float, m: np.ndarray, f: np.ndarray
+    base: np.ndarray,
+    rate: np.ndarray,
+    diffusion: np.ndarray,
+    hg: float,
+    eta: float,
+    mu: float,
+    nu: float,
+    m: np.ndarray,
+    f: np.ndarray,
 ) -> None:
     """Overwrite m with the modes of a stage and f with their time derivative."""
     beta, source = 2 * hg * eta * mu, hg * eta * eta * nu
@@ -122,14 +147,18 @@ def _stage_base(m: np.ndarray, base: np.ndarray, f: np.ndarray, stage: int, h: f
 
 
 @jit(types.void(VECTOR, VECTOR, VECTOR, float64, float64, float64, VECTOR))
-def _slope(m: np.ndarray, rate: np.ndarray, diffusion: np.ndarray, eta: float, mu: float, nu: float, f: np.ndarray) -> None:
+def _slope(
+    m: np.ndarray, rate: np.ndarray, diffusion: np.ndarray, eta: float, mu: float, nu: float, f: np.ndarray
+) -> None:
     """Overwrite f with the time derivative of the modes."""
     for i in range(m.size):
         f[i] = -2 * eta * mu * rate[i] * m[i] + eta * eta * nu * diffusion[i]
 
 
 @jit(float64(VECTOR, MATRIX, VECTOR, float64, float64, float64))
-def _first_step(slopes: np.ndarray, functionals: np.ndarray, m: np.ndarray, eta: float, fastest: float, span: float) -> float:
+def _first_step(
+    slopes: np.ndarray, functionals: np.ndarray, m: np.ndarray, eta: float, fastest: float, span: float
+) -> float:
     """A first step on which no functional changes by more than a few per cent."""
     h = span
     for k in range(functionals.shape[0]):
@@ -142,8 +171,23 @@ def _first_step(slopes: np.ndarray, functionals: np.ndarray, m: np.ndarray, eta:
 
 
 @jit(
-    types.UniTuple(int64, 2)(
-        VECTOR, VECTOR, MATRIX, VECTOR, MATRIX, VECTOR, VECTOR, VECTOR, MATRIX, VECTOR, MATRIX, RESPONSE, VECTOR, VECTOR, MATRIX, CUBE
+    STATUS(
+        VECTOR,
+        VECTOR,
+        MATRIX,
+        VECTOR,
+        MATRIX,
+        VECTOR,
+        VECTOR,
+        VECTOR,
+        MATRIX,
+        VECTOR,
+        MATRIX,
+        RESPONSE,
+        VECTOR,
+        VECTOR,
+        MATRIX,
+        CUBE,
     )
 )
 def advance(
@@ -158,7 +202,7 @@ def advance(
     lr_pieces: np.ndarray,
     threshold_breaks: np.ndarray,
     threshold_pieces: np.ndarray,
-    response: types.FunctionType,
+    response: Response,
     parameters: np.ndarray,
     knots: np.ndarray,
     start: np.ndarray,
@@ -166,8 +210,8 @@ def advance(
 ) -> tuple[int, int]:
     """Integrate over one smooth segment, or until the output arrays are full; returns (status, steps written).
 
-    Overwrites m (modes), f (6 x n, the slope in row 0), control (TIME, STEP, RESTART, SMALLEST, LARGEST) and the output: step
-    ends in knots, functionals at the left ends in start, coefficients of the dense output.
+    Overwrites m (modes), f (6 x n, the slope in row 0), control (TIME, STEP, RESTART, SMALLEST, LARGEST) and the
+    output: step ends in knots, functionals at the left ends in start, coefficients of the dense output.
     """
     n, count = rate.size, functionals.shape[0]
     base, trial = np.empty(n), np.empty(n)
@@ -203,7 +247,18 @@ def advance(
             _stage_base(m, base, f, s, h)
             guess = min(max(values[0] + NODES[s] * h * slopes[0, 0], values[0] / 4), values[0] * 4)
             v, mu, nu = _stage_root(
-                base, rate, diffusion, functionals[0], hg, eta, c, response, parameters, max(guess, 1e-280), 1e-3 * rtol
+                base,
+                rate,
+                diffusion,
+                functionals[0],
+                hg,
+                eta,
+                c,
+                response,
+                parameters,
+                max(guess, floor[0]),
+                1e-3 * rtol,
+                floor[0],
             )
             if math.isnan(v):
                 solved = False
@@ -221,7 +276,7 @@ def advance(
                     slopes[k, s] = _dot(functionals[k], f[s])
                 error += h * ERROR[s] * slopes[k, s]
             new = _dot(functionals[k], trial)
-            if k == 0 and not new >= 0.0:
+            if k == 0 and not new >= -floor[0]:
                 solved = False
             worst = max(worst, abs(error) / (rtol * max(values[k], new) + floor[k]))
         if not solved or not worst <= 1.0:

@@ -6,6 +6,7 @@ v = E z^2 >= 0, c: clip threshold >= 0, parameters: a float array whose meaning 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from numba import float64, types
@@ -14,7 +15,8 @@ from hdlimit.kernels import formulas
 from hdlimit.kernels.jit import jit
 
 VECTOR = float64[::1]
-SIGNATURE = types.UniTuple(float64, 2)(float64, float64, VECTOR)
+TWO: Any = types.UniTuple(float64, 2)  # type: ignore[no-untyped-call]
+SIGNATURE = TWO(float64, float64, VECTOR)
 SMALLEST = 1e-280
 FLOOR = 1e-30
 TABLE_DEGREE = 12
@@ -44,7 +46,9 @@ def sign_mixture(v: float, c: float, parameters: np.ndarray) -> tuple[float, flo
     k = parameters.size // 3
     density = 0.0
     for i in range(k):
-        density += parameters[i] * formulas.density_normal(0.0, max(v, SMALLEST) + parameters[2 * k + i], parameters[k + i])
+        density += parameters[i] * formulas.density_normal(
+            0.0, max(v, SMALLEST) + parameters[2 * k + i], parameters[k + i]
+        )
     return 2 * density, 1.0
 
 
@@ -103,15 +107,16 @@ def _clenshaw(coefficients: np.ndarray, offset: float, x: float) -> float:
     first = int(offset)
     for k in range(TABLE_DEGREE, 0, -1):
         b1, b2 = 2 * x * b1 - b2 + coefficients[first + k], b1
-    return x * b1 - b2 + coefficients[first]
+    total: float = x * b1 - b2 + coefficients[first]
+    return total
 
 
 @jit(SIGNATURE)
 def table(v: float, c: float, parameters: np.ndarray) -> tuple[float, float]:
     """log(mu + 1e-30), log(nu + 1e-30) as piecewise Chebyshev sums in log v, at one threshold.
 
-    parameters: number of pieces p, their p + 1 ends in log v, then per piece 13 coefficients for mu and 13 for nu. Constant
-    outside the ends; the caller checks that the range was kept.
+    parameters: number of pieces p, their p + 1 ends in log v, then per piece 13 coefficients for mu and 13 for nu.
+    Constant outside the ends; the caller checks that the range was kept.
     """
     pieces = int(parameters[0])
     x = min(max(math.log(max(v, SMALLEST)), parameters[1]), parameters[pieces + 1])
@@ -127,8 +132,9 @@ def table(v: float, c: float, parameters: np.ndarray) -> tuple[float, float]:
 def surface(v: float, c: float, parameters: np.ndarray) -> tuple[float, float]:
     """log mu and log nu as Chebyshev sums in log c of tables in log v, for thresholds that move.
 
-    parameters: number q of Chebyshev points in log c, ends of log c, then q tables one after the other, each preceded by its
-    length. Barycentric interpolation in log c; below the smallest c: mu ~ c and nu ~ c^2, which is exact there.
+    parameters: number q of Chebyshev points in log c, ends of log c, then q tables one after the other, each preceded
+    by its length. Barycentric interpolation in log c; below the smallest c: mu ~ c and nu ~ c^2, which is exact
+    there.
     """
     q = int(parameters[0])
     low, high = parameters[1], parameters[2]
