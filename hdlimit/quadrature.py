@@ -18,14 +18,15 @@ from hdlimit.noise import Components, NoiseLaw
 
 ORDER = 12
 MOST_BISECTIONS = 240
-WIDEST = 345.0
+WIDEST = 300.0
 _X, _W = np.polynomial.legendre.leggauss(ORDER)
 
 
 def student_components(df: float, scale: float, threshold: float) -> Components:
     """Student-t noise as eps = scale N/u: trapezoid in y = log u, for thresholds up to `threshold`.
 
-    Relative error of mu and nu below 1e-12 for df from 0.3 to 3000, v from 1e-12 to 1e12 and c from 1e-6 to 1e6 of the scale.
+    Relative error of mu and nu below 1e-12 for df from 0.3 to 3000, v from 1e-12 to 1e12 and c from 1e-6 to 1e6 of the
+    scale.
     """
     root = math.sqrt(2 * df)
     low = -37 / df - 9 / root - (max(0.0, math.log(threshold / scale)) if threshold > 0 else 0.0)
@@ -45,9 +46,10 @@ def laplace_components(scale: float) -> Components:
 
 
 def density_components(noise: NoiseLaw, v: float, points: tuple[float, ...], reach: float) -> Components:
-    """A continuous law as point masses: Gauss-Legendre panels that resolve its density and the integrand around +-`points`.
+    """A continuous law as point masses: Gauss-Legendre panels that resolve its density and the integrand at +-`points`.
 
-    v: the integrand bends at +-points on the scale sqrt(v); reach: the integrand grows at most like eps^2 up to |eps| = reach.
+    v: the integrand bends at +-points on the scale sqrt(v); reach: the integrand grows at most like eps^2 up to
+    |eps| = reach.
 
     Raises: NotAvailable when the weights miss the total mass 1 by more than 1e-9.
     """
@@ -72,8 +74,11 @@ def density_components(noise: NoiseLaw, v: float, points: tuple[float, ...], rea
 
 
 class Panels(NamedTuple):
-    """edges, shape (n + 1,): intervals on which Gauss-Legendre integrates a density; factor, shape (n,): what its sum there is
-    to be multiplied with (other than 1 only on intervals too short to be split, next to a jump or a pole)."""
+    """Intervals on which Gauss-Legendre integrates a density.
+
+    edges: shape (n + 1,); factor: shape (n,), what its sum there is to be multiplied with (1, but where the rounding of
+    the nodes counts: next to a jump or a pole away from 0).
+    """
 
     edges: FloatArray
     factor: FloatArray
@@ -82,17 +87,17 @@ class Panels(NamedTuple):
 @lru_cache(maxsize=64)
 def _panels(noise: NoiseLaw, growth: int) -> Panels:
     """Panels of a law by bisection, up to tails of mass 1e-17/16^growth."""
-    law = noise.frozen
     a, b = _start(noise, 1e-17 / 16.0**growth)
     done: list[FloatArray] = []
     for level in range(MOST_BISECTIONS):
         middle = (a + b) / 2
         whole, parts = _mass(noise, a, b), _mass(noise, a, middle) + _mass(noise, middle, b)
-        error, tolerance = np.abs(parts - whole), min(1e-13 * 4.0**level, 1e-9)
-        short = b - a <= 2.0**-48 * np.maximum(np.abs(a), np.abs(b))
-        fine = (error <= tolerance * parts + 1e-22) | short | (level == MOST_BISECTIONS - 1)
-        exact = np.where(a > law.median(), law.sf(a) - law.sf(b), law.cdf(b) - law.cdf(a)) if short.any() else parts
-        factor = np.where(short & (whole > 0), exact / np.where(whole > 0, whole, 1.0), 1.0)
+        rounding = 2.0**-48 * np.maximum(np.abs(a), np.abs(b)) / (b - a)
+        fine = np.abs(parts - whole) <= (min(1e-13 * 4.0**level, 1e-9) + rounding) * parts + 1e-22
+        fine |= (rounding > 0.1) | (level == MOST_BISECTIONS - 1)
+        coarse = (rounding > 1e-12) & fine & (whole > 0)
+        factor = np.ones(a.size)
+        factor[coarse] = _probability(noise, a[coarse], b[coarse]) / whole[coarse]
         done.append(np.stack([a, b, factor])[:, fine])
         a, b = np.concatenate([a[~fine], middle[~fine]]), np.concatenate([middle[~fine], b[~fine]])
         if not a.size:
@@ -104,15 +109,24 @@ def _panels(noise: NoiseLaw, growth: int) -> Panels:
 
 def _start(noise: NoiseLaw, negligible: float) -> tuple[FloatArray, FloatArray]:
     """Ends of intervals of the support that grow by octaves away from the median."""
-    law, width = noise.frozen, noise.width
-    median, (low, high) = float(law.median()), (float(e) for e in law.support())
-    steps = width * 2.0 ** np.arange(-2, 998)
-    left = next((x for x in median - steps if x <= low or law.cdf(x) < negligible), median - steps[-1])
-    right = next((x for x in median + steps if x >= high or law.sf(x) < negligible), median + steps[-1])
+    law = noise.frozen
+    first, median, third = (float(x) for x in law.ppf([0.25, 0.5, 0.75]))
+    low, high = (float(e) for e in law.support())
+    with np.errstate(all="ignore"):
+        steps = np.minimum((third - first) * 2.0 ** np.arange(-3, 997), 1e300)
+        left = next((x for x in median - steps if x <= low or law.cdf(x) < negligible), median - steps[-1])
+        right = next((x for x in median + steps if x >= high or law.sf(x) < negligible), median + steps[-1])
     low, high = max(low, left), min(high, right)
     ends = np.unique(np.concatenate([[low, median, high], median - steps, median + steps]))
     ends = ends[(ends >= low) & (ends <= high)]
     return ends[:-1], ends[1:]
+
+
+def _probability(noise: NoiseLaw, a: FloatArray, b: FloatArray) -> FloatArray:
+    law = noise.frozen
+    with np.errstate(all="ignore"):
+        result: FloatArray = np.where(a > law.median(), law.sf(a) - law.sf(b), law.cdf(b) - law.cdf(a))
+    return result
 
 
 def _density(noise: NoiseLaw, x: FloatArray) -> FloatArray:
