@@ -13,13 +13,19 @@ from hdlimit.declaration import FloatArray
 from hdlimit.errors import InvalidInput
 
 
+MOST = 10**9
+SMALLEST_SCALE, LARGEST_SCALE = 1e-70, 1e70
+_NOT_REAL = bool, np.bool_, str, bytes, complex, np.complexfloating, type(None)
+_KINDS = {"c": "complex numbers", "U": "text", "S": "text", "M": "dates", "m": "time differences", "V": "records"}
+
+
 def number(argument: str, value: Any, expected: str = "a finite number") -> float:
     """A finite real number (bool and strings are refused)."""
-    if isinstance(value, bool | str | bytes) or value is None:
+    if isinstance(value, _NOT_REAL):
         raise InvalidInput(argument, expected, repr(value))
     try:
         result = float(value)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise InvalidInput(argument, expected, f"{type(value).__name__} {value!r}"[:120]) from error
     if not math.isfinite(result):
         raise InvalidInput(argument, expected, result)
@@ -44,6 +50,14 @@ def non_negative(argument: str, value: Any) -> float:
     return result
 
 
+def scale(argument: str, value: Any) -> float:
+    """A number from 1e-70 to 1e70, so that fourth moments neither overflow nor vanish."""
+    result = positive(argument, value)
+    if not SMALLEST_SCALE <= result <= LARGEST_SCALE:
+        raise InvalidInput(argument, f"a number from {SMALLEST_SCALE:g} to {LARGEST_SCALE:g}", f"{result:g}")
+    return result
+
+
 def integer(argument: str, value: Any, minimum: int = 1) -> int:
     """An integer >= minimum (integral floats such as 32.0 are accepted)."""
     expected = f"an integer >= {minimum}"
@@ -51,6 +65,14 @@ def integer(argument: str, value: Any, minimum: int = 1) -> int:
     if result != int(result) or result < minimum:
         raise InvalidInput(argument, expected, f"{result:g}")
     return int(value)
+
+
+def count(argument: str, value: Any, minimum: int = 1) -> int:
+    """An integer from minimum to 1e9: a number of things that are held in memory or computed one by one."""
+    result = integer(argument, value, minimum)
+    if result > MOST:
+        raise InvalidInput(argument, f"an integer from {minimum} to {MOST:g}", f"{float(result):g}")
+    return result
 
 
 def fraction(argument: str, value: Any) -> float:
@@ -64,30 +86,21 @@ def fraction(argument: str, value: Any) -> float:
 
 def one_of(argument: str, value: Any, choices: tuple[str, ...]) -> str:
     """One of a few names."""
-    if value not in choices:
-        raise InvalidInput(argument, "one of " + ", ".join(map(repr, choices)), repr(value))
-    return str(value)
+    if not isinstance(value, str) or value not in choices:
+        raise InvalidInput(argument, "one of " + ", ".join(map(repr, choices)), repr(value)[:120])
+    return value
 
 
-def array(argument: str, value: Any, ndim: int, shape: tuple[int | None, ...] | None = None) -> FloatArray:
-    """A read-only, finite float64 array with the given number of dimensions and shape (None: any length)."""
-    wanted = (
-        f"a finite array with {ndim} dimension{'s' if ndim > 1 else ''}"
-        if shape is None
-        else (
-            "a finite array of shape ("
-            + ", ".join("n" if n is None else str(n) for n in shape)
-            + ("," if ndim == 1 else "")
-            + ")"
-        )
-    )
-    try:
-        result = np.array(value, dtype=np.float64, order="C")
-    except (TypeError, ValueError) as error:
-        raise InvalidInput(argument, wanted, f"{type(value).__name__} that is not numeric") from error
-    if result.ndim != ndim or (
-        shape is not None and any(n not in (None, m) for n, m in zip(shape, result.shape, strict=True))
-    ):
+def array(argument: str, value: Any, ndim: int | None, shape: tuple[int | None, ...] | None = None) -> FloatArray:
+    """A read-only, finite float64 array with the given number of dimensions (None: any) and shape (None: any length)."""
+    if shape is not None:
+        lengths = ", ".join("n" if n is None else str(n) for n in shape)
+        wanted = f"a finite array of shape ({lengths}{',' if ndim == 1 else ''})"
+    else:
+        wanted = "a finite array" + ("" if ndim is None else f" with {ndim} dimension{'s' if ndim > 1 else ''}")
+    result = _real(argument, value, wanted)
+    wrong = ndim is not None and result.ndim != ndim
+    if wrong or (shape is not None and any(n not in (None, m) for n, m in zip(shape, result.shape, strict=True))):
         raise InvalidInput(argument, wanted, f"shape {result.shape}")
     if result.size == 0:
         raise InvalidInput(argument, wanted, "an empty array")
@@ -97,13 +110,24 @@ def array(argument: str, value: Any, ndim: int, shape: tuple[int | None, ...] | 
     return result
 
 
+def _real(argument: str, value: Any, wanted: str) -> FloatArray:
+    try:
+        given = np.asarray(value)
+        if given.dtype.kind in _KINDS:
+            raise InvalidInput(argument, wanted, _KINDS[given.dtype.kind])
+        return np.array(given, dtype=np.float64, order="C")
+    except InvalidInput:
+        raise
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InvalidInput(argument, wanted, f"{type(value).__name__} that is not numeric") from error
+
+
 def times(argument: str, value: Any, horizon: float) -> FloatArray:
     """Increasing times in [0, horizon]."""
     result = array(argument, value, 1)
-    if (np.diff(result) < 0).any() or result[0] < 0 or result[-1] > horizon * (1 + 1e-12):
-        raise InvalidInput(
-            argument,
-            f"non-decreasing times between 0 and the horizon {horizon:g}",
-            f"{result[0]:g} to {result.max():g}",
-        )
+    expected = f"non-decreasing times between 0 and the horizon {horizon:g}"
+    if (falls := np.flatnonzero(np.diff(result) < 0)).size:
+        raise InvalidInput(argument, expected, f"{result[falls[0]]:g} followed by {result[falls[0] + 1]:g}")
+    if result[0] < 0 or result[-1] > horizon * (1 + 1e-12):
+        raise InvalidInput(argument, expected, f"{result[0]:g} to {result[-1]:g}")
     return np.minimum(result, horizon)

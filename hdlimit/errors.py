@@ -13,11 +13,11 @@ class HdlimitError(ValueError):
 class InvalidInput(HdlimitError):
     """An argument is not what the function expects.
 
-    The message names the argument, what is expected and what came.
+    The message, one line, names the argument, what is expected and what came.
     """
 
     def __init__(self, argument: str, expected: str, got: object) -> None:
-        super().__init__(f"{argument}: expected {expected}, got {got}")
+        super().__init__(" ".join(f"{argument}: expected {expected}, got {got}".splitlines()))
         self.argument, self.expected, self.got = argument, expected, got
 
     def __reduce__(self) -> tuple[type[InvalidInput], tuple[str, str, object]]:

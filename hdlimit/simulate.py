@@ -132,7 +132,7 @@ def simulate(
     """
     _check(problem, optimizer, executor)
     horizon = check_horizon(horizon, problem.dimension)
-    runs = checks.integer("runs", runs)
+    runs = checks.count("runs", runs)
     sequence = _seed_sequence(seed)
     rows = samplers.choose_rows(problem, rows)
     recorded = _recorded_steps(times, horizon, problem.dimension)
