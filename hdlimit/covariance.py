@@ -16,6 +16,9 @@ from hdlimit.declaration import Declaration, FloatArray
 from hdlimit.errors import InvalidInput
 
 
+SMALLEST_VARIANCE, LARGEST_VARIANCE = 1e-140, 1e140
+
+
 class CovarianceModel(Declaration):
     """Base of the covariance models: a d x d symmetric positive semi-definite K, not zero."""
 
@@ -90,7 +93,7 @@ class Isotropic(CovarianceModel):
     d: int
 
     def __post_init__(self) -> None:
-        self._set(d=checks.integer("d", self.d))
+        self._set(d=checks.count("d", self.d))
 
     @cached_property
     def diagonal(self) -> FloatArray:
@@ -108,7 +111,7 @@ class PowerLaw(CovarianceModel):
     exponent: float
 
     def __post_init__(self) -> None:
-        self._set(d=checks.integer("d", self.d), exponent=checks.non_negative("exponent", self.exponent))
+        self._set(d=checks.count("d", self.d), exponent=checks.non_negative("exponent", self.exponent))
 
     @cached_property
     def diagonal(self) -> FloatArray:
@@ -127,7 +130,9 @@ class MarchenkoPastur(CovarianceModel):
     ratio: float
 
     def __post_init__(self) -> None:
-        self._set(d=checks.integer("d", self.d), ratio=checks.positive("ratio", self.ratio))
+        self._set(d=checks.count("d", self.d), ratio=checks.positive("ratio", self.ratio))
+        if self.ratio > 2 * self.d:
+            raise InvalidInput("ratio", f"at most 2 d = {2 * self.d}, where one eigenvalue is left", f"{self.ratio:g}")
 
     @cached_property
     def diagonal(self) -> FloatArray:
@@ -163,10 +168,12 @@ class Wishart(CovarianceModel):
 
     def __post_init__(self) -> None:
         self._set(
-            d=checks.integer("d", self.d),
+            d=checks.count("d", self.d),
             ratio=checks.positive("ratio", self.ratio),
             seed=checks.integer("seed", self.seed, 0),
         )
+        if self.d / self.ratio > checks.MOST:
+            raise InvalidInput("ratio", f"d/n with at most n = {checks.MOST:g} rows", f"{self.ratio:g}")
         if self.row_scales is not None:
             scales = checks.array("row_scales", self.row_scales, 1, (self.d,))
             if (scales <= 0).any():
@@ -207,20 +214,26 @@ class Rotated(CovarianceModel):
 class Covariance(CovarianceModel):
     """A covariance as given, not rescaled.
 
-    K: shape (d, d), symmetric positive semi-definite, or shape (d,) for a diagonal one; not zero.
+    K: shape (d, d), symmetric positive semi-definite, or shape (d,) for a diagonal one; the largest variance from 1e-140
+    to 1e140.
     """
 
     K: FloatArray
 
     def __post_init__(self) -> None:
-        ndim = np.ndim(self.K)
-        k = checks.array("K", self.K, 2 if ndim == 2 else 1)
-        if ndim == 2:
+        k = checks.array("K", self.K, None)
+        if k.ndim not in (1, 2):
+            raise InvalidInput("K", "an array of shape (d, d) or (d,)", f"shape {k.shape}")
+        largest = float(np.abs(k).max())
+        if not largest:
+            raise InvalidInput("K", "a covariance that is not zero", "zeros only")
+        if not SMALLEST_VARIANCE <= largest <= LARGEST_VARIANCE:
+            expected = f"a largest variance from {SMALLEST_VARIANCE:g} to {LARGEST_VARIANCE:g}"
+            raise InvalidInput("K", expected, f"{largest:g}")
+        if k.ndim == 2:
             k = _symmetric(k)
         elif (k < 0).any():
             raise InvalidInput("K", "variances >= 0", f"a smallest variance of {k.min():g}")
-        if not k.any():
-            raise InvalidInput("K", "a covariance that is not zero", "zeros only")
         self._set(K=k)
 
     @cached_property
@@ -254,8 +267,10 @@ def as_covariance(covariance: CovarianceModel | ArrayLike) -> CovarianceModel:
     """A covariance model from a model or from an array."""
     if isinstance(covariance, CovarianceModel):
         return covariance
-    if isinstance(covariance, str) or np.ndim(covariance) not in (1, 2):
-        raise InvalidInput(
-            "covariance", "a covariance model or an array of shape (d, d) or (d,)", repr(covariance)[:120]
-        )
-    return Covariance(np.asarray(covariance, dtype=np.float64))
+    try:
+        return Covariance(np.asarray(covariance))
+    except InvalidInput as error:
+        raise InvalidInput("covariance", f"a covariance model, or {error.expected}", error.got) from None
+    except ValueError:
+        got = f"a {type(covariance).__name__} with rows of different lengths"
+        raise InvalidInput("covariance", "a covariance model or an array of shape (d, d) or (d,)", got) from None

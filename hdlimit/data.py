@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import csv
+import os
 import warnings
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from hdlimit import checks
-from hdlimit.covariance import Covariance
+from hdlimit.covariance import LARGEST_VARIANCE, SMALLEST_VARIANCE, Covariance
 from hdlimit.declaration import FloatArray
 from hdlimit.errors import InvalidInput, ValidityWarning
 from hdlimit.noise import Empirical
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from os import PathLike
 
 ROUNDING = 8 * float(np.finfo(np.float64).eps)
-SMALLEST_VARIANCE, LARGEST_VARIANCE = 1e-280, 1e280
 LARGEST_MEAN_SHARE = 0.05
 RIDGE_GRID = np.geomspace(1e-8, 1e2, 61)
 
@@ -58,7 +58,7 @@ def from_data(
     intercept=False: a y of zeros) is refused, because nothing is left to learn. A ValidityWarning is given when the
     fit uses more than half of the rows' degrees of freedom: the residuals then have less than half of the noise
     variance that unseen rows would show. Nothing is rescaled for it.
-    Raises InvalidInput for wrong shapes, text, NaN or inf, and values whose variances leave [1e-280, 1e280].
+    Raises InvalidInput for wrong shapes, text, NaN or inf, and values whose variances leave [1e-140, 1e140].
     """
     for name, flag in (("intercept", intercept), ("scale", scale)):
         if not isinstance(flag, bool | np.bool_):
@@ -111,8 +111,8 @@ def _response(y: FloatArray, intercept: bool) -> FloatArray:
 
 def _names(X: Any, columns: Sequence[str] | None) -> tuple[str, ...]:
     """The given names, or those of a data frame, or none."""
-    if isinstance(columns, str):
-        raise InvalidInput("columns", "a sequence of names", repr(columns))
+    if columns is not None and (isinstance(columns, str) or not isinstance(columns, Iterable)):
+        raise InvalidInput("columns", "a sequence of names", repr(columns)[:120])
     given = columns if columns is not None else getattr(X, "columns", ())
     return tuple(str(name) for name in given)
 
@@ -134,7 +134,7 @@ def _numeric(argument: str, value: Any, ndim: int, names: tuple[str, ...]) -> Fl
         raise InvalidInput(argument, wanted, "complex numbers")
     try:
         result = np.array(value, dtype=np.float64, order="C")
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise InvalidInput(argument, wanted, _first_text(value, names)) from error
     if result.ndim != ndim or result.size == 0:
         raise InvalidInput(argument, wanted, f"shape {result.shape}")
@@ -155,7 +155,7 @@ def _first_text(value: Any, names: tuple[str, ...]) -> str:
             return "rows of different lengths"
         try:
             float(cell)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             place = f"column {_column_names(names, cells.shape[1])[position[1]]!r}, " if cells.ndim == 2 else ""
             return f"{cell!r:.40} ({place}row {position[0]})"
     return f"a {type(value).__name__}"
@@ -249,6 +249,8 @@ def read_table(path: str | PathLike[str], target: str | None = None) -> Table:
     Raises InvalidInput for a missing, empty or unreadable file, a missing column, text cells (with their line and
     column), and rows of different lengths. NaN and inf are read as they are; from_data refuses them.
     """
+    if not isinstance(path, str | os.PathLike):
+        raise InvalidInput("path", "a .csv or .npz file", repr(path)[:120])
     file = Path(path)
     readers = {".csv": _read_csv, ".npz": _read_npz}
     if file.suffix.lower() not in readers:

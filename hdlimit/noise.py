@@ -18,6 +18,8 @@ from hdlimit import checks
 from hdlimit.declaration import Declaration, FloatArray
 from hdlimit.errors import InvalidInput
 
+MOST_ATOMS = 1_000_000
+
 
 class Components(NamedTuple):
     """A finite mixture of normal laws: weights, means and variances, each of shape (k,)."""
@@ -28,7 +30,7 @@ class Components(NamedTuple):
 
 
 class NoiseLaw(Declaration):
-    """Base of the label-noise laws. Noise is in the units of y.
+    """Base of the label-noise laws. Noise is in the units of y; scales are from 1e-70 to 1e70.
 
     A new law is a frozen dataclass with `sample`, `frozen` (or `components`) and, where SciPy's are slow or wrong,
     `moments`.
@@ -99,6 +101,13 @@ def _frozen_moments(frozen: Any) -> tuple[float, float, float]:
     return mean, second, fourth
 
 
+def _in_range(argument: str, values: FloatArray) -> FloatArray:
+    largest = float(np.abs(values).max())
+    if largest > checks.LARGEST_SCALE:
+        raise InvalidInput(argument, f"values up to {checks.LARGEST_SCALE:g} in size", f"{largest:g}")
+    return values
+
+
 def _mixture(weight: Any, mean: Any, variance: Any) -> Components:
     return Components(*(np.atleast_1d(np.asarray(a, dtype=np.float64)) for a in (weight, mean, variance)))
 
@@ -125,7 +134,7 @@ class Gaussian(NoiseLaw):
     std: float
 
     def __post_init__(self) -> None:
-        self._set(std=checks.positive("std", self.std))
+        self._set(std=checks.scale("std", self.std))
 
     def sample(self, generator: np.random.Generator, size: int) -> FloatArray:
         return self.std * generator.standard_normal(size)
@@ -146,7 +155,7 @@ class StudentT(NoiseLaw):
     scale: float
 
     def __post_init__(self) -> None:
-        self._set(df=checks.positive("df", self.df), scale=checks.positive("scale", self.scale))
+        self._set(df=checks.positive("df", self.df), scale=checks.scale("scale", self.scale))
 
     def sample(self, generator: np.random.Generator, size: int) -> FloatArray:
         return self.scale * generator.standard_t(self.df, size)
@@ -179,7 +188,7 @@ class Laplace(NoiseLaw):
     scale: float
 
     def __post_init__(self) -> None:
-        self._set(scale=checks.positive("scale", self.scale))
+        self._set(scale=checks.scale("scale", self.scale))
 
     def sample(self, generator: np.random.Generator, size: int) -> FloatArray:
         return generator.laplace(0.0, self.scale, size)
@@ -205,7 +214,7 @@ class Uniform(NoiseLaw):
     half_width: float
 
     def __post_init__(self) -> None:
-        self._set(half_width=checks.positive("half_width", self.half_width))
+        self._set(half_width=checks.scale("half_width", self.half_width))
 
     def sample(self, generator: np.random.Generator, size: int) -> FloatArray:
         return generator.uniform(-self.half_width, self.half_width, size)
@@ -231,7 +240,7 @@ class Rademacher(NoiseLaw):
     scale: float
 
     def __post_init__(self) -> None:
-        self._set(scale=checks.positive("scale", self.scale))
+        self._set(scale=checks.scale("scale", self.scale))
 
     def sample(self, generator: np.random.Generator, size: int) -> FloatArray:
         signs: FloatArray = 2.0 * generator.integers(0, 2, size).astype(np.float64) - 1.0
@@ -255,21 +264,18 @@ class GaussianMixture(NoiseLaw):
     means: FloatArray | None = None
 
     def __post_init__(self) -> None:
-        weights = checks.array("weights", self.weights, 1)
+        weights = _in_range("weights", checks.array("weights", self.weights, 1))
         if (weights <= 0).any():
             raise InvalidInput("weights", "numbers > 0", f"a smallest weight of {weights.min():g}")
-        scales = checks.array("scales", self.scales, 1, weights.shape)
+        scales = _in_range("scales", checks.array("scales", self.scales, 1, weights.shape))
         if (scales < 0).any():
             raise InvalidInput("scales", "numbers >= 0", f"a smallest scale of {scales.min():g}")
         means = np.zeros(weights.size) if self.means is None else self.means
+        means = _in_range("means", checks.array("means", means, 1, weights.shape))
         total = weights.sum()
         if abs(total - 1) > 1e-12:
             weights = checks.array("weights", weights / total, 1)
-        self._set(
-            weights=weights,
-            scales=scales,
-            means=checks.array("means", means, 1, weights.shape),
-        )
+        self._set(weights=weights, scales=scales, means=means)
 
     def sample(self, generator: np.random.Generator, size: int) -> FloatArray:
         assert self.means is not None
@@ -293,7 +299,7 @@ class Empirical(NoiseLaw):
     noise_values: FloatArray
 
     def __post_init__(self) -> None:
-        self._set(noise_values=checks.array("noise_values", self.noise_values, 1))
+        self._set(noise_values=_in_range("noise_values", checks.array("noise_values", self.noise_values, 1)))
 
     def sample(self, generator: np.random.Generator, size: int) -> FloatArray:
         return self.noise_values[generator.integers(0, self.noise_values.size, size)]
@@ -320,8 +326,15 @@ class ScipyNoise(NoiseLaw):
             )
         if any(np.ndim(value) for value in self.parameters.values()):
             raise InvalidInput("noise", "a distribution with scalar parameters", repr(self.parameters)[:120])
-        if not np.isfinite(self.distribution.ppf([0.25, 0.75])).all():
+        try:
+            quartiles = np.asarray(self.distribution.ppf([0.25, 0.75]), dtype=np.float64)
+        except (TypeError, ValueError):
+            raise InvalidInput("noise", "a distribution with valid parameters", repr(self.parameters)[:120]) from None
+        if not np.isfinite(quartiles).all():
             raise InvalidInput("noise", "a distribution with valid parameters", repr(self))
+        if self._discrete and self.distribution.sf(quartiles[1] + MOST_ATOMS) > 1e-15:
+            raise InvalidInput("noise", f"a discrete law on at most {MOST_ATOMS:,} likely values", repr(self))
+        _in_range("noise", quartiles)
 
     @cached_property
     def parameters(self) -> dict[str, Any]:
