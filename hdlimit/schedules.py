@@ -32,6 +32,11 @@ class Schedule(Declaration):
         return np.empty(0)
 
 
+def is_inf(value: Any) -> bool:
+    """Whether a value is the float inf, of Python or NumPy."""
+    return isinstance(value, float | np.floating) and bool(value == math.inf)
+
+
 def _no_negative(argument: str, values: FloatArray) -> FloatArray:
     if (values < 0).any():
         raise InvalidInput(argument, "values >= 0", f"a smallest value of {values.min():g}")
@@ -45,9 +50,10 @@ class Constant(Schedule):
     value: float
 
     def __post_init__(self) -> None:
-        if not (isinstance(self.value, int | float | np.floating | np.integer) and self.value >= 0):
-            raise InvalidInput("value", "a number >= 0", repr(self.value))
-        self._set(value=float(self.value))
+        value = math.inf if is_inf(self.value) else checks.number("value", self.value, "a number >= 0")
+        if value < 0:
+            raise InvalidInput("value", "a number >= 0", f"{value:g}")
+        self._set(value=value)
 
     def _values(self, t: FloatArray) -> FloatArray:
         return np.full(t.shape, self.value)
@@ -124,7 +130,8 @@ class Power(Schedule):
         )
 
     def _values(self, t: FloatArray) -> FloatArray:
-        return self.initial * (1 + t / self.time_scale) ** -self.exponent
+        with np.errstate(over="ignore"):
+            return self.initial * (1 + t / self.time_scale) ** -self.exponent
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -160,25 +167,34 @@ class Function(Schedule):
 
     function: Callable[[float], float]
 
+    def __post_init__(self) -> None:
+        if not callable(self.function) or isinstance(self.function, type):
+            raise InvalidInput("function", "a function of t", repr(self.function)[:120])
+
     def _values(self, t: FloatArray) -> FloatArray:
-        values = np.array([float(self.function(float(s))) for s in t.ravel()]).reshape(t.shape)
-        if not (np.isfinite(values).all() and (values >= 0).all()):
-            raise InvalidInput(
-                "schedule", "a function with finite values >= 0", f"values from {values.min():g} to {values.max():g}"
-            )
-        return values
+        return np.array([_returned(self.function, float(s)) for s in t.ravel()], dtype=np.float64).reshape(t.shape)
+
+
+def _returned(function: Callable[[float], float], t: float) -> float:
+    value: Any = function(t)
+    try:
+        return checks.non_negative("schedule", value)
+    except InvalidInput as error:
+        got = f"{error.got} from {getattr(function, '__name__', 'it')} at t = {t:g}"
+        raise InvalidInput("schedule", "a function with finite values >= 0", got) from None
 
 
 def as_schedule(argument: str, value: Any, allow_infinite: bool = False) -> Schedule:
     """A schedule from a number > 0, a schedule or a function of t. allow_infinite: accept the number inf."""
-    if isinstance(value, Schedule):
+    if isinstance(value, Schedule) and not isinstance(value, Constant):
         return value
-    if callable(value):
+    if callable(value) and not isinstance(value, Schedule | type):
         return Function(value)
-    if allow_infinite and isinstance(value, float) and value == math.inf:
+    given = value.value if isinstance(value, Constant) else value
+    if allow_infinite and is_inf(given):
         return Constant(math.inf)
     expected = "a number > 0" + (" (inf is allowed)" if allow_infinite else "") + ", a schedule or a function of t"
     try:
-        return Constant(checks.positive(argument, value))
+        return Constant(checks.positive(argument, given))
     except InvalidInput as error:
         raise InvalidInput(argument, expected, error.got) from None
