@@ -10,17 +10,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 
 from hdlimit import checks
 from hdlimit.declaration import Declaration, FloatArray
 from hdlimit.errors import InvalidInput
+from hdlimit.problem import Problem
 from hdlimit.schedules import Constant, Schedule, as_schedule
-
-if TYPE_CHECKING:
-    from hdlimit.problem import Problem
 
 Loss = Literal["half_squared", "squared"]
 
@@ -30,6 +28,12 @@ _LOSS_FACTOR = {"half_squared": 1.0, "squared": 2.0}
 def loss_factor(loss: str) -> float:
     """Gradient of the trainer's loss over the gradient of r^2/2: 1 for r^2/2, 2 for r^2 (PyTorch's MSELoss)."""
     return _LOSS_FACTOR[checks.one_of("loss", loss, tuple(_LOSS_FACTOR))]
+
+
+def _checked(problem: Problem) -> Problem:
+    if not isinstance(problem, Problem):
+        raise InvalidInput("problem", "a Problem", repr(problem)[:120])
+    return problem
 
 
 class Optimizer(Declaration):
@@ -46,7 +50,7 @@ class Optimizer(Declaration):
     def __post_init__(self) -> None:
         as_schedule("lr", self.lr)
         lr = self.lr if isinstance(self.lr, Schedule) or callable(self.lr) else float(self.lr)
-        self._set(lr=lr, batch_size=checks.integer("batch_size", self.batch_size))
+        self._set(lr=lr, batch_size=checks.count("batch_size", self.batch_size))
 
     @property
     def lr_schedule(self) -> Schedule:
@@ -64,9 +68,12 @@ class Optimizer(Declaration):
         problem: supplies d; loss: the trainer's; steps: step numbers k, needed when lr is a schedule (its value at t
         = k/d). Returns a float, or an array of the shape of steps.
         """
-        scale = problem.dimension * loss_factor(loss)
+        scale = _checked(problem).dimension * loss_factor(loss)
         if steps is not None:
-            return self.lr_schedule(np.asarray(steps) / problem.dimension) / scale
+            numbers = checks.array("steps", steps, None)
+            if (numbers < 0).any():
+                raise InvalidInput("steps", "step numbers >= 0", f"a smallest one of {numbers.min():g}")
+            return self.lr_schedule(numbers / problem.dimension) / scale
         if not isinstance(self.lr_schedule, Constant):
             raise InvalidInput("steps", "the step numbers at which to read the lr schedule", None)
         return self.lr_schedule.value / scale
@@ -77,7 +84,7 @@ class Optimizer(Declaration):
 
         step: > 0; problem: supplies d; parameters: the optimizer's other arguments.
         """
-        lr = checks.positive("step", step) * problem.dimension * loss_factor(loss)
+        lr = checks.positive("step", step) * _checked(problem).dimension * loss_factor(loss)
         return cls(**{"lr": lr, **parameters})
 
 
@@ -130,7 +137,7 @@ class ClippedSGD(Optimizer):
         """
         if not isinstance(self.threshold_schedule, Constant):
             raise InvalidInput("threshold", "a constant threshold", repr(self.threshold))
-        return self.threshold_schedule.value * math.sqrt(problem.covariance.trace) * loss_factor(loss)
+        return self.threshold_schedule.value * math.sqrt(_checked(problem).covariance.trace) * loss_factor(loss)
 
     @classmethod
     def from_max_norm(
@@ -140,7 +147,7 @@ class ClippedSGD(Optimizer):
 
         lr: eta (from_step_size converts a trainer's step); max_norm: > 0; problem: supplies tr K; loss: the trainer's.
         """
-        scale = math.sqrt(problem.covariance.trace) * loss_factor(loss)
+        scale = math.sqrt(_checked(problem).covariance.trace) * loss_factor(loss)
         return cls(lr=lr, threshold=checks.positive("max_norm", max_norm) / scale, batch_size=batch_size)
 
 

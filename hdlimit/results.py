@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hdlimit import checks
 from hdlimit.declaration import FloatArray
 from hdlimit.errors import InvalidInput, NotAvailable, Outcome
 from hdlimit.problem import Problem
@@ -85,16 +86,16 @@ class Curve:
 
     def at(self, t: Any) -> FloatArray:
         """The excess risk at any times in [0, end], from the dense output; the shape of t."""
-        t = np.asarray(t, dtype=np.float64)
-        if not (np.isfinite(t).all() and (t >= 0).all() and (t <= self.end * (1 + 1e-12)).all()):
+        times = checks.array("t", t, None)
+        if not ((times >= 0).all() and (times <= self.end * (1 + 1e-12)).all()):
             raise InvalidInput("t", f"times between 0 and {self.end:g}, where the curve ends", repr(t)[:80])
-        return np.maximum(self.dense(t, 0), 0.0) / 2
+        return np.maximum(self.dense(times, 0), 0.0) / 2
 
     def time_to(self, risk: float) -> float:
         """The first time at which the excess risk is at most `risk`; inf if that never happens on the curve."""
         from hdlimit.crossing import first_crossing
 
-        return first_crossing(self.dense, 2 * float(risk))
+        return first_crossing(self.dense, 2 * checks.number("risk", risk))
 
     @property
     def spread(self) -> FloatArray:
