@@ -62,7 +62,7 @@ _BROKEN = (
 
 def checked_path(path: str | PathLike[str], endings: tuple[str, ...]) -> Path:
     """The path of a file with one of these endings that can be created; otherwise InvalidInput says what is wrong."""
-    target = Path(path) if isinstance(path, str | os.PathLike) else None
+    target = Path(path) if isinstance(path, str | os.PathLike) and "\0" not in str(path) else None
     if target is None or target.suffix.lower() not in endings:
         expected = f"a file name ending in {', '.join(endings[:-1])} or {endings[-1]}"
         raise InvalidInput("path", expected, repr(path)[:120])

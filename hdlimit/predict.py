@@ -8,7 +8,7 @@ import numpy as np
 
 from hdlimit import __version__, checks
 from hdlimit.declaration import FloatArray
-from hdlimit.errors import InvalidInput, Outcome, Status
+from hdlimit.errors import InvalidInput, NotAvailable, Outcome, Status
 from hdlimit.integrate import Solution, solve
 from hdlimit.kernels import esdirk
 from hdlimit.limit import check_types, limit_of, warn_caveats
@@ -49,6 +49,9 @@ def predict(problem: Problem, optimizer: Optimizer, horizon: float, times: Any =
     warn_caveats(problem, optimizer)
     limit = limit_of(problem, optimizer)
     solution = solve(limit, limit.modes, horizon, rtol)
+    if not solution.steps:
+        sizes = f"initial risk {problem.initial_risk:.3g}, {problem.noise!r}, {optimizer!r}"
+        raise NotAvailable(f"predict: no step can be taken in double precision, choose other units ({sizes})")
     end = float(solution.dense.knots[-1])
     reached = grid[grid <= end]
     risk = np.maximum(solution.dense(reached, 0), 0.0) / 2

@@ -55,7 +55,7 @@ class Run(Declaration):
     def __post_init__(self) -> None:
         self._set(
             horizon=checks.positive("horizon", self.horizon),
-            runs=checks.integer("runs", self.runs),
+            runs=checks.count("runs", self.runs),
             seed=checks.integer("seed", self.seed, 0),
             rtol=checks.fraction("rtol", self.rtol),
             false_alarm=checks.fraction("false_alarm", self.false_alarm),
@@ -82,7 +82,7 @@ def read_toml(path: str | PathLike[str]) -> Study:
     """
     try:
         text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError, TypeError) as error:
+    except (OSError, ValueError, TypeError) as error:
         reason = getattr(error, "strerror", None) or "not a text file"
         raise InvalidInput("path", "a readable TOML file", f"{str(path)!r} ({reason})") from error
     try:
@@ -104,6 +104,10 @@ def to_toml(problem: Problem, optimizer: Optimizer, horizon: float, **run: Any) 
     problem, optimizer, horizon: as for predict; run: runs, seed, rtol, false_alarm, times (see Run).
     Raises InvalidInput for what TOML cannot hold: Python functions, data rows, distributions not from scipy.stats.
     """
+    if not isinstance(problem, Problem):
+        raise InvalidInput("problem", "a Problem", repr(problem)[:120])
+    if not isinstance(optimizer, Optimizer):
+        raise InvalidInput("optimizer", "SGD, ClippedSGD or SignSGD", repr(optimizer)[:120])
     if problem.rows is not None:
         raise InvalidInput("problem", "one without data rows (save a result as .npz to keep them)", repr(problem))
     tree = encode(Study(problem, optimizer, Run(horizon, **run)), np.ndarray.tolist)
