@@ -12,7 +12,6 @@ import numpy as np
 from hdlimit.declaration import FloatArray
 from hdlimit.errors import InvalidInput
 
-
 MOST = 10**9
 SMALLEST_SCALE, LARGEST_SCALE = 1e-70, 1e70
 _NOT_REAL = bool, np.bool_, str, bytes, complex, np.complexfloating, type(None)
@@ -92,7 +91,7 @@ def one_of(argument: str, value: Any, choices: tuple[str, ...]) -> str:
 
 
 def array(argument: str, value: Any, ndim: int | None, shape: tuple[int | None, ...] | None = None) -> FloatArray:
-    """A read-only, finite float64 array with the given number of dimensions (None: any) and shape (None: any length)."""
+    """A read-only, finite float64 array with the given number of dimensions and shape (None: any number, any length)."""
     if shape is not None:
         lengths = ", ".join("n" if n is None else str(n) for n in shape)
         wanted = f"a finite array of shape ({lengths}{',' if ndim == 1 else ''})"

@@ -15,7 +15,6 @@ from hdlimit import checks
 from hdlimit.declaration import Declaration, FloatArray
 from hdlimit.errors import InvalidInput
 
-
 SMALLEST_VARIANCE, LARGEST_VARIANCE = 1e-140, 1e140
 
 
@@ -214,8 +213,8 @@ class Rotated(CovarianceModel):
 class Covariance(CovarianceModel):
     """A covariance as given, not rescaled.
 
-    K: shape (d, d), symmetric positive semi-definite, or shape (d,) for a diagonal one; the largest variance from 1e-140
-    to 1e140.
+    K: shape (d, d), symmetric positive semi-definite, or shape (d,) for a diagonal one; the largest variance from
+    1e-140 to 1e140.
     """
 
     K: FloatArray

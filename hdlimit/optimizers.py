@@ -12,8 +12,6 @@ import math
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Self
 
-import numpy as np
-
 from hdlimit import checks
 from hdlimit.declaration import Declaration, FloatArray
 from hdlimit.errors import InvalidInput
