@@ -91,7 +91,7 @@ def one_of(argument: str, value: Any, choices: tuple[str, ...]) -> str:
 
 
 def array(argument: str, value: Any, ndim: int | None, shape: tuple[int | None, ...] | None = None) -> FloatArray:
-    """A read-only, finite float64 array with the given number of dimensions and shape (None: any number, any length)."""
+    """A read-only, finite float64 array with the given number of dimensions and shape (None: any)."""
     if shape is not None:
         lengths = ", ".join("n" if n is None else str(n) for n in shape)
         wanted = f"a finite array of shape ({lengths}{',' if ndim == 1 else ''})"

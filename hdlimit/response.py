@@ -118,7 +118,8 @@ class Response:
         if c == 0:
             return 0.0, 0.0
         s = law.moments((c * size) ** 2)
-        minimum = min(s.minimum, size * (v + self.noise.second_moment))  # E min(S, x0) <= E S: the inversion can exceed it
+        most = size * Response(self.map.name, self.noise)(v, c * size)[1]  # E min(S, x0) <= B E min(r^2, x0)
+        minimum = min(s.minimum, most)  # at large c the error of the inversion exceeds it
         return ((size - 1) * s.root_ratio + s.below) / size, minimum / size**2
 
     def compiled(self, v_range: tuple[float, float], c_range: tuple[float, float]) -> Compiled:
