@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from hdlimit.declaration import FloatArray
 from hdlimit.errors import NotAvailable
 from hdlimit.kernels import esdirk
 from hdlimit.limit import Limit
@@ -52,14 +53,16 @@ def segments(limit: Limit, horizon: float) -> list[Segment]:
 def solve(limit: Limit, modes: ModeSystem, horizon: float, rtol: float) -> Solution:
     """Integrate to a relative accuracy of rtol over the whole horizon.
 
-    Relative errors of the steps add up while a functional falls and are forgotten near a steady state; a second pass
-    with tighter steps is made where the first shows a fall of more than a few powers of e. Falls below 1e-60 count as
-    reaching 0.
+    Relative errors of the steps add up while a functional falls or grows unstably, and are forgotten near a steady
+    state; a second pass with tighter steps is made where the first shows more than a few powers of e. Falls below
+    1e-60 count as reaching 0.
     """
     solution = integrate(limit, modes, horizon, SAFETY * rtol)
-    values = np.maximum(solution.dense.start, 1e-300)
-    depth = float(np.log(np.maximum.accumulate(values, axis=0) / values).max(initial=0.0))
-    depth = min(depth, -math.log(FLOOR)) / 3
+    values = solution.dense.start
+    peak = np.maximum.accumulate(values, axis=0)
+    left = np.divide(values, peak, out=np.ones_like(values), where=peak > 0)
+    grown = 1.0 if limit.bounded else max(float(values[:, 0].max(initial=0.0)) / (limit.scale or math.inf), 1.0)
+    depth = math.log(grown / max(float(left.min(initial=1.0)), FLOOR)) / 3
     if depth <= 1:
         return solution
     return integrate(limit, modes, horizon, max(SAFETY * rtol * depth ** (-4 / 3), 1e-13))
@@ -90,6 +93,15 @@ def _initial_range(limit: Limit, modes: ModeSystem) -> tuple[float, float]:
     return 0.1 * scale, 2.0 * scale
 
 
+def _floors(limit: Limit, modes: ModeSystem, pieces: list[Segment]) -> FloatArray:
+    """Values of the functionals that count as 0, shape (k,): 1e-60 of the sizes that start and noise give them."""
+    spread = modes.functionals @ modes.diffusion
+    fastest = max(float(np.abs(piece.lr.coefficients).sum(axis=1).max()) for piece in pieces)
+    scale = limit.scale or (fastest * spread[0]) ** 2
+    floors: FloatArray = FLOOR * (modes.functionals @ modes.start + scale * spread / spread[0]) + 1e-300
+    return floors
+
+
 def _threshold_range(pieces: list[Segment]) -> tuple[float, float]:
     """Smallest and largest threshold on a fine grid of every piece."""
     x = np.linspace(-1, 1, 33)
@@ -103,8 +115,7 @@ def _integrate(
 ) -> tuple[Solution, float, float]:
     n, count = modes.rate.size, modes.functionals.shape[0]
     m, f = modes.start.copy(), np.empty((esdirk.STAGES, n))
-    v0 = modes.functionals @ modes.start
-    floor = FLOOR * (v0 + modes.functionals @ modes.diffusion + 1e-200)
+    floor = _floors(limit, modes, pieces)
     control = np.zeros(esdirk.CONTROL)
     control[[esdirk.RTOL, esdirk.ESCAPE, esdirk.SMALLEST, esdirk.LARGEST]] = rtol, limit.escape, math.inf, 0.0
     output = [(np.zeros(1), np.empty((0, count)), np.empty((0, count, 4)))]
@@ -122,5 +133,7 @@ def _integrate(
             steps += written
         if status != esdirk.REACHED:
             break
-    dense = DenseOutput(*(np.concatenate(parts) for parts in zip(*output)))
+    knots, start, coefficients = (np.concatenate(parts) for parts in zip(*output))
+    gone = (start <= floor) & (start + coefficients.sum(axis=2) <= floor)
+    dense = DenseOutput(knots, np.where(gone, 0.0, start), np.where(gone[:, :, None], 0.0, coefficients))
     return Solution(dense, status, steps), control[esdirk.SMALLEST], control[esdirk.LARGEST]

@@ -35,12 +35,21 @@ class Limit:
     threshold: Schedule
 
     @property
-    def escape(self) -> float:
-        """v above which a run counts as diverged: 1e12 max(v(0), E eps^2)."""
+    def scale(self) -> float:
+        """The size of v that the problem brings: max(v(0), E eps^2), with a squared width where E eps^2 is infinite."""
         v0 = float(self.modes.functionals[0] @ self.modes.start)
         second = self.response.noise.second_moment
-        scale = max(v0, second if math.isfinite(second) else self.response.noise.width**2)
-        return 1e12 * (scale if scale > 0 else 1.0)
+        return max(v0, second if math.isfinite(second) else self.response.noise.width**2)
+
+    @property
+    def bounded(self) -> bool:
+        """Whether the residual map is bounded, so that no step size diverges."""
+        return self.response.map.bounded(float(self.threshold(0.0)))
+
+    @property
+    def escape(self) -> float:
+        """v above which a run counts as diverged: 1e12 max(v(0), E eps^2); inf for bounded residual maps."""
+        return math.inf if self.bounded or self.scale == 0 else 1e12 * self.scale
 
 
 def check_types(problem: object, optimizer: object) -> None:

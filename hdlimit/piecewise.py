@@ -13,6 +13,7 @@ from hdlimit.schedules import Constant, Schedule, Steps, Table
 
 DEGREE = 8
 TOLERANCE = 1e-11
+ROUNDING = 1e-15
 MOST_PIECES = 4000
 MOST_STOPS = 400
 
@@ -45,9 +46,10 @@ def stops(schedules: tuple[Schedule, ...], horizon: float) -> FloatArray:
 
 
 def tabulate(schedule: Schedule, left: float, right: float) -> Piecewise:
-    """A schedule on the open segment (left, right) to 1e-11 of its largest value there.
+    """A schedule on the open segment (left, right) to 1e-11 of its largest value on every piece.
 
-    Values at the ends are taken from inside, so that a jump at an end does no harm.
+    Values at the ends are taken from inside, so that a jump at an end does no harm. Pieces that shrink to a point hold a
+    kink if they are right to 1e-11 of the largest value so far, else a jump.
 
     Raises: InvalidInput when the schedule is too rough (jumps between its knots).
     """
@@ -65,12 +67,15 @@ def tabulate(schedule: Schedule, left: float, right: float) -> Piecewise:
         a, b = todo.pop()
         values, check = (schedule(np.clip((a + b) / 2 + (b - a) / 2 * x, *inner)) for x in (_POINTS, _BETWEEN))
         if not (np.isfinite(values).all() and (values >= 0).all()):
-            raise InvalidInput("schedule", "finite values >= 0", f"{values.min():g} between t = {a:g} and {b:g}")
+            got = f"{values.min():g} to {values.max():g} between t = {a:g} and {b:g}"
+            raise InvalidInput("schedule", "finite values >= 0", got)
         largest = max(largest, float(values.max()))
         fit = _FIT @ values
-        if np.abs(_AT_BETWEEN @ fit - check).max() <= TOLERANCE * max(largest, 1e-300):
+        error = float(np.abs(_AT_BETWEEN @ fit - check).max())
+        point = b - a < 1e-13 * max(abs(b), 1e-300)
+        if error <= max(TOLERANCE * float(values.max()), (TOLERANCE if point else ROUNDING) * largest):
             pieces.append((a, fit @ _TO_POWERS))
-        elif len(pieces) + len(todo) > MOST_PIECES or (b - a) < 1e-13 * max(abs(b), 1e-300):
+        elif len(pieces) + len(todo) > MOST_PIECES or point:
             raise InvalidInput(
                 "schedule",
                 "a smooth schedule (use Steps for jumps, Table for kinks)",

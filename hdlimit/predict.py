@@ -62,16 +62,16 @@ def predict(problem: Problem, optimizer: Optimizer, horizon: float, times: Any =
 def _outcome(problem: Problem, optimizer: Optimizer, solution: Solution, horizon: float) -> Outcome:
     end = float(solution.dense.knots[-1])
     if solution.status == esdirk.REACHED:
-        judged = stability(problem, optimizer)
+        judged = stability(problem, optimizer, horizon)
         if judged.stable:
             return Outcome(Status.FINISHED, f"finished at t = {end:g}")
         return Outcome(
-            Status.UNSTABLE, f"finished at t = {end:g}, but {judged.outcome.sentence}: the risk grows in the long run"
+            Status.UNSTABLE, f"finished at t = {end:g}, but {judged.outcome.sentence}: at such an lr the risk grows"
         )
     if solution.status == esdirk.ESCAPED:
         return Outcome(
             Status.DIVERGED,
-            f"diverged at t = {end:.6g} of {horizon:g}: {stability(problem, optimizer).outcome.sentence}",
+            f"diverged at t = {end:.6g} of {horizon:g}: {stability(problem, optimizer, horizon).outcome.sentence}",
         )
     reason = (
         "the step size of the integrator fell below rounding" if solution.status == esdirk.STALLED else "too many steps"

@@ -176,11 +176,10 @@ class Function(Schedule):
 
 
 def _returned(function: Callable[[float], float], t: float) -> float:
-    value: Any = function(t)
     try:
-        return checks.non_negative("schedule", value)
-    except InvalidInput as error:
-        got = f"{error.got} from {getattr(function, '__name__', 'it')} at t = {t:g}"
+        return checks.non_negative("schedule", function(t))
+    except (InvalidInput, ArithmeticError) as error:
+        got = f"{getattr(error, 'got', error)} from {getattr(function, '__name__', 'it')} at t = {t:g}"
         raise InvalidInput("schedule", "a function with finite values >= 0", got) from None
 
 

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hdlimit import checks
 from hdlimit.covariance import CovarianceModel
 from hdlimit.errors import InvalidInput, Outcome, Status
 from hdlimit.limit import Limit, check_types, limit_of
 from hdlimit.optimizers import Optimizer
 from hdlimit.problem import Problem
 from hdlimit.schedules import Constant, Schedule
+from hdlimit.times import LONGEST_HORIZON
 
 
 @dataclass(frozen=True)
@@ -59,26 +61,27 @@ def exact_critical_lr(covariance: CovarianceModel, batch_size: int) -> float:
     return float(root) * covariance.dimension / covariance.norm
 
 
-def largest_lr(schedule: Schedule, horizon: float = 1e12) -> float:
+def largest_lr(schedule: Schedule, horizon: float) -> float:
     """The largest value of a step-size schedule, on its knots and a grid of 2000 times up to the horizon."""
     grid = np.concatenate([[0.0], np.geomspace(min(1e-3, horizon / 2), horizon, 2000), schedule.knots])
     return float(schedule(grid[grid <= horizon]).max())
 
 
-def stability(problem: Problem, optimizer: Optimizer) -> Stability:
+def stability(problem: Problem, optimizer: Optimizer, horizon: float = LONGEST_HORIZON) -> Stability:
     """Whether the optimizer's risk stays bounded, and the step size above which it does not.
 
     SGD with batch size B: the limit is stable iff eta kappa < 2B, kappa = tr(K)/d; at finite d the critical step is
     the root of sum_i g l_i/(2B - g l_i (B + 1)) = 1, g = eta/d. Bounded residual maps (clip, sign) never diverge:
     inf.
 
-    problem: a Problem; optimizer: SGD, ClippedSGD or SignSGD (a schedule is judged by its largest value).
+    problem: a Problem; optimizer: SGD, ClippedSGD or SignSGD; horizon: the lr of a schedule is judged by its largest
+    value up to this time.
     Returns: a Stability. Raises: NoLimit where nu is infinite. Source: THEORY section 2; derivations/steady.py.
     """
     check_types(problem, optimizer)
     limit = limit_of(problem, optimizer)
-    lr = largest_lr(limit.lr)
-    if limit.response.map.bounded(float(limit.threshold(0.0))):
+    lr = largest_lr(limit.lr, checks.positive("horizon", horizon))
+    if limit.bounded:
         return Stability(
             True, lr, math.inf, math.inf, Outcome(Status.FINISHED, "no step size diverges: the residual map is bounded")
         )
@@ -87,7 +90,8 @@ def stability(problem: Problem, optimizer: Optimizer) -> Stability:
     critical = exact_critical_lr(problem.covariance, b)
     stable = lr < critical
     relation = "below" if stable else "not below"
-    sentence = f"lr {lr:.4g} is {relation} the critical lr {critical:.4g} (in the limit: {asymptotic:.4g})"
+    name = "lr" if isinstance(limit.lr, Constant) else "the largest lr"
+    sentence = f"{name} {lr:.4g} is {relation} the critical lr {critical:.4g} (in the limit: {asymptotic:.4g})"
     return Stability(
         stable, lr, critical, asymptotic, Outcome(Status.FINISHED if stable else Status.UNSTABLE, sentence)
     )

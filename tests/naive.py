@@ -68,6 +68,9 @@ def _update(optimizer: Optimizer, gradient: FloatArray, t: float, trace: float) 
 # No eigenvectors, no modes: every entry of D is integrated by SciPy. With a diagonal K the diagonal of D is enough.
 
 
+_X, _W = np.polynomial.legendre.leggauss(24)
+
+
 def noise_parts(noise: NoiseLaw) -> tuple[FloatArray, FloatArray, FloatArray]:
     """The law as many normal laws: weights, means, variances, by rules of high order where it is not such a mixture."""
     if noise.components is not None:
@@ -118,6 +121,9 @@ def limit_response(noise: NoiseLaw, optimizer: Optimizer) -> Callable[[float, fl
         probability = special.ndtr(high) - special.ndtr(low)
         inner = (mean**2 + s**2) * probability - 2 * mean * s * (_normal_density(low) - _normal_density(high))
         inner += s**2 * (low * _normal_density(low) - high * _normal_density(high))
+        density = _normal_density((mean[:, None] + c * _X) / s[:, None]) / s[:, None]  # of r at c x; smooth where c < s
+        probability = np.where(c < s, density @ _W * c, probability)
+        inner = np.where(c < s, density @ (_W * _X**2) * c**3, inner)
         return float(weight @ probability), float(weight @ (inner + c**2 * (1 - probability)))
 
     def response(v: float, c: float) -> tuple[float, float]:
