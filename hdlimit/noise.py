@@ -367,11 +367,20 @@ class ScipyNoise(NoiseLaw):
         return f"scipy.stats.{name}({', '.join(f'{k}={v:g}' for k, v in self.parameters.items())})"
 
     def sample(self, generator: np.random.Generator, size: int) -> FloatArray:
-        return np.asarray(self.distribution.rvs(size=size, random_state=generator), dtype=np.float64)
+        if not self._discrete:
+            return np.asarray(self.distribution.rvs(size=size, random_state=generator), dtype=np.float64)
+        law, shift = self._unshifted
+        return np.asarray(law.rvs(size=size, random_state=generator), dtype=np.float64) + shift
 
     @cached_property
     def _discrete(self) -> bool:
         return hasattr(self.distribution.dist, "_pmf") and hasattr(self.distribution, "pmf")
+
+    @cached_property
+    def _unshifted(self) -> tuple[Any, float]:
+        """A discrete distribution at loc = 0, and loc, which SciPy rounds when it samples."""
+        shapes = {name: value for name, value in self.parameters.items() if name != "loc"}
+        return self.distribution.dist(**shapes), float(self.parameters.get("loc", 0.0))
 
     @cached_property
     def frozen(self) -> Any:
@@ -381,10 +390,17 @@ class ScipyNoise(NoiseLaw):
     def components(self) -> Components | None:
         if not self._discrete:
             return None
-        values = np.arange(self.distribution.ppf(1e-15), self.distribution.isf(1e-15) + 1)
-        weight = self.distribution.pmf(values)
+        law, shift = self._unshifted
+        values = np.unique(law.dist.xk) if hasattr(law.dist, "xk") else np.arange(law.ppf(1e-15), law.isf(1e-15) + 1)
+        weight = law.pmf(values)
+        if not abs(weight.sum() - 1) < 1e-9:
+            raise InvalidInput("noise", "a discrete law on integers or with given values", repr(self))
         keep = weight > 0
-        return _mixture(weight[keep] / weight.sum(), values[keep], np.zeros(int(keep.sum())))
+        return _mixture(weight[keep] / weight.sum(), values[keep] + shift, np.zeros(int(keep.sum())))
+
+    @cached_property
+    def moments(self) -> tuple[float, float, float]:
+        return _frozen_moments(self.distribution)
 
 
 def as_noise(noise: Any) -> NoiseLaw:
