@@ -222,6 +222,11 @@ class NoncentralLaw:
         """E S^(-1/2)."""
         return self._expect((lambda rho: 1 / np.maximum(rho, 1e-300),), 0.0)[0]
 
+    @cached_property
+    def inverse(self) -> float:
+        """E 1/S (B >= 3)."""
+        return self._expect((lambda rho: 1 / np.maximum(rho, 1e-150) ** 2,), 0.0)[0]
+
     def moments(self, x0: float) -> BatchMoments:
         """The moments at x0 > 0."""
         cut = math.sqrt(x0)

@@ -2,11 +2,16 @@
 
     m_i <- m_i - 2 g mu' l_i m_i + g^2 (nu' l_i + nu_2 l_i^2 m_i),   g = eta/d
 
-for identity features and Gaussian x. nu_2 = E (psi^2)''(r) makes this exact for SGD (any d and B). For clipping, mu'
-and nu' are averaged to second order over q = norm(x)^2/tr K, because the true norm is clipped, and over the
-dependence of q on x. What is left is (1/2) mu'' Var(v), of the same order in d but through the spread of v. For B >=
-3, E[1/S; S > x0] in nu_2 is taken as its lower bound, which changes the correction by less than a tenth of itself
-where that was measured (tests/test_corrected.py).
+for identity features and Gaussian x. nu_2 = E (psi^2)''(r) makes this exact for SGD (any d and B). For clipping, the
+true norm of the mean gradient is clipped, which is clipping the residuals at c/sqrt(q) with q = norm(gradient)^2
+B^2/(S tr K) near 1: mu' and nu' are averaged over q to second order, its mean 1 + (norm(K delta)^2/(v tr K)) (E <r,
+z>^2/(v S) - 1) and its dependence on z included (for B > 1 to leading order in small and in large noise). Left out is
+(1/2) mu'' Var(v), of the same order in d but through the spread of v. For B >= 3, E[1/S; S > x0] in nu_2 is taken as
+its lower bound.
+
+Measured for clipping (isotropic d = 40; Gaussian, t 1.5 and Rademacher noise; lr 0.8, c 0.5; 8000 runs, standard
+errors of 0.2 %): B = 1, 0.4 to 1.4 % below the mean of runs; B = 3, within 0.8 % where the limit is up to 3.9 % below
+it.
 """
 
 from __future__ import annotations
@@ -22,7 +27,17 @@ from hdlimit.kernels.correction import corrected_mean, difference
 from hdlimit.limit import limit_of
 from hdlimit.optimizers import Optimizer
 from hdlimit.problem import Problem
-from hdlimit.response import Compiled
+from hdlimit.response import Compiled, Response, batch_law
+
+
+def batch_overlap(response: Response, v: float) -> float:
+    """E <r, z>^2/(v S) - 1 for a batch: v (B - 1)(B - 2) E 1/S, for B = 2 its limit 2 pi v p_r(0)^2 (Stein twice)."""
+    size = response.batch_size
+    if size == 1:
+        return 0.0
+    if size == 2:
+        return math.pi / 2 * v * Response("sign", response.noise)(v)[0] ** 2
+    return v * (size - 1) * (size - 2) * batch_law(response.noise, size, v).inverse
 
 
 def corrected_risk(
@@ -48,9 +63,12 @@ def corrected_risk(
         return limit.response.compiled((v_range[0] / 2, 2 * v_range[1]), (low / math.sqrt(q), high / math.sqrt(q)))
 
     plain, short, long = compiled(1.0), compiled(1 - h), compiled(1 + h)
+    log_v = np.linspace(math.log(v_range[0] / 2), math.log(2 * v_range[1]), 33)
+    overlap = np.array([batch_overlap(limit.response, math.exp(u)) for u in log_v])
     v = np.empty(steps.size)
     corrected_mean(
-        modes.rate, modes.diffusion, modes.start.copy(), d, float(optimizer.batch_size), trace, lr, threshold,
+        modes.rate, modes.diffusion, modes.start.copy(), d, float(optimizer.batch_size), trace,
+        lr, threshold, log_v, overlap,
         plain.kernel, plain.parameters, short.kernel, short.parameters, long.kernel, long.parameters,
         np.ascontiguousarray(steps, dtype=np.int64), v,
     )  # fmt: skip

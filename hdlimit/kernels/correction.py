@@ -58,7 +58,7 @@ def _averaged(
 
 @jit(
     types.void(
-        VECTOR, VECTOR, VECTOR, int64, float64, float64, VECTOR, VECTOR,
+        VECTOR, VECTOR, VECTOR, int64, float64, float64, VECTOR, VECTOR, VECTOR, VECTOR,
         RESPONSE, VECTOR, RESPONSE, VECTOR, RESPONSE, VECTOR, types.Array(int64, 1, "C"), VECTOR,
     )
 )  # fmt: skip
@@ -71,6 +71,8 @@ def corrected_mean(
     trace: float,
     lr: np.ndarray,
     threshold: np.ndarray,
+    log_v: np.ndarray,
+    overlap: np.ndarray,
     plain: Response,
     plain_parameters: np.ndarray,
     short: Response,
@@ -82,7 +84,7 @@ def corrected_mean(
 ) -> None:
     """Overwrite v_out with v after the given (non-decreasing) numbers of steps, and m with the modes after the last.
 
-    lr, threshold: at the start of every step;
+    lr, threshold: at the start of every step; overlap: E <r, z>^2/(v S) - 1 of a batch at log_v;
     diffusion: c_i/d with c_i = multiplicity times lambda_i; trace: tr K.
     """
     variance = 2 * dimension * (diffusion * rate).sum() / trace**2
@@ -99,7 +101,7 @@ def corrected_mean(
                 plain, plain_parameters, short, short_parameters, long, long_parameters, v, c, batch, variance
             )
             cross, tilt = 0.0, 0.0
-            if batch == 1.0 and v > 0.0 and c < math.inf:
+            if v > 0.0 and c < math.inf:
                 _, _, mu_q_wider, nu_q_wider, _ = _averaged(
                     plain,
                     plain_parameters,
@@ -113,8 +115,9 @@ def corrected_mean(
                     variance,
                 )
                 tilt = second_moment / (v * trace)
-                mu += 2 * tilt * (mu_q + (mu_q_wider - mu_q) / (wider - 1))
-                nu += 2 * tilt * (nu_q_wider - nu_q) / (wider - 1)
+                shift = np.interp(math.log(v), log_v, overlap)
+                mu += tilt * (shift * mu_q + 2 * (mu_q + (mu_q_wider - mu_q) / (wider - 1)))
+                nu += tilt * (shift * nu_q + 2 * (nu_q_wider - nu_q) / (wider - 1))
                 cross = 2 * mu_q / trace
             g = eta / dimension
             for i in range(m.size):
