@@ -1,0 +1,252 @@
+"""The house rules: who imports whom, where names of optimizers stand, the tie between updates and residual maps."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import json
+import math
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cache, cached_property
+from pathlib import Path
+from types import FunctionType
+from typing import Any
+
+import numpy as np
+import pytest
+from cases import OPTIMIZERS, name_of
+
+import hdlimit as hd
+from hdlimit import updates
+from hdlimit.features import FEATURES
+from hdlimit.kernels import stream
+from hdlimit.optimizers import Optimizer
+from hdlimit.residual import RESIDUALS
+
+DESCRIPTORS = FunctionType, classmethod, staticmethod, property, cached_property
+PACKAGE = Path(hd.__file__).parent
+MODULES = {
+    ".".join(("hdlimit", *path.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(".__init__"): path
+    for path in PACKAGE.rglob("*.py")
+}
+SIMULATOR = "hdlimit.simulate", "hdlimit.samplers", "hdlimit.updates", "hdlimit.kernels.stream"
+THEORY = {
+    f"hdlimit.{name}"
+    for name in (
+        *("response", "quadrature", "batch", "residual", "features", "modes", "limit", "predict", "integrate"),
+        *("reference", "stability", "corrected", "verify"),
+        *("kernels.formulas", "kernels.responses", "kernels.esdirk", "kernels.correction"),
+    )
+}
+NAMELESS = [
+    *("hdlimit.limit", "hdlimit.predict", "hdlimit.integrate", "hdlimit.reference", "hdlimit.response"),
+    *("hdlimit.modes", *(m for m in MODULES if m.startswith("hdlimit.kernels.") and m != "hdlimit.kernels.stream")),
+]
+FORMULAS = "hdlimit.kernels.formulas"
+OPTIMIZER_NAMES = {part for cls in Optimizer.__subclasses__() for part in (cls.__name__, cls.name, cls.update)}
+
+
+@cache
+def tree_of(module: str) -> ast.Module:
+    return ast.parse(MODULES[module].read_text(encoding="utf-8"))
+
+
+def imports(tree: ast.AST, deep: bool) -> Iterator[str]:
+    """Dotted names that a module imports: with deep=False only those that run when it is imported."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0 and node.module, "relative import"
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) and not deep:
+            continue
+        elif isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            yield from (name for part in node.orelse for name in imports(part, deep))
+        else:
+            yield from imports(node, deep)
+
+
+@cache
+def neighbours(module: str, deep: bool = False) -> frozenset[str]:
+    """Modules of the package that a module imports."""
+    return frozenset(name for name in imports(tree_of(module), deep) if name in MODULES) - {module}
+
+
+def reachable(module: str) -> set[str]:
+    found, todo = set(), [module]
+    while todo:
+        found |= (new := neighbours(todo.pop()) - found)
+        todo += new
+    return found
+
+
+def cycle(graph: dict[str, frozenset[str]]) -> set[str]:
+    """What is left when nodes without successors are taken away again and again: the nodes on or above a cycle."""
+    left = dict(graph)
+    while free := [node for node, after in left.items() if not after & left.keys()]:
+        for node in free:
+            del left[node]
+    return set(left)
+
+
+def named(tree: ast.AST, names: set[str]) -> set[str]:
+    """Which of the names stand in code: as identifiers, attributes, imports, parameters, or constants in comparisons,
+    subscripts, dictionary keys and match cases (docstrings and sentences are free)."""
+    found: set[Any] = set()
+    for node in ast.walk(tree):
+        match node:
+            case ast.Name(id=name) | ast.Attribute(attr=name) | ast.alias(name=name) | ast.arg(arg=name):
+                found.add(name)
+            case ast.FunctionDef(name=name) | ast.ClassDef(name=name):
+                found.add(name)
+            case ast.Compare() | ast.MatchValue():
+                found |= {part.value for part in ast.walk(node) if isinstance(part, ast.Constant)}
+            case ast.Subscript(slice=key):
+                found |= {part.value for part in ast.walk(key) if isinstance(part, ast.Constant)}
+            case ast.Dict(keys=keys):
+                found |= {part.value for key in keys if key for part in ast.walk(key) if isinstance(part, ast.Constant)}
+    return names & found
+
+
+@pytest.mark.parametrize("module", SIMULATOR)
+def test_the_simulator_reaches_no_theory(module: str) -> None:
+    """Not at import, through no other module, and not inside a function of its own."""
+    assert not THEORY & (reachable(module) | neighbours(module, deep=True))
+
+
+def test_the_theory_is_there_and_is_found() -> None:
+    """The twin of the test above: every forbidden module exists, and what does use theory is seen to."""
+    assert all(module in MODULES for module in THEORY)
+    for module in "hdlimit.predict", "hdlimit.verify", "hdlimit.kernels.esdirk":
+        assert THEORY & reachable(module)
+    code = "def f():\n    from hdlimit.limit import limit_of\nif TYPE_CHECKING:\n    import hdlimit.modes\n"
+    assert "hdlimit.limit" not in set(imports(ast.parse(code), deep=False))
+    assert "hdlimit.limit" in set(imports(ast.parse(code), deep=True)) - {"hdlimit.modes"}
+
+
+def test_no_import_cycles() -> None:
+    """Importing the package itself counts too: hdlimit/__init__.py imports nothing when it is imported."""
+    graph = {module: neighbours(module) for module in MODULES}
+    assert not cycle(graph)
+    planted = graph | {"hdlimit.errors": frozenset({"hdlimit.simulate"})}
+    assert {"hdlimit.errors", "hdlimit.simulate"} <= cycle(planted)
+
+
+@pytest.mark.parametrize("module", NAMELESS)
+def test_no_optimizer_has_a_name_in_the_theory(module: str) -> None:
+    """A new optimizer is a residual map and a feature map, no branch. The table of texts in formulas.py has titles."""
+    parts = [node for node in tree_of(module).body if not (module == FORMULAS and isinstance(node, ast.AnnAssign))]
+    found = named(ast.Module(parts, []), OPTIMIZER_NAMES | {name.lower() for name in OPTIMIZER_NAMES})
+    assert not found and len(parts) > 5
+
+
+@pytest.mark.parametrize(
+    "code",
+    ["if type(o) is SGD: f()", "optimizers.SignSGD", "if o.name == 'sgd': f()", "TABLE['clipped-sgd']", "{'sgd': 1}"]
+    + ["from hdlimit.optimizers import ClippedSGD", "if o.update in ('gradient', 'x'): f()", "def f(SGD): pass"]
+    + ["match o.name:\n    case 'sign-sgd': f()"],
+)
+def test_a_planted_name_is_found(code: str) -> None:
+    assert len(named(ast.parse(code), OPTIMIZER_NAMES)) == 1
+
+
+def test_sentences_may_name_optimizers() -> None:
+    assert not named(ast.parse('"""SGD."""\nraise Error(f"{x} has no limit under SGD")'), OPTIMIZER_NAMES | {"sgd"})
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_matplotlib_only_in_functions_of_plotting_and_sympy_nowhere(module: str) -> None:
+    tops = {deep: {name.split(".")[0] for name in imports(tree_of(module), deep)} for deep in (False, True)}
+    assert "sympy" not in tops[True]
+    assert "matplotlib" not in tops[False]
+    assert ("matplotlib" in tops[True]) == (module == "hdlimit.plotting")
+
+
+def test_import_is_light() -> None:
+    """`import hdlimit` loads no package beyond the standard library, whatever it is called."""
+    code = (
+        "import sys, json; before = set(sys.modules); import hdlimit; "
+        "print(json.dumps(sorted({m.split('.')[0] for m in set(sys.modules) - before} - set(sys.stdlib_module_names))))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == ["hdlimit"]
+
+
+@pytest.mark.parametrize("name", sorted(set(hd.__all__) - {"__version__"}))
+def test_public_names_are_documented(name: str) -> None:
+    """Each has a docstring of its own (dataclasses would generate one); so has every public method, or its base's."""
+    thing = getattr(hd, name)
+    assert len(thing.__doc__ or "") > 20 and not (thing.__doc__ or "").startswith(f"{name}(")
+    if inspect.isclass(thing):
+        for method, value in vars(thing).items():
+            if not method.startswith("_") and isinstance(value, DESCRIPTORS):
+                assert any(vars(base)[method].__doc__ for base in thing.__mro__ if method in vars(base)), method
+
+
+# ---- the tie between the two sides: one sample, the simulator's kernel, the limit's maps
+
+FEATURE_MAPS = {"identity": lambda x: x, "sign": np.sign}
+
+
+def step_of(optimizer: Optimizer, x: np.ndarray, residual: float, max_norm: float) -> np.ndarray:
+    """What the simulator's kernel subtracts for a step of size 1 on one sample with this residual."""
+    gradient, delta = np.zeros_like(x), np.zeros_like(x)
+    stream.add_gradient(gradient, delta, x, -residual, 1.0)
+    stream.apply_update(updates.update_of(optimizer).number, delta, gradient, 1.0, max_norm)
+    return -delta
+
+
+def limit_step(optimizer: Optimizer, x: np.ndarray, residual: float, c: float) -> np.ndarray:
+    """psi(r) g(x), as the limit has it."""
+    assert FEATURES.keys() == FEATURE_MAPS.keys()
+    return RESIDUALS[optimizer.residual].psi(np.array(residual), c) * FEATURE_MAPS[optimizer.features](x)
+
+
+def samples(optimizer: Optimizer) -> Iterator[tuple[np.ndarray, float, float, float]]:
+    """(x, r, c, tr K) with norm(x)^2 = tr K, so that clipping the gradient at c sqrt(tr K) is clipping r at c."""
+    rng = np.random.default_rng(0)
+    for d, trace in ((1, 3.0), (7, 7.0), (40, 0.02)):
+        for t in (0.0, 0.7, 3.0):
+            x = rng.normal(size=d)
+            x *= math.sqrt(trace) / np.linalg.norm(x)
+            for residual in (*rng.standard_cauchy(20), 0.0):
+                yield x, float(residual), float(optimizer.threshold_schedule(t)), trace
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=name_of)
+def test_every_update_is_its_residual_and_feature_map(optimizer: Optimizer) -> None:
+    clipped = 0
+    for x, residual, c, trace in samples(optimizer):
+        expected = limit_step(optimizer, x, residual, c)
+        step = step_of(optimizer, x, residual, c * math.sqrt(trace))
+        np.testing.assert_allclose(step, expected, rtol=1e-13, atol=1e-300)
+        clipped += abs(residual) > c
+    assert (clipped > 0) == math.isfinite(float(optimizer.threshold_schedule(0.0)))
+
+
+def test_a_wrong_pair_is_seen() -> None:
+    """The twin: no optimizer's update matches another's maps (clipping at inf aside, which is SGD)."""
+    optimizers = [hd.SGD(0.5), hd.ClippedSGD(0.5, 0.9), hd.SignSGD(0.5)]
+    for a in optimizers:
+        for b in optimizers:
+            same = all(
+                np.allclose(step_of(a, x, r, c * math.sqrt(trace)), limit_step(b, x, r, c), rtol=1e-9)
+                for x, r, c, trace in samples(hd.ClippedSGD(0.5, 0.9))
+            )
+            assert same == (a is b)
+
+
+def test_feature_maps_have_the_moments_of_their_functions() -> None:
+    """G and K_g of the limit belong to the function that the update applies: E g(x) x and E g(x)^2, x ~ N(0, s^2)."""
+    z, w = np.polynomial.legendre.leggauss(200)
+    for s in (0.3, 1.0, 2.5):
+        x = 5 * s * (1 + z)
+        mass = 2 * 5 * s * w * np.exp(-(x**2) / (2 * s * s)) / math.sqrt(2 * math.pi * s * s)
+        for name, g in FEATURE_MAPS.items():
+            gain, variance = (float(f(np.array([s * s]))[0]) for f in (FEATURES[name].gain, FEATURES[name].variance))
+            assert gain == pytest.approx(float(mass @ (g(x) * x)) / s**2, rel=1e-10)
+            assert variance == pytest.approx(float(mass @ g(x) ** 2), rel=1e-10)
