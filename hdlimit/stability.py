@@ -9,12 +9,14 @@ import numpy as np
 
 from hdlimit import checks
 from hdlimit.covariance import CovarianceModel
-from hdlimit.errors import InvalidInput, Outcome, Status
+from hdlimit.errors import InvalidInput, NotAvailable, Outcome, Status
 from hdlimit.limit import Limit, check_types, limit_of
 from hdlimit.optimizers import Optimizer
 from hdlimit.problem import Problem
 from hdlimit.schedules import Constant, Schedule
 from hdlimit.times import LONGEST_HORIZON
+
+SMALLEST, LARGEST = 1e-280, 1e280  # of v
 
 
 @dataclass(frozen=True)
@@ -120,21 +122,20 @@ def steady_state(problem: Problem, optimizer: Optimizer) -> SteadyState:
     if not (isinstance(limit.lr, Constant) and isinstance(limit.threshold, Constant)):
         raise InvalidInput("optimizer", "a constant lr and threshold (a schedule has no steady state)", repr(optimizer))
     lr, c = limit.lr.value, limit.threshold.value
-    v = 2 * problem.initial_risk or max(limit.response.noise.width, 1e-3) ** 2
+    v = 2 * problem.initial_risk
+    v = max(v, SMALLEST) if v > 0 else max(limit.response.noise.width, 1e-3) ** 2
     falling = _balance(limit, lr, c, v) > 0
     factor = 0.5 if falling else 2.0
-    for _ in range(400):
-        new = v * factor
-        if (_balance(limit, lr, c, new) > 0) != falling:
-            root = brentq(
-                lambda u: _balance(limit, lr, c, math.exp(u)), *sorted((math.log(v), math.log(new))), xtol=1e-14
-            )
-            risk = math.exp(root) / 2
+    while SMALLEST <= v <= LARGEST:
+        if (_balance(limit, lr, c, v * factor) > 0) != falling:
+            root = brentq(lambda x, v=v: _balance(limit, lr, c, v * x), min(1.0, factor), max(1.0, factor), xtol=1e-14)
+            risk = v * root / 2
             return SteadyState(risk, Outcome(Status.FINISHED, f"the excess risk settles at {risk:.6g}"))
-        v = new
+        v *= factor
     if falling:
         return SteadyState(0.0, Outcome(Status.FINISHED, "the excess risk falls to 0"))
-    judged = stability(problem, optimizer)
-    critical = judged.limit_critical_lr
+    if limit.bounded:
+        raise NotAvailable(f"steady_state: the excess risk rises above {LARGEST:g}, choose other units")
+    critical = stability(problem, optimizer).limit_critical_lr
     sentence = f"the excess risk grows without limit: lr {lr:.4g} is not below the limit's critical lr {critical:.4g}"
     return SteadyState(math.inf, Outcome(Status.UNSTABLE, sentence))
