@@ -48,8 +48,8 @@ def stops(schedules: tuple[Schedule, ...], horizon: float) -> FloatArray:
 def tabulate(schedule: Schedule, left: float, right: float) -> Piecewise:
     """A schedule on the open segment (left, right) to 1e-11 of its largest value on every piece.
 
-    Values at the ends are taken from inside, so that a jump at an end does no harm. Pieces that shrink to a point hold a
-    kink if they are right to 1e-11 of the largest value so far, else a jump.
+    Values at the ends are taken from inside, so that a jump at an end does no harm. Pieces that shrink to a point
+    hold a kink if they are right to 1e-11 of the largest value so far, else a jump.
 
     Raises: InvalidInput when the schedule is too rough (jumps between its knots).
     """

@@ -27,6 +27,7 @@ ERROR = np.array(formulas.B) - np.array(formulas.B_HAT)
 NODES = np.array(formulas.C)
 DENSE = np.array(formulas.DENSE)
 STAGES = len(formulas.C)
+ROUNDING = 4e-15
 GAMMA = formulas.A[1][1]
 
 VECTOR, MATRIX, CUBE = float64[::1], float64[:, ::1], float64[:, :, ::1]
@@ -94,22 +95,27 @@ def _stage_root(
 ) -> tuple[float, float, float]:
     """(v, mu, nu) of a stage by a safeguarded secant method; v is nan where no positive root was found.
 
-    Below the floor v counts as 0: there the equation need only hold to the floor.
+    The gap falls through 0 at the root. Its slope (at first through nu alone, where most of v is noise) turns a gap
+    into an error of v, which is far larger near the critical step. Below the floor v counts as 0: there the equation
+    need only hold to the floor.
     """
-    v, before, gap_before, swept = guess, -1.0, 0.0, math.nan
-    a, b = 0.0, 0.0
+    v, before, gap_before, swept = guess, 0.0, 0.0, math.nan
+    a, b, slope = 0.0, 0.0, -1.0
     for _ in range(40):
         mu, nu = response(v, c, parameters)
         if mu != swept:
             a, b = _stage_sums(base, rate, diffusion, weight, 2 * hg * eta * mu)
             swept = mu
-        image = a + b * hg * eta * eta * nu
+        noise = b * hg * eta * eta
+        image = a + noise * nu
         gap = image - v
-        if abs(gap) <= tolerance * v + floor:
+        if before == 0.0 and noise * nu > v / 2:
+            slope = noise * (response(1.001 * v, c, parameters)[1] - nu) / (0.001 * v) - 1.0
+        elif before > 0.0 and abs(v - before) > 1e-9 * v:
+            slope = (gap - gap_before) / (v - before)
+        if abs(gap) <= max(tolerance * min(-slope, 1.0), ROUNDING) * v + floor:
             return v, mu, nu
-        new = image
-        if before >= 0.0 and gap != gap_before:
-            new = v - gap * ((v - before) / (gap - gap_before))
+        new = v - gap / slope if slope < 0.0 else image
         if not floor < new < math.inf:
             new = max(v / 8, floor)
         before, gap_before, v = v, gap, new
