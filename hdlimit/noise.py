@@ -327,7 +327,8 @@ class ScipyNoise(NoiseLaw):
         if any(np.ndim(value) for value in self.parameters.values()):
             raise InvalidInput("noise", "a distribution with scalar parameters", repr(self.parameters)[:120])
         try:
-            quartiles = np.asarray(self.distribution.ppf([0.25, 0.75]), dtype=np.float64)
+            with np.errstate(all="ignore"):
+                quartiles = np.asarray(self.distribution.ppf([0.25, 0.75]), dtype=np.float64)
         except (TypeError, ValueError):
             raise InvalidInput("noise", "a distribution with valid parameters", repr(self.parameters)[:120]) from None
         if not np.isfinite(quartiles).all():
