@@ -3,9 +3,9 @@
     sign:  mu = (B - 1) E S^(-1/2),   nu = 1
     clip:  mu = [(B - 1) E min(1, sqrt(x0/S)) + P(S <= x0)]/B,   nu = E min(S, x0)/B^2,   x0 = (c B)^2
 
-Three routes to the law of S, by what the noise is: point masses of equal variance (S is a mixture of scaled
-noncentral chi^2, radial integrals, relative error 1e-12), normal laws of mean 0 (Laplace inversion on a Talbot
-contour, 1e-10), anything else (Laplace inversion by Euler sums in Re q > 0, 1e-7 where the cdf of S is smooth).
+Three routes to the law of S, by what the noise is: few normal laws of equal variance (S is a mixture of scaled
+noncentral chi^2, radial integrals), normal laws of mean 0 (Laplace inversion on a Talbot contour), anything else
+(Laplace inversion by Euler sums in Re q > 0, which need a smooth cdf of S).
 """
 
 from __future__ import annotations
@@ -13,17 +13,19 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import cached_property
-from itertools import combinations_with_replacement
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hdlimit.declaration import FloatArray
+from hdlimit.errors import NotAvailable
+from hdlimit.kernels import transforms
 from hdlimit.noise import Components
 
 ComplexArray = NDArray[np.complex128]
-MOST_MULTISETS = 2000
+Points = ComplexArray | FloatArray
+MOST_RADII = 2000
 _X, _W = np.polynomial.legendre.leggauss(10)
 _X64, _W64 = np.polynomial.legendre.leggauss(64)
 
@@ -40,55 +42,90 @@ class BatchMoments(NamedTuple):
     inverse_above: float
 
 
-def laplace_transform(q: ComplexArray | FloatArray, v: float, parts: Components) -> ComplexArray | FloatArray:
-    """L(q) = E exp(-q r^2) for r = z - eps, eps a mixture of normal laws; the shape of q."""
-    flat = q.reshape(-1, 1)
-    total: Any = np.empty(flat.shape[0], dtype=flat.dtype)
-    centred = not parts.mean.any()
-    for block in range(0, flat.shape[0], 512):
-        qb = flat[block : block + 512]
-        a = 1 + 2 * qb * (v + parts.variance)
-        kernel = 1 / np.sqrt(a)
-        if not centred:
-            kernel = kernel * np.exp(-qb * parts.mean**2 / a)
-        total[block : block + 512] = kernel @ parts.weight
-    result: ComplexArray | FloatArray = total.reshape(q.shape)
+class Transform(NamedTuple):
+    """The Laplace transform of r^2: value(q) = L(q) = E exp(-q r^2), deficit(q) = 1 - L(q), both to full precision."""
+
+    value: Callable[[Points], Points]
+    deficit: Callable[[Points], Points]
+
+
+def _log1p(z: Points) -> Points:
+    """log(1 + z) to full precision; NumPy's loses the real part of small complex z."""
+    from scipy.special import log1p
+
+    result: Points = log1p(z)
     return result
 
 
-def uniform_transform(q: ComplexArray | FloatArray, v: float, half_width: float) -> ComplexArray | FloatArray:
-    """L(q) for uniform noise on [-h, h]: sqrt(pi/q)/(2 h) erf(h sqrt(q/(1 + 2 q v)))."""
+def mixture_transform(v: float, parts: Components) -> Transform:
+    """L(q) for r = z - eps, eps a mixture of normal laws."""
+    weight, square, variance = (np.array(a) for a in (parts.weight, parts.mean**2, parts.variance))
+
+    def value(q: Points) -> Points:
+        flat = np.ascontiguousarray(q.ravel(), dtype=np.complex128)
+        result: Points = transforms.mixture_transform(flat, v, weight, square, variance).reshape(q.shape)
+        return result
+
+    def deficit(q: Points) -> Points:
+        a = 2 * q[..., None] * (v + variance)
+        result: Points = -np.expm1(-_log1p(a) / 2 - q[..., None] * square / (1 + a)) @ weight
+        return result
+
+    return Transform(value, deficit)
+
+
+def uniform_transform(v: float, half_width: float) -> Transform:
+    """L(q) for uniform noise on [-h, h]: a^(-1/2) g(h sqrt(q/a)), a = 1 + 2 q v, g(w) = sqrt(pi) erf(w)/(2 w)."""
     from scipy.special import erf
 
-    result: ComplexArray | FloatArray = (
-        np.sqrt(np.pi / q) / (2 * half_width) * erf(half_width * np.sqrt(q / (1 + 2 * q * v)))
-    )
-    return result
+    def shape_deficit(q: Points) -> Points:
+        """1 - g(w), by its series where |w| < 1/2."""
+        w2 = half_width**2 * q / (1 + 2 * q * v)
+        small = np.abs(w2) < 0.25
+        series, term = np.zeros_like(w2), np.where(small, w2, 0.0)
+        for k in range(1, 16):
+            series = series + term / (2 * k + 1)
+            term = -term * np.where(small, w2, 0.0) / (k + 1)
+        w = np.sqrt(np.where(small, 1.0, w2))
+        result: Points = np.where(small, series, 1 - math.sqrt(math.pi) * erf(w) / (2 * w))
+        return result
+
+    def deficit(q: Points) -> Points:
+        gaussian = -np.expm1(-_log1p(2 * q * v) / 2)
+        result: Points = gaussian + (1 - gaussian) * shape_deficit(q)
+        return result
+
+    def value(q: Points) -> Points:
+        w = half_width * np.sqrt(q / (1 + 2 * q * v))
+        result: Points = np.sqrt(np.pi / q) / (2 * half_width) * erf(w)
+        return np.where(np.abs(w) < 0.1, 1 - deficit(q), result)
+
+    return Transform(value, deficit)
 
 
-Transform = Callable[[ComplexArray | FloatArray], ComplexArray | FloatArray]
-Inversion = Callable[[Transform, FloatArray], FloatArray]
+Inversion = Callable[[Callable[[ComplexArray], Points], FloatArray], FloatArray]
 
 
-def talbot(transform: Transform, x: FloatArray, nodes: int = 24) -> FloatArray:
-    """Inverse Laplace transform at x > 0 on the cotangent contour of Weideman and Trefethen, singularities on the
-    negative axis.
+def talbot(transform: Callable[[ComplexArray], Points], x: FloatArray, nodes: int = 24) -> FloatArray:
+    """Inverse Laplace transform at x > 0 on the cotangent contour of Weideman and Trefethen.
+
+    For transforms whose singularities are on the negative axis.
     """
     theta = (2 * np.arange(nodes // 2) + 1) * np.pi / nodes
     cot = 1 / np.tan(0.6407 * theta)
-    z = nodes * (0.5017 * theta * cot - 0.6122 + 0.2645j * theta)
+    z: ComplexArray = np.asarray(nodes * (0.5017 * theta * cot - 0.6122 + 0.2645j * theta), dtype=np.complex128)
     slope = nodes * (0.5017 * cot - 0.5017 * 0.6407 * theta / np.sin(0.6407 * theta) ** 2 + 0.2645j)
     values = transform(z / x[:, None])
     result: FloatArray = (2 / nodes) * (values * (np.exp(z) * slope)).imag.sum(axis=1) / x
     return result
 
 
-def euler(transform: Transform, x: FloatArray) -> FloatArray:
+def euler(transform: Callable[[ComplexArray], Points], x: FloatArray) -> FloatArray:
     """Inverse Laplace transform at x > 0 by the Euler sums of Abate and Whitt, which stay in Re q > 0."""
     a, plain, averaged = 23.0, 44, 14
     k = np.arange(plain + averaged + 1)
-    q = (a + 2j * np.pi * k) / (2 * x[:, None])
-    values = transform(q.astype(np.complex128)).real * np.where(k == 0, 0.5, 1.0) * (-1.0) ** k
+    q: ComplexArray = np.asarray((a + 2j * np.pi * k) / (2 * x[:, None]), dtype=np.complex128)
+    values = transform(q).real * np.where(k == 0, 0.5, 1.0) * (-1.0) ** k
     partial = np.cumsum(values, axis=1)[:, plain:]
     weights = np.array([math.comb(averaged, j) for j in range(averaged + 1)]) / 2.0**averaged
     return math.exp(a / 2) / x * (partial @ weights)
@@ -97,59 +134,79 @@ def euler(transform: Transform, x: FloatArray) -> FloatArray:
 class InvertedLaw:
     """The law of S from the Laplace transform of r^2.
 
-    transform: L; size: B >= 2; floor: v, below which (times 1e-6) the cdf of S is a power; inversion: talbot or euler.
+    transform: L; size: B >= 2; v: E z^2, far below which the cdf of S is a power; typical: a size of r^2;
+    inversion: talbot or euler.
     """
 
-    def __init__(self, transform: Transform, size: int, floor: float, inversion: Inversion) -> None:
-        self.transform, self.size, self.floor, self.inversion = transform, size, floor, inversion
+    def __init__(self, transform: Transform, size: int, v: float, typical: float, inversion: Inversion) -> None:
+        self.transform, self.size, self.v = transform, size, v
+        self.typical, self.inversion = typical, inversion
 
     def cdf(self, x: FloatArray) -> FloatArray:
         """P(S <= x), x > 0."""
-        return np.clip(self.inversion(lambda q: self.transform(q) ** self.size / q, x), 0.0, 1.0)
+        return np.clip(self.inversion(lambda q: self.transform.value(q) ** self.size / q, x), 0.0, 1.0)
 
     def density(self, x: float) -> float:
         """p_S(x)."""
-        return max(float(self.inversion(lambda q: self.transform(q) ** self.size, np.array([x]))[0]), 0.0)
+        return max(float(self.inversion(lambda q: self.transform.value(q) ** self.size, np.array([x]))[0]), 0.0)
+
+    def minimum(self, x: float) -> float:
+        """E min(S, x), the inverse transform of (1 - L^B)/q^2."""
+
+        def image(q: ComplexArray) -> Points:
+            deficit, value = self.transform.deficit(q), self.transform.value(q)
+            near = np.abs(deficit) < 0.5
+            logarithm = _log1p(-np.where(near, deficit, 0.0))
+            result: Points = np.where(near, -np.expm1(self.size * logarithm), 1 - value**self.size) / (q * x) ** 2
+            return result
+
+        return min(max(x * (x * float(self.inversion(image, np.array([x]))[0])), 0.0), x)
+
+    def _moment(self, power: float) -> float:
+        """int_0^inf q^(power - 1) L(q)^B dq, trapezoid in log q."""
+        low, high = -math.log(self.typical) - 40 / power, -math.log(self.v) + 80
+        y, step = np.linspace(low, high, math.ceil((high - low) / 0.2) + 1, retstep=True)
+        return float(step * (np.exp(power * y) * np.real(self.transform.value(np.exp(y))) ** self.size).sum())
 
     @cached_property
     def inverse_root(self) -> float:
-        """E S^(-1/2) = (1/sqrt pi) int_0^inf q^(-1/2) L(q)^B dq, trapezoid in log q."""
-        y, step = np.linspace(-math.log(self.floor) - 160, -math.log(self.floor) + 80, 1201, retstep=True)
-        values = np.exp(y / 2) * np.real(self.transform(np.exp(y))) ** self.size
-        return float(step * values.sum() / math.sqrt(math.pi))
+        """E S^(-1/2)."""
+        return self._moment(0.5) / math.sqrt(math.pi)
 
     @cached_property
     def inverse(self) -> float:
-        """E 1/S = int_0^inf L(q)^B dq (B >= 3)."""
-        y, step = np.linspace(-math.log(self.floor) - 80, -math.log(self.floor) + 80, 801, retstep=True)
-        return float(step * (np.exp(y) * np.real(self.transform(np.exp(y))) ** self.size).sum())
+        """E 1/S (B >= 3)."""
+        return self._moment(1.0)
 
     def moments(self, x0: float) -> BatchMoments:
-        """The moments at x0 > 0, by Gauss-Legendre panels in log x on the side of x0 where nothing cancels."""
+        """The moments at x0 > 0; integrals over the side of x0 where nothing cancels."""
         below = float(self.cdf(np.array([x0]))[0])
-        low = min(x0, self.floor) * 1e-7
-        x, w = _log_panels(low, x0)
-        p = self.cdf(x)
-        minimum = low + float(w @ (x * (1 - p)))
         if below < 0.5:
-            tail = p[0] * (low / x[0]) ** (self.size / 2)
-            half = float(w @ (x**-0.5 * p)) / 2 + tail * low**-0.5 / (self.size - 1)
+            half, rest = self._below(x0)
             root_ratio = math.sqrt(x0) * (self.inverse_root - half)
-            rest = float(w @ (p / x)) + (tail / low / (self.size / 2 - 1) if self.size > 2 else 0.0)
             inverse_above = self.inverse - rest - below / x0 if self.size > 2 else 0.0
         else:
             half, rest = self._above(x0)
-            root_ratio = 1 - math.sqrt(x0) / 2 * half
+            root_ratio = 1 - math.sqrt(x0) * half
             inverse_above = (1 - below) / x0 - rest
-        return BatchMoments(root_ratio, below, minimum, self.density(x0), inverse_above)
+        return BatchMoments(root_ratio, below, self.minimum(x0), self.density(x0), inverse_above)
+
+    def _below(self, x0: float) -> tuple[float, float]:
+        """Integrals of x^(-3/2) P(S <= x)/2 and of x^(-2) P(S <= x) over x < x0; far below v the cdf is a power."""
+        low = min(x0, self.v) * 1e-7
+        x, w = _log_panels(low, x0)
+        p = self.cdf(x)
+        tail = p[0] * (low / x[0]) ** (self.size / 2)
+        half = float(w @ (x**-0.5 * p)) / 2 + tail * low**-0.5 / (self.size - 1)
+        return half, float(w @ (p / x)) + (tail / low / (self.size / 2 - 1) if self.size > 2 else 0.0)
 
     def _above(self, x0: float) -> tuple[float, float]:
-        """Integrals of x^(-3/2) P(S > x) and of x^(-2) P(S > x) over x > x0, panel by panel until nothing is left."""
+        """Integrals of x^(-3/2) P(S > x)/2 and of x^(-2) P(S > x) over x > x0, panel by panel until nothing is left."""
         half, rest, left = 0.0, 0.0, x0
         for _ in range(50):
             x, w = _log_panels(left, left * math.exp(1.5))
             q = 1 - self.cdf(x)
-            half, rest, left = half + float(w @ (x**-0.5 * q)), rest + float(w @ (q / x)), left * math.exp(1.5)
+            half, rest, left = half + float(w @ (x**-0.5 * q)) / 2, rest + float(w @ (q / x)), left * math.exp(1.5)
             if q[-1] * (x0 / left) ** 0.5 < 1e-14:
                 break
         return half, rest
@@ -157,126 +214,137 @@ class InvertedLaw:
 
 def _log_panels(low: float, high: float) -> tuple[FloatArray, FloatArray]:
     """Nodes x and weights of d log x on [low, high], panels of length at most 1.5 in log x."""
-    edges = np.linspace(math.log(low), math.log(high), max(math.ceil(math.log(high / low) / 1.5), 1) + 1)
+    length = math.log(high) - math.log(low)
+    edges = np.linspace(math.log(low), math.log(high), max(math.ceil(length / 1.5), 1) + 1)
     half = np.diff(edges)[:, None] / 2
     return np.exp(edges[:-1, None] + half + half * _X).ravel(), (half * _W).ravel()
 
 
 class NoncentralLaw:
-    """The law of S when eps takes few values and r given eps is N(-eps, s2): mixture of s2 chi'^2_B(N/s2), N the sum
-    of eps^2.
+    """The law of S when r given eps is N(-eps, s2): a mixture of s2 chi'^2_B(N/s2), N = eps_1^2 + ... + eps_B^2.
 
-    parts: components of equal variance s2 - v; size: B.
+    square: the values of N, shape (k,); weight: their probabilities, shape (k,); size: B; s2: variance of r given eps.
     """
 
-    def __init__(self, parts: Components, size: int, v: float) -> None:
-        self.size, self.s2 = size, v + float(parts.variance[0])
-        squares, group = np.unique(parts.mean**2, return_inverse=True)
-        weights = np.bincount(group, parts.weight)
-        radius: dict[float, float] = {}
-        for multiset in combinations_with_replacement(range(squares.size), size):
-            counts = np.bincount(multiset, minlength=squares.size)
-            log_ways = math.lgamma(size + 1) - sum(math.lgamma(n + 1) for n in counts)
-            probability = math.exp(log_ways) * float(np.prod(weights**counts))
-            radius[float(counts @ squares)] = radius.get(float(counts @ squares), 0.0) + probability
-        self.radii, self.weights = np.sqrt(list(radius)), np.array(list(radius.values()))
+    def __init__(self, square: FloatArray, weight: FloatArray, size: int, s2: float) -> None:
+        self.weight, self.size, self.s = weight, size, math.sqrt(s2)
+        self.radius = np.sqrt(square)
 
-    def _radial_density(self, rho: FloatArray, h: FloatArray) -> FloatArray:
-        """Density of sqrt(S) at rho given sqrt(N) = h."""
+    def _density(self, u: FloatArray) -> FloatArray:
+        """Density of (sqrt(S) - sqrt(N))/s at u given N, shape of u; u has one row a value of N."""
         from scipy.special import ive
 
-        s2, order = self.s2, self.size / 2 - 1
-        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            shifted = rho / s2 * (rho / h) ** order * np.exp(-((rho - h) ** 2) / (2 * s2)) * ive(order, rho * h / s2)
-        log_central = (
-            (self.size - 1) * np.log(rho / math.sqrt(s2))
-            - (rho**2 + h**2) / (2 * s2)
-            - order * math.log(2)
-            - math.lgamma(self.size / 2)
-        )
-        return np.where(rho * h < 1e-12 * s2, np.exp(log_central) / math.sqrt(s2), shifted)
+        order = self.size / 2 - 1
+        with np.errstate(all="ignore"):
+            a = self.radius[:, None] / self.s
+            x, ratio = a * (a + u), 1 + u / a
+            m = 4 * order**2
+            far = 1 - (m - 1) / (8 * x) * (1 - (m - 9) / (16 * x) * (1 - (m - 25) / (24 * x)))
+            bessel = np.where(x > 1e6, far / math.sqrt(2 * math.pi), ive(order, np.minimum(x, 1e6)) * np.sqrt(x))
+            shifted = ratio ** (order + 0.5) * np.exp(-(u**2) / 2) * bessel
+            log_central = (self.size - 1) * np.log(a + u) - (a**2 + (a + u) ** 2) / 2
+            central = np.exp(log_central - order * math.log(2) - math.lgamma(self.size / 2))
+            return np.where(x < 1e-12, central, np.where(a + u > 0, shifted, 0.0))
 
     def _expect(self, functions: tuple[Callable[[FloatArray], FloatArray], ...], split: float) -> list[float]:
-        s = math.sqrt(self.s2)
-        low = np.maximum(self.radii - 10 * s, 0.0)
-        high = self.radii + (10 + 2 * math.sqrt(self.size)) * s
-        cut = np.clip(split, low, high)
-        totals = [0.0] * len(functions)
+        low = np.maximum(-self.radius / self.s, -10.0)
+        high = np.full(low.size, 10 + 2 * math.sqrt(self.size))
+        cut = np.clip((split - self.radius) / self.s, low, high)
+        totals, everything = [0.0] * len(functions), 0.0
         for a, b in ((low, cut), (cut, high)):
             middle = (a + b) / 2
             for left, right in ((a, middle), (middle, b)):
                 half = (right - left)[:, None] / 2
-                rho = left[:, None] + half * (1 + _X64)
-                mass = (
-                    self.weights[:, None]
-                    * half
-                    * _W64
-                    * self._radial_density(np.maximum(rho, 1e-300), self.radii[:, None])
-                )
+                u = left[:, None] + half * (1 + _X64)
+                mass = self.weight[:, None] * half * _W64 * self._density(u)
+                rho = np.maximum(self.radius[:, None] + self.s * u, 1e-150)
+                everything += float(mass.sum())
                 for i, function in enumerate(functions):
                     totals[i] += float((mass * function(rho)).sum())
+        if not abs(everything - 1) < 1e-8:
+            raise NotAvailable(f"batch_size: the law of {self.size} squared residuals cannot be integrated")
         return totals
 
     @cached_property
     def inverse_root(self) -> float:
         """E S^(-1/2)."""
-        return self._expect((lambda rho: 1 / np.maximum(rho, 1e-300),), 0.0)[0]
+        return self._expect((lambda rho: 1 / rho,), 0.0)[0]
 
     @cached_property
     def inverse(self) -> float:
         """E 1/S (B >= 3)."""
-        return self._expect((lambda rho: 1 / np.maximum(rho, 1e-150) ** 2,), 0.0)[0]
+        return self._expect((lambda rho: 1 / rho**2,), 0.0)[0]
 
     def moments(self, x0: float) -> BatchMoments:
         """The moments at x0 > 0."""
         cut = math.sqrt(x0)
         root_ratio, below, minimum, inverse = self._expect(
             (
-                lambda rho: np.minimum(1.0, cut / np.maximum(rho, 1e-300)),
+                lambda rho: np.minimum(1.0, cut / rho),
                 lambda rho: (rho <= cut).astype(np.float64),
                 lambda rho: np.minimum(rho, cut) ** 2,
-                lambda rho: np.where(rho > cut, 1 / np.maximum(rho, 1e-150) ** 2, 0.0),
+                lambda rho: np.where(rho > cut, 1 / rho**2, 0.0),
             ),
             cut,
         )
-        density = float(self.weights @ self._radial_density(np.full(self.radii.size, cut), self.radii)) / (2 * cut)
-        return BatchMoments(root_ratio, below, minimum, density, inverse)
+        at_cut = self._density(np.maximum(cut - self.radius, -self.radius)[:, None] / self.s)[:, 0]
+        return BatchMoments(root_ratio, below, minimum, float(self.weight @ at_cut) / (2 * cut * self.s), inverse)
+
+
+def sums_of_squares(parts: Components, size: int) -> tuple[FloatArray, FloatArray] | None:
+    """The law of eps_1^2 + ... + eps_B^2 for point masses: values and probabilities; None for too many values."""
+    square, weight = _merged(parts.mean**2, parts.weight)
+    total, probability = square, weight
+    for _ in range(size - 1):
+        if total.size * square.size > 100 * MOST_RADII:
+            return None
+        total, probability = _merged(np.add.outer(total, square).ravel(), np.outer(probability, weight).ravel())
+        likely = probability > 1e-20
+        total, probability = total[likely], probability[likely]
+    return (total, probability) if total.size <= MOST_RADII else None
+
+
+def _merged(value: FloatArray, weight: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Add up the weights of values that are equal but for rounding."""
+    order = np.argsort(value)
+    value, weight = value[order], weight[order]
+    first = np.concatenate([[True], np.diff(value) > 1e-13 * value[1:]])
+    total: FloatArray = np.bincount(np.cumsum(first) - 1, weight).astype(np.float64)
+    return value[first], total
 
 
 def batch_law(parts: Components, size: int, v: float) -> InvertedLaw | NoncentralLaw:
     """The law of S for noise given as components, by the most exact route that it allows."""
-    equal = bool((parts.variance == parts.variance[0]).all())
-    values = np.unique(parts.mean**2).size
-    if equal and math.comb(values + size - 1, size) <= MOST_MULTISETS:
-        return NoncentralLaw(parts, size, v)
-    inversion = euler if parts.mean.any() else talbot
-    return InvertedLaw(lambda q: laplace_transform(q, v, parts), size, v, inversion)
+    if (parts.variance == parts.variance[0]).all() and (sums := sums_of_squares(parts, size)) is not None:
+        return NoncentralLaw(*sums, size, v + float(parts.variance[0]))
+    typical = math.exp(float(parts.weight @ np.log(v + parts.mean**2 + parts.variance)))
+    return InvertedLaw(mixture_transform(v, parts), size, v, typical, euler if parts.mean.any() else talbot)
 
 
-def compress(parts: Components, groups: int = 120) -> Components:
-    """Point masses with at most 2 groups values and the same first four moments of eps^2 in every quantile group of
-    |eps|.
+_TAILS = 0.5 ** np.arange(8, 44)
+_SHARES = np.concatenate([_TAILS[::-1], np.linspace(0, 1, 129)[1:-1], 1 - _TAILS])
 
-    Only eps^2 enters the law of S. The error of mu and nu is measured in tests/test_batch.py.
+
+def compress(parts: Components) -> Components:
+    """Few point masses with the mass and the first three moments of eps^2 in each of 198 quantile groups of |eps|.
+
+    Groups of equal mass, and geometric ones towards 0 and infinity. Only eps^2 enters the law of S. The error of mu and
+    nu is measured in tests/test_batch.py.
     """
-    if parts.weight.size <= 2 * groups:
+    if parts.weight.size <= 2 * (_SHARES.size + 1):
         return parts
     order = np.argsort(parts.mean**2)
     square, weight = parts.mean[order] ** 2, parts.weight[order]
-    group = np.minimum((np.cumsum(weight) - weight / 2) * groups, groups - 1).astype(np.int64)
-    total = np.bincount(group, weight, groups)
-    used = total > 0
-    total = np.where(used, total, 1.0)
-    mean = np.bincount(group, weight * square, groups) / total
-    centred = square - mean[group]
-    variance = np.bincount(group, weight * centred**2, groups) / total
-    third = np.bincount(group, weight * centred**3, groups) / total
-    spread = np.sqrt(np.maximum(variance, 1e-300))
-    skew = np.where(variance > 1e-24 * mean**2, third / spread**3, 0.0) / 2
+    group = np.searchsorted(_SHARES, np.cumsum(weight) - weight / 2)
+    _, group = np.unique(group, return_inverse=True)
+    total = np.bincount(group, weight)
+    mean = np.bincount(group, weight * square) / total
+    centred = (square - mean[group]) / mean[group]
+    variance = np.bincount(group, weight * centred**2) / total
+    spread = np.sqrt(np.maximum(variance, 1e-24))
+    skew = np.bincount(group, weight * centred**3) / total / spread**3 / 2
     root = np.sqrt(1 + skew**2)
-    up, down = spread * (root + skew), spread * (root - skew)
-    share = down / (up + down)
-    values = np.concatenate([mean + up, np.maximum(mean - down, 0.0)])
-    weights = np.concatenate([total * share, total * (1 - share)])
-    keep = np.concatenate([used, used])
-    return Components(weights[keep], np.sqrt(values[keep]), np.zeros(int(keep.sum())))
+    up, down = root + skew, root - skew
+    values = mean * np.concatenate([1 + spread * up, np.maximum(1 - spread * down, 0.0)]).reshape(2, -1)
+    weights = total * np.stack([down, up]) / (2 * root)
+    return Components(weights.ravel(), np.sqrt(values.ravel()), np.zeros(values.size))

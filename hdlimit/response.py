@@ -112,15 +112,13 @@ class Response:
 
     def _batch(self, v: float, c: float) -> tuple[float, float]:
         size = self.batch_size
-        law = batch_law(self.noise, size, v)
         if self.map.name == "sign":
-            return (size - 1) * law.inverse_root, 1.0
-        if c == 0:
-            return 0.0, 0.0
-        s = law.moments((c * size) ** 2)
-        most = size * Response(self.map.name, self.noise)(v, c * size)[1]  # E min(S, x0) <= B E min(r^2, x0)
-        minimum = min(s.minimum, most)  # at large c the error of the inversion exceeds it
-        return ((size - 1) * s.root_ratio + s.below) / size, minimum / size**2
+            return (size - 1) * batch_law(self.noise, size, v).inverse_root, 1.0
+        linear = 1e-10 * max(math.sqrt(v), 1e-15 * self.noise.width)
+        if c < linear:  # mu is c E r'z/(v sqrt(S)) there, nu is c^2
+            return self._batch(v, linear)[0] * (c / linear), c * c
+        s = batch_law(self.noise, size, v, c * size).moments((c * size) ** 2)
+        return ((size - 1) * s.root_ratio + s.below) / size, s.minimum / size**2
 
     def compiled(self, v_range: tuple[float, float], c_range: tuple[float, float]) -> Compiled:
         """The response for an integrator that stays within v_range (low, high) and reads thresholds within c_range."""
@@ -166,16 +164,27 @@ def mixture_components(noise: laws.NoiseLaw, threshold: float) -> laws.Component
     return noise.components
 
 
-def batch_law(noise: laws.NoiseLaw, size: int, v: float) -> batch.InvertedLaw | batch.NoncentralLaw:
-    """The law of S = r_1^2 + ... + r_B^2 under a noise law."""
+def batch_law(
+    noise: laws.NoiseLaw, size: int, v: float, reach: float = 0.0
+) -> batch.InvertedLaw | batch.NoncentralLaw:
+    """The law of S = r_1^2 + ... + r_B^2 under a noise law, for S up to reach^2.
+
+    Where it is inverted from its Laplace transform, v is taken as at least 1e-30 of the squared width of the noise.
+    """
+    parts = noise.components
+    if parts is not None and (parts.variance == parts.variance[0]).all():
+        few = batch.batch_law(parts, size, v)
+        if isinstance(few, batch.NoncentralLaw):
+            return few
+    v = max(v, 1e-30 * noise.width**2)
     if isinstance(noise, laws.Uniform):
         h = noise.half_width
-        return batch.InvertedLaw(lambda q: batch.uniform_transform(q, v, h), size, v, batch.euler)
+        return batch.InvertedLaw(batch.uniform_transform(v, h), size, v, v + h * h, batch.euler)
     if isinstance(noise, laws.Laplace):
         return batch.batch_law(laplace_components(noise.scale), size, v)
-    parts = mixture_components(noise, noise.width * 1e3)
+    parts = mixture_components(noise, max(reach, noise.width * 1e3))
     if parts is None:
-        parts = batch.compress(density_components(noise, v, (0.0,), noise.width))
+        parts = batch.compress(density_components(noise, v, (0.0,), reach))
     elif parts.weight.size > MOST_COMPONENTS and not parts.variance.any():
         parts = batch.compress(parts)
     return batch.batch_law(parts, size, v)
@@ -266,7 +275,8 @@ def _table(response: Response, c: float, low: float, high: float) -> FloatArray:
             continue
         if error > 1e-5:
             raise NotAvailable(
-                f"noise: the response of {response.noise!r} cannot be tabulated (error {error:.0e} at v = {math.exp(middle):.3g})"
+                f"noise: the response of {response.noise!r} cannot be tabulated: "
+                f"error {error:.0e} at v = {math.exp(middle):.3g}"
             )
         ends.append(a)
         pieces.append(fit.T.ravel())
