@@ -148,7 +148,7 @@ class LimitTwin:
 
 
 def limit_curve(
-    problem: Problem, optimizer: Optimizer, times: FloatArray, method: str = "DOP853", rtol: float = 1e-12
+    problem: Problem, optimizer: Optimizer, times: FloatArray, method: str = "DOP853", rtol: float = 1e-13
 ) -> LimitTwin:
     """The limit by scipy.integrate.solve_ivp on D; integration starts anew at the schedules' knots.
 
