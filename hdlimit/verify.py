@@ -14,7 +14,7 @@ from hdlimit.corrected import corrected_risk
 from hdlimit.declaration import FloatArray
 from hdlimit.errors import InvalidInput, Status, VerificationRefused
 from hdlimit.features import FEATURES
-from hdlimit.limit import check_types, has_spread
+from hdlimit.limit import check_types, has_spread, limit_of
 from hdlimit.optimizers import Optimizer
 from hdlimit.predict import predict
 from hdlimit.problem import Problem
@@ -208,6 +208,7 @@ def verify(
     check_types(problem, optimizer)
     check_horizon(horizon, problem.dimension)
     runs, false_alarm = checks.integer("runs", runs, 2), checks.fraction("false_alarm", false_alarm)
+    limit_of(problem, optimizer)
     if not has_spread(problem, optimizer):
         raise VerificationRefused(
             f"noise: E eps^4 is infinite for {problem.noise!r}, so that runs of {optimizer!r} have no finite variance "

@@ -31,13 +31,11 @@ class Planted(Response):
         return 1.05 * mu, nu
 
 
-def seeds() -> list[np.random.SeedSequence]:
-    return np.random.SeedSequence(0).spawn(SEEDS)
-
-
-def verdicts(problem: hd.Problem, optimizer: Any) -> list[str]:
-    horizon = HORIZON if problem.dimension < 1000 else 6.0
-    return [hd.verify(problem, optimizer, horizon, seed=seed).verdict for seed in seeds()]
+def expectation(problem: hd.Problem, optimizer: Any, horizon: float) -> tuple[Any, np.ndarray, np.ndarray]:
+    """What verify fixes before it samples: the curve, the test steps, the allowance."""
+    curve = hd.predict(problem, optimizer, horizon)
+    steps = verification_steps(curve)
+    return curve, steps, allowance(curve, steps)
 
 
 @pytest.mark.parametrize("d", [200, pytest.param(1000, marks=pytest.mark.slow)])
@@ -45,16 +43,32 @@ def verdicts(problem: hd.Problem, optimizer: Any) -> list[str]:
 @pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=repr)
 def test_false_alarms_and_power(monkeypatch: pytest.MonkeyPatch, optimizer: Any, noise: hd.Gaussian, d: int) -> None:
     """Correct curves: at most 8 alarms of 200 (each at rate at most 1 %: P(more than 8) < 1e-3 for one configuration).
-    mu 5 % wrong: at least 190 of 200 rejected."""
-    problem = hd.Problem(hd.Isotropic(d), noise)
-    right = verdicts(problem, optimizer)
+    mu 5 % wrong: at least 190 of 200 rejected. Both curves are held against the same runs, drawn as verify draws them."""
+    problem, horizon = hd.Problem(hd.Isotropic(d), noise), 10.0 if d < 1000 else 6.0
+    right = expectation(problem, optimizer, horizon)
     monkeypatch.setattr(limit, "Response", Planted)
-    wrong = verdicts(problem, optimizer)
-    alarms, rejections = right.count("inconsistent"), wrong.count("inconsistent")
+    wrong = expectation(problem, optimizer, horizon)
+    monkeypatch.undo()
+    times = np.union1d(right[1], wrong[1]) / d
+    verdicts: tuple[list[str], list[str]] = ([], [])
+    for seed in np.random.SeedSequence(0).spawn(SEEDS):
+        runs = hd.simulate(problem, optimizer, horizon, seed=seed, times=times)
+        for found, (curve, steps, allowed) in zip(verdicts, (right, wrong)):
+            found.append(judge(curve, runs, steps, allowed, 0.01).verdict)
+    alarms, rejections = verdicts[0].count("inconsistent"), verdicts[1].count("inconsistent")
     print(f"d={d} {noise!r} {optimizer!r}: alarms {alarms}, rejections {rejections}")
     assert alarms <= 8
-    assert right.count("inconclusive") == 0
+    assert verdicts[0].count("inconclusive") == 0
     assert rejections >= 190
+
+
+def test_verify_is_these_parts() -> None:
+    problem, seed = hd.Problem(hd.Isotropic(200), hd.Gaussian(0.3)), np.random.SeedSequence(0).spawn(1)[0]
+    whole = hd.verify(problem, hd.SGD(0.5), HORIZON, seed=seed)
+    curve, steps, allowed = expectation(problem, hd.SGD(0.5), HORIZON)
+    runs = hd.simulate(problem, hd.SGD(0.5), HORIZON, seed=seed, times=steps / 200)
+    parts = judge(curve, runs, steps, allowed, 0.01)
+    assert (whole.z_max, whole.critical, whole.verdict) == (parts.z_max, parts.critical, parts.verdict)
 
 
 def test_stated_rate_of_one_configuration() -> None:
@@ -112,17 +126,24 @@ def test_refuses_runs_without_variance() -> None:
     assert hd.verify(problem, hd.ClippedSGD(0.5, 0.5), 5.0, runs=4).verdict in ("consistent", "inconclusive")
 
 
+def test_no_limit_is_said_before_no_spread() -> None:
+    problem = hd.Problem(hd.Isotropic(100), hd.StudentT(1.5, 0.3))
+    with pytest.raises(hd.NoLimit, match="infinite variance"):
+        hd.verify(problem, hd.SGD(0.5), 5.0)
+
+
 def test_refuses_a_diverging_curve() -> None:
     with pytest.raises(hd.VerificationRefused, match="diverged at t"):
         hd.verify(hd.Problem(hd.Isotropic(50), hd.Gaussian(0.3)), hd.SGD(3.0), 100.0)
 
 
-def test_start_at_the_target_and_no_noise() -> None:
-    """The curve is 0 and so is every run: consistent, without 0/0."""
-    d = 50
+@pytest.mark.parametrize("optimizer", [*OPTIMIZERS, hd.SignSGD(0.3, batch_size=3)], ids=repr)
+def test_start_at_the_target_and_no_noise(optimizer: Any) -> None:
+    """The curve is 0 and so is every run, signSGD's too: sign(0) = 0. Consistent, without 0/0."""
+    d = 200
     problem = hd.Problem(hd.Isotropic(d), hd.NoNoise(), start=np.full(d, d**-0.5))
-    report = hd.verify(problem, hd.SGD(0.5), 5.0, runs=4)
-    assert report.z_max == 0.0
+    report = hd.verify(problem, optimizer, 5.0, runs=4)
+    assert report.z_max == 0.0 and not report.runs.risk.any() and not report.curve.risk.any()
 
 
 def test_exceedance_judges_zero_spread() -> None:
