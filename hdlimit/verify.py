@@ -158,10 +158,11 @@ def verification_steps(curve: Curve) -> FloatArray:
 def allowance(curve: Curve, steps: FloatArray) -> FloatArray:
     """What the limit may be off the mean of runs at this d, shape of steps.
 
-    Identity features: |corrected mean - limit| (hdlimit.corrected). Sign features: the share (1 + B/2)/D of the curve,
-    D = (tr K)^2/tr(K^2), a measured bound. examples/sign_bias.py measures the bias over isotropic, power-law, rotated and
-    Wishart covariances, four noise laws, d = 100 and 200, with 400 runs a point: its mean over the curve is between -1.6
-    and +1.7 times 1/D for B = 1 (standard errors 0.2 to 1), and at most 2.8 +- 0.3 times 1/D for B = 4 (without noise).
+    Identity features: |corrected mean - limit| (hdlimit.corrected). Sign features: the share (1 + B/2)/D of the
+    curve, D = (tr K)^2/tr(K^2), a measured bound. examples/sign_bias.py measures the bias over isotropic, power-law,
+    rotated and Wishart covariances, four noise laws, d = 100 and 200, with 400 runs a point: its mean over the curve
+    is between -1.6 and +1.7 times 1/D for B = 1 (standard errors 0.2 to 1), and at most 2.8 +- 0.3 times 1/D for B =
+    4 (without noise).
     """
     predicted = curve.at(np.minimum(steps / curve.problem.dimension, curve.end))
     if not FEATURES[curve.optimizer.features].linear:

@@ -42,8 +42,10 @@ def expectation(problem: hd.Problem, optimizer: Any, horizon: float) -> tuple[An
 @pytest.mark.parametrize("noise", LAWS, ids=repr)
 @pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=repr)
 def test_false_alarms_and_power(monkeypatch: pytest.MonkeyPatch, optimizer: Any, noise: hd.Gaussian, d: int) -> None:
-    """Correct curves: at most 8 alarms of 200 (each at rate at most 1 %: P(more than 8) < 1e-3 for one configuration).
-    mu 5 % wrong: at least 190 of 200 rejected. Both curves are held against the same runs, drawn as verify draws them."""
+    """Correct curves: at most 8 alarms of 200 (each at rate at most 1 %: P(more than 8) < 1e-3 for one
+    configuration). mu 5 % wrong: at least 190 of 200 rejected. Both curves are held against the same runs, drawn as
+    verify draws them.
+    """
     problem, horizon = hd.Problem(hd.Isotropic(d), noise), 10.0 if d < 1000 else 6.0
     right = expectation(problem, optimizer, horizon)
     monkeypatch.setattr(limit, "Response", Planted)
