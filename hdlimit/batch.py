@@ -106,7 +106,7 @@ def uniform_transform(v: float, half_width: float) -> Transform:
 Inversion = Callable[[Callable[[ComplexArray], Points], FloatArray], FloatArray]
 
 
-def talbot(transform: Callable[[ComplexArray], Points], x: FloatArray, nodes: int = 24) -> FloatArray:
+def talbot(transform: Callable[[ComplexArray], Points], x: FloatArray, nodes: int = 32) -> FloatArray:
     """Inverse Laplace transform at x > 0 on the cotangent contour of Weideman and Trefethen.
 
     For transforms whose singularities are on the negative axis.
@@ -141,6 +141,7 @@ class InvertedLaw:
     def __init__(self, transform: Transform, size: int, v: float, typical: float, inversion: Inversion) -> None:
         self.transform, self.size, self.v = transform, size, v
         self.typical, self.inversion = typical, inversion
+        self.longest = 1.5 / max(1.0, math.sqrt(size / 8))  # log S has a spread of sqrt(2/B)
 
     def cdf(self, x: FloatArray) -> FloatArray:
         """P(S <= x), x > 0."""
@@ -194,7 +195,7 @@ class InvertedLaw:
     def _below(self, x0: float) -> tuple[float, float]:
         """Integrals of x^(-3/2) P(S <= x)/2 and of x^(-2) P(S <= x) over x < x0; far below v the cdf is a power."""
         low = min(x0, self.v) * 1e-7
-        x, w = _log_panels(low, x0)
+        x, w = _log_panels(low, x0, self.longest)
         p = self.cdf(x)
         tail = p[0] * (low / x[0]) ** (self.size / 2)
         half = float(w @ (x**-0.5 * p)) / 2 + tail * low**-0.5 / (self.size - 1)
@@ -204,7 +205,7 @@ class InvertedLaw:
         """Integrals of x^(-3/2) P(S > x)/2 and of x^(-2) P(S > x) over x > x0, panel by panel until nothing is left."""
         half, rest, left = 0.0, 0.0, x0
         for _ in range(50):
-            x, w = _log_panels(left, left * math.exp(1.5))
+            x, w = _log_panels(left, left * math.exp(1.5), self.longest)
             q = 1 - self.cdf(x)
             half, rest, left = half + float(w @ (x**-0.5 * q)) / 2, rest + float(w @ (q / x)), left * math.exp(1.5)
             if q[-1] * (x0 / left) ** 0.5 < 1e-14:
@@ -212,10 +213,10 @@ class InvertedLaw:
         return half, rest
 
 
-def _log_panels(low: float, high: float) -> tuple[FloatArray, FloatArray]:
-    """Nodes x and weights of d log x on [low, high], panels of length at most 1.5 in log x."""
+def _log_panels(low: float, high: float, longest: float) -> tuple[FloatArray, FloatArray]:
+    """Nodes x and weights of d log x on [low, high], panels at most `longest` in log x."""
     length = math.log(high) - math.log(low)
-    edges = np.linspace(math.log(low), math.log(high), max(math.ceil(length / 1.5), 1) + 1)
+    edges = np.linspace(math.log(low), math.log(high), max(math.ceil(length / longest), 1) + 1)
     half = np.diff(edges)[:, None] / 2
     return np.exp(edges[:-1, None] + half + half * _X).ravel(), (half * _W).ravel()
 

@@ -45,17 +45,19 @@ def laplace_components(scale: float) -> Components:
     return Components(weight, np.zeros(y.size), 2 * scale**2 * np.exp(y))
 
 
-def density_components(noise: NoiseLaw, v: float, points: tuple[float, ...], reach: float) -> Components:
+def density_components(
+    noise: NoiseLaw, v: float, points: tuple[float, ...], reach: float, per_octave: int = 1
+) -> Components:
     """A continuous law as point masses: Gauss-Legendre panels that resolve its density and the integrand at +-`points`.
 
     v: the integrand bends at +-points on the scale sqrt(v); reach: the integrand grows at most like eps^2 up to
-    |eps| = reach.
+    |eps| = reach; per_octave: panels for each doubling of the distance from a point.
 
     Raises: NotAvailable when the weights miss the total mass 1 by more than 1e-9.
     """
     panels = _panels(noise, math.ceil(math.log(max(reach / noise.width, 1.0), 4)))
     low, high = panels.edges[0], panels.edges[-1]
-    octaves = 2.0 ** np.arange(4, max(math.log2(max(high - low, 1e-300)) - math.log2(v) / 2, 4) + 1)
+    octaves = 2.0 ** np.arange(4, max(math.log2(max(high - low, 1e-300)) - math.log2(v) / 2, 4) + 1, 1 / per_octave)
     bends = math.sqrt(v) * np.concatenate([[0.0, 0.75, 1.5, 3.0, 4.5, 6.0, 8.0], octaves])
     edges = [panels.edges, *(side * point + sign * bends for point in points for side in (-1, 1) for sign in (-1, 1))]
     ends = np.unique(np.concatenate(edges))

@@ -184,7 +184,7 @@ def batch_law(
         return batch.batch_law(laplace_components(noise.scale), size, v)
     parts = mixture_components(noise, max(reach, noise.width * 1e3))
     if parts is None:
-        parts = batch.compress(density_components(noise, v, (0.0,), reach))
+        parts = batch.compress(density_components(noise, v, (0.0,), reach, per_octave=4))
     elif parts.weight.size > MOST_COMPONENTS and not parts.variance.any():
         parts = batch.compress(parts)
     return batch.batch_law(parts, size, v)
