@@ -62,7 +62,7 @@ CASES = [
     Case(hd.Problem(STEEP, hd.Gaussian(0.1)), hd.SGD(0.2), 1e6, stiff=True),
     Case(hd.Problem(STEEP), hd.SGD(0.2), 100, stiff=True),
     Case(at_target(MILD, hd.Gaussian(0.3)), hd.SGD(0.5), 20),
-    Case(hd.Problem(hd.Isotropic(5), hd.Gaussian(1)), hd.SGD(hd.Power(1.0, 1.0)), 1e10, stiff=True),
+    Case(hd.Problem(FLAT, hd.Gaussian(1)), hd.SGD(hd.Power(1.0, 1.0)), 1e10),
     Case(hd.Problem(STEEP, hd.Uniform(1.2)), hd.SGD(hd.Cosine(0.4, 0.0, 10)), 30),
     Case(hd.Problem(MILD, hd.Gaussian(0.3)), hd.SGD(hd.Steps([1.0, 3.5], [0.6, 0.0, 0.1])), 10),
     Case(hd.Problem(MILD, hd.Gaussian(0.3)), hd.SGD(hd.Table([0, 0.5, 4], [0.0, 0.6, 0.2])), 10),
@@ -135,10 +135,12 @@ def test_curve_keeps_its_promise(case: Case) -> None:
 @pytest.mark.parametrize("case", CASES, ids=repr)
 def test_reference_is_confirmed_by_a_second_solver(case: Case) -> None:
     times = default_times(case.horizon, case.problem.dimension)
-    second = limit_curve(case.problem, case.optimizer, times, "LSODA", 1e-12)
+    full, singular = case.problem.covariance.diagonal is None, case.problem.initial_risk == 0
+    method = "LSODA" if case.stiff or full or singular else "Radau"
+    second = limit_curve(case.problem, case.optimizer, times, method, 1e-11)
     for name in ("risk", "distance", "gradient_norm"):
         a, b = getattr(reference(case), name), getattr(second, name)
-        assert np.abs(a[b > 0] / b[b > 0] - 1).max() < 5e-9
+        assert np.abs(a[b > 0] / b[b > 0] - 1).max() < 1e-8
 
 
 def test_comparison_rejects_a_curve_that_is_slightly_wrong() -> None:
