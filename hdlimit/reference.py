@@ -9,6 +9,7 @@ import math
 import numpy as np
 
 from hdlimit.declaration import FloatArray
+from hdlimit.errors import NotAvailable
 from hdlimit.integrate import segments
 from hdlimit.kernels import formulas
 from hdlimit.limit import Limit
@@ -24,6 +25,7 @@ def integrate_reference(limit: Limit, modes: ModeSystem, horizon: float, rtol: f
     """Integrate a mode system over [0, horizon] with the local error of every functional below rtol of its value.
 
     limit: supplies the response and the schedules; modes: the system. Returns: the interpolant, up to the divergence.
+    Raises: NotAvailable where the risk falls to 0.
     """
     m, weight = modes.start, modes.functionals
     knots, start, coefficients = [0.0], [], []
@@ -32,9 +34,11 @@ def integrate_reference(limit: Limit, modes: ModeSystem, horizon: float, rtol: f
         h = _first_step(weight @ m, weight @ f, segment.right - t)
         while t < segment.right and (weight @ m)[0] <= limit.escape:
             h = min(h, segment.right - t)
-            stages = _stages(limit, modes, t, h, m, f)
+            stages = _stages(limit, modes, t, h, m, f, math.nextafter(segment.right, segment.left))
             if stages is None:
                 h /= 4
+                if h <= 1e-14 * t:
+                    raise NotAvailable(f"integrate_reference: no root at t = {t:g} (a risk of 0 is beyond it)")
                 continue
             new, slopes = stages
             error = h * np.abs(weight @ slopes.T @ (B - B_HAT))
@@ -62,10 +66,10 @@ def _slope(limit: Limit, modes: ModeSystem, t: float, m: FloatArray) -> FloatArr
 
 
 def _stages(
-    limit: Limit, modes: ModeSystem, t: float, h: float, m: FloatArray, f: FloatArray
+    limit: Limit, modes: ModeSystem, t: float, h: float, m: FloatArray, f: FloatArray, last: float
 ) -> tuple[FloatArray, FloatArray] | None:
     """Modes at the end of the step and the slopes of the six stages, shape (6, n); None where a stage has no positive
-    root.
+    root. Schedules are read up to the time `last`, before a jump at the end of the step.
     """
     from scipy.optimize import brentq
 
@@ -73,7 +77,8 @@ def _stages(
     stage = m
     for a, node in zip(A[1:], C[1:]):
         base = m + h * np.tensordot(a[: len(slopes)], slopes, 1)
-        eta, c = float(limit.lr(t + node * h)), float(limit.threshold(t + node * h))
+        when = min(t + node * h, last)
+        eta, c = float(limit.lr(when)), float(limit.threshold(when))
 
         def modes_at(v: float, base: FloatArray = base, eta: float = eta, c: float = c) -> FloatArray:
             mu, nu = limit.response(v, c)

@@ -1,0 +1,69 @@
+"""The compiled integrator against its NumPy twin, and the order of the method."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import hdlimit as hd
+from hdlimit.integrate import integrate
+from hdlimit.limit import limit_of
+from hdlimit.optimizers import Optimizer
+from hdlimit.reference import _slope, _stages, integrate_reference
+
+CASES: list[tuple[hd.Problem, Optimizer]] = [
+    (hd.Problem(hd.PowerLaw(30, 0.8), hd.Gaussian(0.3)), hd.SGD(0.5)),
+    (hd.Problem(hd.PowerLaw(30, 0.8)), hd.SGD(0.5)),
+    (hd.Problem(hd.PowerLaw(30, 0.8), hd.Gaussian(0.1)), hd.SGD(2.5)),
+    (hd.Problem(hd.PowerLaw(30, 0.8), hd.StudentT(3, 0.3)), hd.SignSGD(0.5)),
+    (hd.Problem(hd.Wishart(20, 2.0), hd.Rademacher(0.3)), hd.ClippedSGD(hd.Cosine(0.5, 0.0, 10), 0.5)),
+    (hd.Problem(hd.PowerLaw(30, 0.8), hd.Laplace(0.3)), hd.SignSGD(hd.Steps([2.0], [0.5, 0.1]))),
+]
+
+
+@pytest.mark.parametrize(("problem", "optimizer"), CASES, ids=repr)
+def test_the_kernel_is_the_reference(problem: hd.Problem, optimizer: Optimizer) -> None:
+    """Two integrations with local errors below rtol: they may differ by a few rtol at most."""
+    limit = limit_of(problem, optimizer)
+    times = np.geomspace(0.01, 12.0, 200)
+    for rtol in (1e-4, 1e-7):
+        compiled = integrate(limit, limit.modes, 12.0, rtol).dense
+        plain = integrate_reference(limit, limit.modes, 12.0, rtol)
+        for functional in range(compiled.start.shape[1]):
+            np.testing.assert_allclose(compiled(times, functional), plain(times, functional), rtol=3 * rtol)
+
+
+@pytest.mark.parametrize("route", [integrate, integrate_reference], ids=["kernel", "reference"])
+def test_steps_follow_the_embedded_estimate_of_order_three(route: object) -> None:
+    """Its estimate is O(h^4): steps ~ rtol^(-1/4), ten times as many for a 1e4 times smaller rtol (order 2: 21)."""
+    limit = limit_of(*CASES[0])
+    steps = []
+    for rtol in (1e-5, 1e-9):
+        found = route(limit, limit.modes, 12.0, rtol)
+        steps.append(len(getattr(found, "dense", found).knots) - 1)
+    assert 9 < steps[1] / steps[0] < 11
+
+
+def test_the_method_has_order_four() -> None:
+    """Fixed steps on a nonlinear problem (sign, 30 modes): halving them divides the error by 2^4."""
+    limit = limit_of(*CASES[3])
+    modes, horizon = limit.modes, 2.0
+
+    def final(count: int) -> float:
+        h, m = horizon / count, modes.start
+        f = _slope(limit, modes, 0.0, m)
+        for k in range(count):
+            m, slopes = _stages(limit, modes, k * h, h, m, f, horizon)
+            f = slopes[-1]
+        return float(modes.functionals[0] @ m)
+
+    finest = final(512)
+    errors = np.abs([final(count) / finest - 1 for count in (16, 32, 64)])
+    orders = np.log2(errors[:-1] / errors[1:])
+    assert (np.abs(orders - 4) < 0.25).all()
+
+
+def test_the_reference_refuses_what_it_cannot_follow() -> None:
+    limit = limit_of(hd.Problem(hd.Isotropic(30)), hd.SGD(0.5))
+    with pytest.raises(hd.NotAvailable, match="a risk of 0"):
+        integrate_reference(limit, limit.modes, 1e4, 1e-4)
