@@ -41,10 +41,12 @@ _HOME = {
     "predict": ("predict",),
     "problem": ("Problem",),
     "results": ("Curve", "Ensemble"),
+    "search": ("best_constants",),
     "schedules": ("Constant", "Cosine", "Function", "Power", "Steps", "Table"),
     "simulate": ("simulate",),
     "stability": ("stability", "steady_state"),
     "studies": ("read_toml", "to_toml"),
+    "threshold": ("BestThreshold", "best_threshold"),
     "verify": ("Report", "verify"),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
@@ -93,11 +95,14 @@ if TYPE_CHECKING:
     from hdlimit.schedules import Power as Power
     from hdlimit.schedules import Steps as Steps
     from hdlimit.schedules import Table as Table
+    from hdlimit.search import best_constants as best_constants
     from hdlimit.simulate import simulate as simulate
     from hdlimit.stability import stability as stability
     from hdlimit.stability import steady_state as steady_state
     from hdlimit.studies import read_toml as read_toml
     from hdlimit.studies import to_toml as to_toml
+    from hdlimit.threshold import BestThreshold as BestThreshold
+    from hdlimit.threshold import best_threshold as best_threshold
     from hdlimit.verify import Report as Report
     from hdlimit.verify import verify as verify
 

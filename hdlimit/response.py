@@ -27,6 +27,7 @@ from hdlimit.residual import RESIDUALS, ResidualMap
 Kernel = Callable[[float, float, FloatArray], tuple[float, float]]
 MOST_COMPONENTS = 400
 TABLE_ERROR = 1e-9
+QUICK = 30
 
 
 class Compiled(NamedTuple):
@@ -73,6 +74,19 @@ class Response:
             mu, nu = closed[0](v, c, closed[1])
             return float(mu), float(nu)
         return self._slow(v, c)
+
+    def at(self, c: float) -> Callable[[float], tuple[float, float]]:
+        """(mu, nu) as a function of v > 0 at one threshold, for many calls."""
+        closed = self._closed(c)
+        if closed is None:
+            return lambda v: self._slow(max(v, kernels.SMALLEST), c)
+        kernel, parameters = closed
+        return lambda v: kernel(v, c, parameters)
+
+    def is_quick(self, c: float) -> bool:
+        """Whether a closed form of a few terms gives (mu, nu) at thresholds up to c, so that a table gains nothing."""
+        closed = self._closed(c)
+        return closed is not None and closed[1].size <= QUICK
 
     def _closed(self, c: float) -> tuple[Kernel, FloatArray] | None:
         """The kernel and its parameters for thresholds up to c, None when only a slow route exists."""
@@ -234,9 +248,9 @@ def _normal(mean: float, std: float) -> Any:
     return stats.norm(mean, std)
 
 
-def _fit(response: Response, c: float, x: FloatArray) -> FloatArray:
+def _fit(response: Callable[[float], tuple[float, float]], x: FloatArray) -> FloatArray:
     """log(mu + floor) and log(nu + floor) at log v = x, shape (2, len(x))."""
-    values = np.array([response(math.exp(u), c) for u in x]).T
+    values = np.array([response(math.exp(u)) for u in x]).T
     logs: FloatArray = np.log(np.maximum(values, 0.0) + kernels.FLOOR)
     return logs
 
@@ -248,27 +262,52 @@ _CHECKS = np.array([-0.985, -0.6, -0.11, 0.47, 0.993])
 _AT_CHECKS = np.polynomial.chebyshev.chebvander(_CHECKS, _DEGREE)
 
 
-@lru_cache(maxsize=64)
-def _table(response: Response, c: float, low: float, high: float) -> FloatArray:
-    """Parameters of kernels.table over [low, high], refined by bisection until checked between its nodes to 1e-9."""
+class Pieces(NamedTuple):
+    """A response over a range of log v: left ends of the pieces, their Chebyshev coefficients of (log mu, log nu),
+    and the largest error seen between the nodes with the v where it is.
+    """
+
+    ends: list[float]
+    coefficients: list[FloatArray]
+    error: float
+    at: float
+
+
+def tabulate_response(
+    response: Callable[[float], tuple[float, float]], low: float, high: float, tolerance: float = TABLE_ERROR
+) -> Pieces:
+    """(mu, nu) over log v in [low, high], bisected until the error between the nodes is below `tolerance` or a piece
+    is 0.04 long.
+    """
     ends: list[float] = []
     pieces: list[FloatArray] = []
-    todo = [(a, b) for a, b in _spans(math.log(low), math.log(high), 2.5)][::-1]
+    worst, at = 0.0, math.exp(low)
+    todo = _spans(low, high, 2.5)[::-1]
     while todo:
         a, b = todo.pop()
         middle, half = (a + b) / 2, (b - a) / 2
-        fit = _TO_CHEBYSHEV @ _fit(response, c, middle + half * _NODES).T
-        error = np.abs(_AT_CHECKS @ fit - _fit(response, c, middle + half * _CHECKS).T).max()
-        if error > TABLE_ERROR and half > 0.02:
+        fit = _TO_CHEBYSHEV @ _fit(response, middle + half * _NODES).T
+        error = float(np.abs(_AT_CHECKS @ fit - _fit(response, middle + half * _CHECKS).T).max())
+        if error > tolerance and half > 0.02:
             todo += [(middle, b), (a, middle)]
             continue
-        if error > 1e-5:
-            raise NotAvailable(
-                f"noise: the response of {response.noise!r} cannot be tabulated (error {error:.0e} at v = {math.exp(middle):.3g})"
-            )
+        if error > worst:
+            worst, at = error, math.exp(middle)
         ends.append(a)
         pieces.append(fit.T.ravel())
-    return np.concatenate([[len(pieces)], ends, [math.log(high)], *pieces])
+    return Pieces(ends, pieces, worst, at)
+
+
+@lru_cache(maxsize=64)
+def _table(response: Response, c: float, low: float, high: float) -> FloatArray:
+    """Parameters of kernels.table over [low, high], refined by bisection until checked between its nodes to 1e-9."""
+    table = tabulate_response(lambda v: response(v, c), math.log(low), math.log(high))
+    if table.error > 1e-5:
+        raise NotAvailable(
+            f"noise: the response of {response.noise!r} cannot be tabulated "
+            f"(error {table.error:.0e} at v = {table.at:.3g})"
+        )
+    return np.concatenate([[len(table.ends)], table.ends, [math.log(high)], *table.coefficients])
 
 
 def _spans(low: float, high: float, longest: float) -> list[tuple[float, float]]:
