@@ -11,6 +11,7 @@ __version__ = "0.1.0"
 
 _HOME = {
     "covariance": ("Covariance", "Isotropic", "MarchenkoPastur", "PowerLaw", "Rotated", "Wishart"),
+    "effects": ("Effects", "effects"),
     "errors": (
         "DivergenceWarning",
         "HdlimitError",
@@ -60,6 +61,8 @@ if TYPE_CHECKING:
     from hdlimit.covariance import PowerLaw as PowerLaw
     from hdlimit.covariance import Rotated as Rotated
     from hdlimit.covariance import Wishart as Wishart
+    from hdlimit.effects import Effects as Effects
+    from hdlimit.effects import effects as effects
     from hdlimit.errors import DivergenceWarning as DivergenceWarning
     from hdlimit.errors import HdlimitError as HdlimitError
     from hdlimit.errors import HdlimitWarning as HdlimitWarning
