@@ -16,5 +16,6 @@ MODULES = (
     "arcsine",
     "modes",
     "steady",
+    "threshold",
     "tableau",
 )

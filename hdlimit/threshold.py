@@ -67,7 +67,7 @@ def best_threshold(noise: Any, v: float, batch_size: int = 1) -> BestThreshold:
     law, v, size = laws.as_noise(noise), checks.positive("v", v), checks.integer("batch_size", batch_size)
     square = (v + law.second_moment) / size
     condition, scales, error = _posed(law, v, size)
-    c, value = _largest(condition, scales)
+    c, value = _largest(condition, scales, error)
     if not value > -math.log(square) + error:
         c = math.inf
     mu, nu = Response("clip", law, size)(v, c)
@@ -100,7 +100,7 @@ class Condition(NamedTuple):
 Objective = Callable[[FloatArray], Condition]
 
 
-def _largest(objective: Objective, scales: FloatArray) -> tuple[float, float]:
+def _largest(objective: Objective, scales: FloatArray, error: float = EXACT) -> tuple[float, float]:
     """The interior maximum (c, value) over all scales; (inf, -inf) where the objective has none."""
     for _ in range(100):
         slope = objective(scales[:1]).slope[0]
@@ -112,12 +112,12 @@ def _largest(objective: Objective, scales: FloatArray) -> tuple[float, float]:
     scales, slopes = scales[known], slopes[known]
     best = (math.inf, -math.inf)
     for i in np.flatnonzero((slopes[:-1] > 0) & (slopes[1:] < 0)):
-        c = _root(objective, float(scales[i]), float(scales[i + 1]))
+        c = _root(objective, float(scales[i]), float(scales[i + 1]), 1e-3 * error)
         best = max(best, (c, float(objective(np.array([c])).value[0])), key=lambda found: found[1])
     return best
 
 
-def _root(objective: Objective, low: float, high: float) -> float:
+def _root(objective: Objective, low: float, high: float, tolerance: float) -> float:
     """The zero of the slope between two thresholds; an end if the sign there is rounding."""
     from scipy.optimize import brentq
 
@@ -127,7 +127,7 @@ def _root(objective: Objective, low: float, high: float) -> float:
     width = high / low - 1
     if not slope(0.0) > 0 > slope(width):
         return low
-    return low * (1 + float(brentq(slope, 0.0, width, xtol=1e-15, rtol=1e-14)))
+    return low * (1 + float(brentq(slope, 0.0, width, xtol=tolerance, rtol=1e-14)))
 
 
 def _posed(noise: laws.NoiseLaw, v: float, size: int) -> tuple[Objective, FloatArray, float]:
