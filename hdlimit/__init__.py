@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _HOME = {
+    "compare": ("Comparison", "compare"),
     "covariance": ("Covariance", "Isotropic", "MarchenkoPastur", "PowerLaw", "Rotated", "Wishart"),
     "effects": ("Effects", "effects"),
     "errors": (
@@ -27,6 +28,9 @@ _HOME = {
         "VerificationRefused",
     ),
     "files": ("load",),
+    "follow": ("ClipSchedule",),
+    "greedy": ("greedy_lr",),
+    "landscape": ("Landscape", "landscape"),
     "noise": (
         "Empirical",
         "Gaussian",
@@ -48,6 +52,7 @@ _HOME = {
     "stability": ("stability", "steady_state"),
     "studies": ("read_toml", "to_toml"),
     "threshold": ("BestThreshold", "best_threshold"),
+    "tune": ("LrTuning", "Tuning", "tune_clip", "tune_lr"),
     "verify": ("Report", "verify"),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
@@ -55,6 +60,8 @@ _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 __all__ = ["__version__", *sorted(_MODULE_OF)]
 
 if TYPE_CHECKING:
+    from hdlimit.compare import Comparison as Comparison
+    from hdlimit.compare import compare as compare
     from hdlimit.covariance import Covariance as Covariance
     from hdlimit.covariance import Isotropic as Isotropic
     from hdlimit.covariance import MarchenkoPastur as MarchenkoPastur
@@ -76,6 +83,10 @@ if TYPE_CHECKING:
     from hdlimit.errors import ValidityWarning as ValidityWarning
     from hdlimit.errors import VerificationRefused as VerificationRefused
     from hdlimit.files import load as load
+    from hdlimit.follow import ClipSchedule as ClipSchedule
+    from hdlimit.greedy import greedy_lr as greedy_lr
+    from hdlimit.landscape import Landscape as Landscape
+    from hdlimit.landscape import landscape as landscape
     from hdlimit.noise import Empirical as Empirical
     from hdlimit.noise import Gaussian as Gaussian
     from hdlimit.noise import GaussianMixture as GaussianMixture
@@ -106,6 +117,10 @@ if TYPE_CHECKING:
     from hdlimit.studies import to_toml as to_toml
     from hdlimit.threshold import BestThreshold as BestThreshold
     from hdlimit.threshold import best_threshold as best_threshold
+    from hdlimit.tune import LrTuning as LrTuning
+    from hdlimit.tune import Tuning as Tuning
+    from hdlimit.tune import tune_clip as tune_clip
+    from hdlimit.tune import tune_lr as tune_lr
     from hdlimit.verify import Report as Report
     from hdlimit.verify import verify as verify
 
