@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.axis import Axis
 
-    from hdlimit.landscape import Landscape
     from hdlimit.compare import Comparison
+    from hdlimit.landscape import Landscape
     from hdlimit.results import Curve, Ensemble
     from hdlimit.verify import Report
 
