@@ -52,7 +52,7 @@ _HOME = {
     "stability": ("stability", "steady_state"),
     "studies": ("read_toml", "to_toml"),
     "threshold": ("BestThreshold", "best_threshold"),
-    "tune": ("LrTuning", "Tuning", "tune_clip", "tune_lr"),
+    "tune": ("LrTuning", "Tuning", "greedy_clip", "tune_clip", "tune_lr"),
     "verify": ("Report", "verify"),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
@@ -119,6 +119,7 @@ if TYPE_CHECKING:
     from hdlimit.threshold import best_threshold as best_threshold
     from hdlimit.tune import LrTuning as LrTuning
     from hdlimit.tune import Tuning as Tuning
+    from hdlimit.tune import greedy_clip as greedy_clip
     from hdlimit.tune import tune_clip as tune_clip
     from hdlimit.tune import tune_lr as tune_lr
     from hdlimit.verify import Report as Report

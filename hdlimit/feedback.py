@@ -50,10 +50,33 @@ class Feedback(Response):
         table: FloatArray = np.concatenate([[len(ends)], ends, [last * PANEL], *coefficients])
         return Compiled(kernels.table, table, math.exp(first * PANEL), math.exp(last * PANEL))
 
+    def looked_up(self, v: float) -> tuple[float, float]:
+        """(mu, nu) at v from the table."""
+        k = math.floor(math.log(v) / PANEL)
+        panel = self._panel(k)
+        ends = [*panel.ends, (k + 1) * PANEL]
+        return kernels.table(v, 0.0, np.concatenate([[len(panel.ends)], ends, *panel.coefficients]))
+
     def _panel(self, k: int) -> Pieces:
         if k not in self._panels:
             self._panels[k] = tabulate_response(self.rule, k * PANEL, (k + 1) * PANEL, ERROR)
         return self._panels[k]
+
+
+class ClipResponse:
+    """(mu, nu) of the clip at any v > 0 and c, for many calls: closed forms are prepared once for every power of 4."""
+
+    def __init__(self, noise: NoiseLaw, batch_size: int = 1) -> None:
+        self.response = Response("clip", noise, batch_size)
+        self._below: dict[int, Callable[[float, float], tuple[float, float]]] = {}
+
+    def __call__(self, v: float, c: float) -> tuple[float, float]:
+        if math.isinf(c):
+            return self.response(v, c)
+        k = math.ceil(math.log(c, 4))
+        if k not in self._below:
+            self._below[k] = self.response.below(4.0**k)
+        return self._below[k](v, c)
 
 
 def compensated(rule: Rule) -> Rule:
@@ -70,4 +93,5 @@ def at_threshold(response: Response, c: float) -> Response:
     """The response at one threshold, as a table where the closed form has many terms or there is none."""
     if response.is_quick(c):
         return response
-    return Feedback(response.at(c), response.noise, response.batch_size)
+    exact = response.below(c)
+    return Feedback(lambda v: exact(v, c), response.noise, response.batch_size)

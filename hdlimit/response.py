@@ -75,13 +75,13 @@ class Response:
             return float(mu), float(nu)
         return self._slow(v, c)
 
-    def at(self, c: float) -> Callable[[float], tuple[float, float]]:
-        """(mu, nu) as a function of v > 0 at one threshold, for many calls."""
+    def below(self, c: float) -> Callable[[float, float], tuple[float, float]]:
+        """(mu, nu) as a function of v > 0 and of thresholds up to c, for many calls."""
         closed = self._closed(c)
         if closed is None:
-            return lambda v: self._slow(max(v, kernels.SMALLEST), c)
+            return lambda v, c: self._slow(max(v, kernels.SMALLEST), c)
         kernel, parameters = closed
-        return lambda v: kernel(v, c, parameters)
+        return lambda v, c: kernel(v, c, parameters)
 
     def is_quick(self, c: float) -> bool:
         """Whether a closed form of a few terms gives (mu, nu) at thresholds up to c, so that a table gains nothing."""

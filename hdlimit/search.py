@@ -38,6 +38,14 @@ NEGLIGIBLE = 2e-5
 Value = Callable[[float], float]
 
 
+class TrialLimit(Limit):
+    """A limit whose trials end, as failed, where v exceeds a thousand times its start."""
+
+    @property
+    def escape(self) -> float:
+        return 1e3 * float(self.modes.functionals[0] @ self.modes.start)
+
+
 @dataclass(frozen=True)
 class Trial:
     """What is minimized: log R(horizon), or log of the first time at which R <= target.
@@ -64,7 +72,7 @@ class Trial:
     def value(self, response: Response, lr: Schedule, threshold: float, fine: bool = False) -> float:
         """The objective for one response and step-size schedule."""
         modes, rtol = (self.modes, FINE) if fine else (self.few_modes, ROUGH)
-        limit = Limit(self.few_modes, response, lr, Constant(threshold))
+        limit = TrialLimit(self.few_modes, response, lr, Constant(threshold))
         solution = integrate(limit, modes, self.horizon, rtol)
         dense = solution.dense
         end = max(float(dense(dense.knots[-1:], 0)[0]) / 2, 1e-300)
