@@ -28,6 +28,7 @@ _HOME = {
         "VerificationRefused",
     ),
     "files": ("load",),
+    "fisher": ("Efficiency", "efficiency", "efficiency_along", "fisher_information"),
     "follow": ("ClipSchedule",),
     "greedy": ("greedy_lr",),
     "landscape": ("Landscape", "landscape"),
@@ -42,7 +43,7 @@ _HOME = {
         "StudentT",
         "Uniform",
     ),
-    "optimizers": ("SGD", "ClippedSGD", "SignSGD"),
+    "optimizers": ("SGD", "ClippedSGD", "ScoreSGD", "ScoreTable", "SignSGD"),
     "predict": ("predict",),
     "problem": ("Problem",),
     "results": ("Curve", "Ensemble"),
@@ -83,6 +84,10 @@ if TYPE_CHECKING:
     from hdlimit.errors import ValidityWarning as ValidityWarning
     from hdlimit.errors import VerificationRefused as VerificationRefused
     from hdlimit.files import load as load
+    from hdlimit.fisher import Efficiency as Efficiency
+    from hdlimit.fisher import efficiency as efficiency
+    from hdlimit.fisher import efficiency_along as efficiency_along
+    from hdlimit.fisher import fisher_information as fisher_information
     from hdlimit.follow import ClipSchedule as ClipSchedule
     from hdlimit.greedy import greedy_lr as greedy_lr
     from hdlimit.landscape import Landscape as Landscape
@@ -98,6 +103,8 @@ if TYPE_CHECKING:
     from hdlimit.noise import Uniform as Uniform
     from hdlimit.optimizers import SGD as SGD
     from hdlimit.optimizers import ClippedSGD as ClippedSGD
+    from hdlimit.optimizers import ScoreSGD as ScoreSGD
+    from hdlimit.optimizers import ScoreTable as ScoreTable
     from hdlimit.optimizers import SignSGD as SignSGD
     from hdlimit.predict import predict as predict
     from hdlimit.problem import Problem as Problem

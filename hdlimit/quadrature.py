@@ -25,7 +25,8 @@ _X, _W = np.polynomial.legendre.leggauss(ORDER)
 def student_components(df: float, scale: float, threshold: float) -> Components:
     """Student-t noise as eps = scale N/u: trapezoid in y = log u, for thresholds up to `threshold`.
 
-    Relative error of mu and nu below 1e-12 for df from 0.3 to 3000, v from 1e-12 to 1e12 and c from 1e-6 to 1e6 of the scale.
+    Relative error of mu and nu below 1e-12 for df from 0.3 to 3000, v from 1e-12 to 1e12 and c from 1e-6 to 1e6 of
+    the scale.
     """
     root = math.sqrt(2 * df)
     low = -37 / df - 9 / root - (max(0.0, math.log(threshold / scale)) if threshold > 0 else 0.0)
@@ -45,9 +46,11 @@ def laplace_components(scale: float) -> Components:
 
 
 def density_components(noise: NoiseLaw, v: float, points: tuple[float, ...], reach: float) -> Components:
-    """A continuous law as point masses: Gauss-Legendre panels that resolve its density and the integrand around +-`points`.
+    """A continuous law as point masses: Gauss-Legendre panels that resolve its density and the integrand around
+    +-`points`.
 
-    v: the integrand bends at +-points on the scale sqrt(v); reach: the integrand grows at most like eps^2 up to |eps| = reach.
+    v: the integrand bends at +-points on the scale sqrt(v); reach: the integrand grows at most like eps^2 up to |eps| =
+    reach.
 
     Raises: NotAvailable when the weights miss the total mass 1 by more than 1e-9.
     """
@@ -72,11 +75,17 @@ def density_components(noise: NoiseLaw, v: float, points: tuple[float, ...], rea
 
 
 class Panels(NamedTuple):
-    """edges, shape (n + 1,): intervals on which Gauss-Legendre integrates a density; factor, shape (n,): what its sum there is
-    to be multiplied with (other than 1 only on intervals too short to be split, next to a jump or a pole)."""
+    """edges, shape (n + 1,): intervals on which Gauss-Legendre integrates a density; factor, shape (n,): what its
+    sum there is to be multiplied with (other than 1 only on intervals too short to be split, next to a jump or a pole).
+    """
 
     edges: FloatArray
     factor: FloatArray
+
+
+def noise_panels(noise: NoiseLaw) -> Panels:
+    """Panels of a continuous law, up to tails of mass 1e-17."""
+    return _panels(noise, 0)
 
 
 @lru_cache(maxsize=64)

@@ -23,6 +23,7 @@ from hdlimit.errors import NoLimit, NotAvailable
 from hdlimit.kernels import responses as kernels
 from hdlimit.quadrature import density_components, flat, laplace_components, student_components
 from hdlimit.residual import RESIDUALS, ResidualMap
+from hdlimit.tabulated import table_parameters, table_response
 
 Kernel = Callable[[float, float, FloatArray], tuple[float, float]]
 MOST_COMPONENTS = 400
@@ -42,17 +43,17 @@ class Compiled(NamedTuple):
 class Response:
     """(mu, nu) as functions of v and of the clip threshold c.
 
-    residual: name of a residual map; noise: the label-noise law; batch_size: B.
+    residual: a residual map, or its name; noise: the label-noise law; batch_size: B.
 
     Raises: NotAvailable for a residual map without a batch theory when B > 1; NoLimit, when evaluated, where nu is
     infinite.
     """
 
-    def __init__(self, residual: str, noise: laws.NoiseLaw, batch_size: int = 1) -> None:
-        self.map: ResidualMap = RESIDUALS[residual]
+    def __init__(self, residual: str | ResidualMap, noise: laws.NoiseLaw, batch_size: int = 1) -> None:
+        self.map: ResidualMap = RESIDUALS[residual] if isinstance(residual, str) else residual
         self.noise, self.batch_size = noise, batch_size
-        if batch_size > 1 and residual not in ("identity", "clip", "sign"):
-            raise NotAvailable(f"batch_size: no batch theory for the residual map {residual!r}, use batch_size=1")
+        if batch_size > 1 and self.map.name not in ("identity", "clip", "sign") and self.map.table is None:
+            raise NotAvailable(f"batch_size: no batch theory for the residual map {self.map.name!r}, use batch_size=1")
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Response) and self._key() == other._key()
@@ -60,8 +61,8 @@ class Response:
     def __hash__(self) -> int:
         return hash(self._key())
 
-    def _key(self) -> tuple[str, laws.NoiseLaw, int]:
-        return self.map.name, self.noise, self.batch_size
+    def _key(self) -> tuple[ResidualMap, laws.NoiseLaw, int]:
+        return self.map, self.noise, self.batch_size
 
     def __call__(self, v: float, c: float = math.inf) -> tuple[float, float]:
         """(mu, nu) at v >= 0 and threshold c >= 0, by the most exact route.
@@ -114,6 +115,9 @@ class Response:
         return kernel, np.array([float(parts.variance[0]), float(self.batch_size)])
 
     def _slow(self, v: float, c: float) -> tuple[float, float]:
+        if self.map.table is not None:
+            mu, nu = table_response(self.map.table, self.noise, v, c)
+            return mu, nu / self.batch_size
         if self.batch_size > 1:
             return self._batch(v, c)
         if self.map.name in _MIXTURE:
@@ -140,6 +144,9 @@ class Response:
         if closed is not None:
             return Compiled(*closed, 0.0, math.inf)
         low, high = v_range
+        if self.map.table is not None:
+            parameters = table_parameters(self.map.table, self.noise, self.batch_size, low, high)
+            return Compiled(kernels.levels, parameters, low, high)
         if c_range[0] == c_range[1] or self.map.name != "clip":
             return Compiled(kernels.table, _table(self, c_range[1], low, high), low, high)
         return Compiled(kernels.surface, _surface(self, c_range, low, high), low, high)
