@@ -101,19 +101,25 @@ Objective = Callable[[FloatArray], Condition]
 
 
 def _largest(objective: Objective, scales: FloatArray, error: float = EXACT) -> tuple[float, float]:
-    """The interior maximum (c, value) over all scales; (inf, -inf) where the objective has none."""
-    for _ in range(100):
+    """The interior maximum (c, value) over all scales; (inf, -inf) where the objective has none.
+
+    For B > 1 the objective is flat to c^B at c = 0 and its slope there rounding: then the best of the scales counts.
+    """
+    for _ in range(12):
         slope = objective(scales[:1]).slope[0]
         if slope > 0 or not math.isfinite(slope):
             break
         scales = np.concatenate([scales[:1] / 10, scales])
-    slopes = objective(scales).slope
-    known = np.isfinite(slopes) & (slopes != 0)
-    scales, slopes = scales[known], slopes[known]
+    values, slopes, _ = objective(scales)
+    known = np.isfinite(values) & np.isfinite(slopes) & (slopes != 0)
+    values, scales, slopes = values[known], scales[known], slopes[known]
     best = (math.inf, -math.inf)
     for i in np.flatnonzero((slopes[:-1] > 0) & (slopes[1:] < 0)):
         c = _root(objective, float(scales[i]), float(scales[i + 1]), 1e-3 * error)
         best = max(best, (c, float(objective(np.array([c])).value[0])), key=lambda found: found[1])
+    if np.any(slopes < 0) and values.max() > best[1] + error:
+        top = int(values.argmax())
+        best = (float(scales[top]), float(values[top]))
     return best
 
 
@@ -147,7 +153,7 @@ def _posed(noise: laws.NoiseLaw, v: float, size: int) -> tuple[Objective, FloatA
 
 def _posed_batch(noise: laws.NoiseLaw, v: float, size: int, high: float) -> tuple[Objective, FloatArray, float]:
     law = batch_law(noise, size, v)
-    grid = _grid(0.03 * math.sqrt(v) / size, high, 6)
+    grid = _grid(0.03 * math.sqrt(v) / size, high, 5)
     error = EXACT
     if isinstance(law, batch.InvertedLaw):
         error = SUMMED if law.inversion is batch.euler else INVERTED
