@@ -173,10 +173,9 @@ class ClipSchedule:
 
 def efficiency(noise: NoiseLaw, v: float, c: float, batch_size: int = 1) -> float:
     """mu^2/(nu B I_F) of the clip at c: the share of the fastest possible decrease of the risk that it reaches."""
-    from hdlimit.fisher import fisher_information
+    from hdlimit.fisher import share_of_ceiling
 
-    mu, nu = Response("clip", noise, batch_size)(v, c)
-    return mu**2 / (nu * batch_size * float(fisher_information(noise, v)))
+    return share_of_ceiling(noise, v, *Response("clip", noise, batch_size)(v, c), batch_size)
 
 
 def clipped_fraction(noise: NoiseLaw, v: float, c: float, batch_size: int = 1) -> float:

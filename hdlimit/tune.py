@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from hdlimit.landscape import Landscape
 
 
+_LOSSES: tuple[tuple[Loss, str], ...] = (("half_squared", "r^2/2"), ("squared", "r^2 (PyTorch's MSELoss)"))
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class Tuning:
     """The tuned clip threshold and step size.
@@ -107,17 +110,21 @@ class Tuning:
 
     def summary(self) -> str:
         """The answer as a few lines of text."""
-        c, d = self.threshold, self.problem.dimension
         lines = [f"lr = {self.lr:.6g}" if isinstance(self.lr, float) else f"lr = {self.lr!r}"]
-        lines[0] += f" (the step is lr/d = {self.lr / d:.6g})" if isinstance(self.lr, float) else ""
-        if math.isinf(c):
+        if math.isinf(self.threshold):
             lines.append("threshold = inf: do not clip, no threshold lowers the risk at this horizon")
         else:
-            lines.append(f"threshold = {c:.6g} in units of the residual, max_norm = {self.max_norm:.6g} for loss r^2/2")
+            lines.append(f"threshold = {self.threshold:.6g} in units of the residual")
             lines.append(f"clipped at the horizon: {self.clipped_fraction:.1%} of the steps")
+        if isinstance(self.lr, float):
+            for loss, name in _LOSSES:
+                units = self.optimizer.step_size(self.problem, loss), self.optimizer.max_norm(self.problem, loss)
+                lines.append("trainer, loss {}: lr = {:.6g}, max_norm = {:.6g}".format(name, *units))
         lines.append(f"risk at t = {self.horizon:g}: {self.risk:.6g}")
         if self.time is not None:
-            lines.append(f"risk {self.target:g} is reached at t = {self.time:.6g}, after {self.time * d:.0f} steps")
+            lines.append(
+                f"risk {self.target:g} is reached at t = {self.time:.6g}, after {self.time * self.problem.dimension:.0f} steps"
+            )
         if self.sgd is None:
             lines.append("SGD without clipping has no limit here: the noise has infinite variance")
         else:
