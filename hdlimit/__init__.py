@@ -32,6 +32,7 @@ _HOME = {
     "follow": ("ClipSchedule",),
     "greedy": ("greedy_lr",),
     "landscape": ("Landscape", "landscape"),
+    "logs": ("LogTuning", "tune_clip_from_residuals"),
     "noise": (
         "Empirical",
         "Gaussian",
@@ -92,6 +93,8 @@ if TYPE_CHECKING:
     from hdlimit.greedy import greedy_lr as greedy_lr
     from hdlimit.landscape import Landscape as Landscape
     from hdlimit.landscape import landscape as landscape
+    from hdlimit.logs import LogTuning as LogTuning
+    from hdlimit.logs import tune_clip_from_residuals as tune_clip_from_residuals
     from hdlimit.noise import Empirical as Empirical
     from hdlimit.noise import Gaussian as Gaussian
     from hdlimit.noise import GaussianMixture as GaussianMixture

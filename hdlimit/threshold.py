@@ -103,13 +103,9 @@ Objective = Callable[[FloatArray], Condition]
 def _largest(objective: Objective, scales: FloatArray, error: float = EXACT) -> tuple[float, float]:
     """The interior maximum (c, value) over all scales; (inf, -inf) where the objective has none.
 
-    For B > 1 the objective is flat to c^B at c = 0 and its slope there rounding: then the best of the scales counts.
+    For B > 1 the objective is flat to c^B at c = 0 and its slope there rounding: then the largest of the scales that
+    are best within the error counts.
     """
-    for _ in range(12):
-        slope = objective(scales[:1]).slope[0]
-        if slope > 0 or not math.isfinite(slope):
-            break
-        scales = np.concatenate([scales[:1] / 10, scales])
     values, slopes, _ = objective(scales)
     known = np.isfinite(values) & np.isfinite(slopes) & (slopes != 0)
     values, scales, slopes = values[known], scales[known], slopes[known]
@@ -118,7 +114,7 @@ def _largest(objective: Objective, scales: FloatArray, error: float = EXACT) -> 
         c = _root(objective, float(scales[i]), float(scales[i + 1]), 1e-3 * error)
         best = max(best, (c, float(objective(np.array([c])).value[0])), key=lambda found: found[1])
     if np.any(slopes < 0) and values.max() > best[1] + error:
-        top = int(values.argmax())
+        top = int(np.flatnonzero(values >= values.max() - error)[-1])
         best = (float(scales[top]), float(values[top]))
     return best
 
@@ -148,7 +144,8 @@ def _posed(noise: laws.NoiseLaw, v: float, size: int) -> tuple[Objective, FloatA
     if parts is not None and parts.mean.any():
         chosen = _promising(np.abs(parts.mean), parts.weight, 1)
         grid = _around(grid, np.abs(parts.mean[chosen]), np.sqrt(v + parts.variance[chosen]))
-    return _condition(noise, v), grid, EXACT
+    condition = _condition(noise, v)
+    return condition, _rising(condition, grid), EXACT
 
 
 def _posed_batch(noise: laws.NoiseLaw, v: float, size: int, high: float) -> tuple[Objective, FloatArray, float]:
@@ -167,6 +164,15 @@ def _posed_batch(noise: laws.NoiseLaw, v: float, size: int, high: float) -> tupl
     return objective, grid, error
 
 
+def _rising(objective: Objective, scales: FloatArray) -> FloatArray:
+    """The scales, extended downwards to where the objective rises."""
+    for _ in range(100):
+        if not objective(scales[:1]).slope[0] < 0:
+            break
+        scales = np.concatenate([scales[:1] / 10, scales])
+    return scales
+
+
 def _grid(low: float, high: float, per_decade: int) -> FloatArray:
     return np.geomspace(low, high, math.ceil(per_decade * math.log10(high / low)))
 
@@ -177,7 +183,7 @@ def _around(grid: FloatArray, near: FloatArray, spread: FloatArray) -> FloatArra
 
 
 def _promising(radii: FloatArray, weights: FloatArray, size: int) -> IntArray:
-    """Indices of the values of sqrt(S) near which a maximum may hide, at v = 0: all of a few, else the best 40, best
+    """Indices of the values of sqrt(S) near which a maximum may hide, at v = 0: all of a few, else the best 10, best
     last.
     """
     order = np.argsort(radii)
@@ -187,7 +193,7 @@ def _promising(radii: FloatArray, weights: FloatArray, size: int) -> IntArray:
     mu = ((size - 1) * (below + radius * above) + below) / size
     nu = np.cumsum(weight * radius**2) + radius**2 * np.maximum(1 - below, 0.0)
     best = order[np.argsort(mu**2 / np.maximum(nu, 1e-300))].astype(np.int64)
-    return best if best.size <= MOST_ATOMS else best[-40:]
+    return best if best.size <= MOST_ATOMS else best[-10:]
 
 
 def _condition(noise: laws.NoiseLaw, v: float) -> Objective:

@@ -1,0 +1,223 @@
+"""Clip thresholds from logged residuals or losses alone: no problem, no noise law.
+
+    mu_c = P(|r| <= c),   nu_c = E min(r^2, c^2),   gain = (mu_c^2/nu_c) E r^2
+
+with means over the rows. The log must hold values from before the update, in a window in which the risk is about
+constant, one row a step.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from hdlimit import checks
+from hdlimit.declaration import FloatArray, IntArray
+from hdlimit.errors import InvalidInput, NotAvailable
+from hdlimit.optimizers import loss_factor
+
+FEWEST_ROWS = 200
+GRID = 240
+SMOOTHING = 0.7
+CAUTION = 3.0
+HEAVY_SHARE = 0.1
+
+
+@dataclass(frozen=True)
+class LogTuning:
+    """A clip threshold from a log.
+
+    threshold: in residual units, inf for "do not clip"; interval: its bootstrap interval; clipped_fraction: share of the
+    rows above it; rate_gain: factor by which the best decrease of the risk exceeds SGD's, each half of the rows judged
+    at the other half's threshold; rate_gain_interval: its bootstrap interval; max_norm: the threshold in units of the
+    gradient norms, None without them; rows: their number; helps: whether the interval of the gain lies above 1;
+    sentence: all of it in words, or why no threshold is recommended.
+    """
+
+    threshold: float
+    interval: tuple[float, float]
+    clipped_fraction: float
+    rate_gain: float
+    rate_gain_interval: tuple[float, float]
+    max_norm: float | None
+    rows: int
+    helps: bool
+    sentence: str
+
+    def __str__(self) -> str:
+        return self.sentence
+
+    def trainer(self) -> dict[str, float]:
+        """The trainer's setting {"max_norm": ...}, inf for "do not clip".
+
+        Raises: NotAvailable when the log came without gradient norms, from which the unit of max_norm is read.
+        """
+        if self.max_norm is None:
+            raise NotAvailable("max_norm: the log has no gradient norms; max_norm is the threshold times sqrt(tr K)")
+        return {"max_norm": self.max_norm}
+
+
+def tune_clip_from_residuals(
+    residuals: Any = None,
+    *,
+    losses: Any = None,
+    loss: str = "half_squared",
+    gradient_norms: Any = None,
+    confidence: float = 0.9,
+    bootstrap: int = 400,
+    seed: int = 0,
+) -> LogTuning:
+    """The clip threshold that maximizes mu_c^2/nu_c over a log of residuals, with what it gains and how sure that is.
+
+    The sample's objective is smoothed over log c and lowered by three of its standard errors, so that a threshold
+    needs rows on both sides. The gain is cross-fitted (thresholds from one half of the rows, judged on the other), so
+    that it is not raised by the choice. Below 200 rows, or when the gain's interval reaches 1, the result says so and
+    its threshold is inf.
+
+    residuals: r = <x, theta> - y, shape (n,), of single samples before the update, with the risk about constant; or
+    losses: shape (n,), r^2/2 (loss="half_squared") or r^2 (loss="squared"); gradient_norms: norms of the gradients of
+    the same rows, shape (n,), from which the unit of max_norm is read; confidence: of both intervals; bootstrap: number
+    of resamples; seed: of the resamples.
+    Returns: a LogTuning. Raises: InvalidInput. Source: THEORY section 5.
+    """
+    size = _sizes(residuals, losses, loss)
+    confidence = checks.fraction("confidence", confidence)
+    resamples = checks.integer("bootstrap", bootstrap, 20)
+    unit = _norm_unit(gradient_norms, size)
+    generator = np.random.default_rng(checks.integer("seed", seed, 0))
+    n = size.size
+    if n < FEWEST_ROWS:
+        return _refusal(f"{n} rows are too few to tell a threshold: at least {FEWEST_ROWS} are needed", n, unit)
+    # a random half, so that a drift in the log does not separate the halves
+    halves = [_Sample(part) for part in np.array_split(generator.permutation(size), 2)]
+    whole = _Sample(size)
+    c = whole.best(whole.ones)
+    chosen = [half.best(half.ones) for half in halves]
+    gain = _crossed(halves, chosen, [half.ones for half in halves])
+    thresholds = [whole.best(whole.resample(generator)) for _ in range(resamples)]
+    gains = [_crossed(halves, chosen, [half.resample(generator) for half in halves]) for _ in range(resamples)]
+    ends = ((1 - confidence) / 2, (1 + confidence) / 2)
+    interval = _quantiles(thresholds, ends)
+    gain_interval = _quantiles(gains, ends)
+    clipped = float((size > c).mean())
+    shown = f"{100 * confidence:g} %: {gain_interval[0]:.4g} to {gain_interval[1]:.4g}"
+    if not gain_interval[0] > 1 or math.isinf(c):
+        reason = f"no gain from clipping can be told from these {n} rows: the rate gain is {gain:.4g} ({shown})"
+        return _refusal(reason, n, unit, interval, gain, gain_interval)
+    sentence = (
+        f"clip at {c:.4g} in residual units ({100 * confidence:g} %: {interval[0]:.4g} to {interval[1]:.4g}), "
+        f"{100 * clipped:.3g} % of the rows; rate gain {gain:.4g} ({shown})"
+    )
+    if (share := float(size.max() ** 2 / (size**2).sum())) > HEAVY_SHARE:
+        sentence += f"; one row carries {100 * share:.0f} % of the sum of squares: the gain is a lower bound"
+    max_norm = None if unit is None else c * unit
+    return LogTuning(c, interval, clipped, gain, gain_interval, max_norm, n, True, sentence)
+
+
+def _refusal(
+    reason: str,
+    rows: int,
+    unit: float | None,
+    interval: tuple[float, float] = (0.0, math.inf),
+    gain: float = 1.0,
+    gain_interval: tuple[float, float] = (0.0, math.inf),
+) -> LogTuning:
+    max_norm = None if unit is None else math.inf
+    return LogTuning(math.inf, interval, 0.0, gain, gain_interval, max_norm, rows, False, "do not clip: " + reason)
+
+
+def _sizes(residuals: Any, losses: Any, loss: str) -> FloatArray:
+    """|r| of every row."""
+    factor = 2 / loss_factor(loss)
+    if (residuals is None) == (losses is None):
+        raise InvalidInput("residuals", "either residuals or losses", "neither" if residuals is None else "both")
+    name = "residuals" if losses is None else "losses"
+    values = checks.array(name, residuals if losses is None else losses, 1)
+    if losses is not None and (values < 0).any():
+        raise InvalidInput("losses", "numbers >= 0", f"a smallest loss of {values.min():g}")
+    if values.size < 2:
+        raise InvalidInput(name, "at least 2 rows", "1 row")
+    largest = float(np.abs(values).max())
+    if largest == 0:
+        raise InvalidInput(name, "rows that are not all zero", f"{values.size} zeros")
+    if losses is not None:
+        return np.sqrt(values) * math.sqrt(factor)
+    return np.abs(values)
+
+
+def _norm_unit(gradient_norms: Any, size: FloatArray) -> float | None:
+    """Gradient norm over |r|, the median over the rows: sqrt(tr K) times the loss's factor."""
+    if gradient_norms is None:
+        return None
+    norms = checks.array("gradient_norms", gradient_norms, 1, size.shape)
+    if (norms < 0).any() or not (norms[size > 0] > 0).any():
+        raise InvalidInput("gradient_norms", "numbers >= 0, not all zero", f"a smallest norm of {norms.min():g}")
+    return float(np.median(norms[size > 0] / size[size > 0]))
+
+
+def _quantiles(values: list[float], ends: tuple[float, float]) -> tuple[float, float]:
+    low, high = np.quantile(np.array(values), ends, method="inverted_cdf")
+    return float(low), float(high)
+
+
+def _crossed(halves: list[_Sample], chosen: list[float], counts: list[FloatArray]) -> float:
+    """Geometric mean of the gains of each half at the other's threshold."""
+    logs = [half.log_gain(c, count) for half, c, count in zip(halves, chosen[::-1], counts, strict=True)]
+    return math.exp(sum(logs) / len(logs))
+
+
+class _Sample:
+    """Rows in order of |r|, on a grid of thresholds; a resample is the number of times that each row was drawn."""
+
+    def __init__(self, size: FloatArray) -> None:
+        scale = float(size.max())
+        self.scale, self.size = scale, np.sort(size / scale)
+        positive = self.size[self.size > 0]
+        low, high = np.quantile(positive, [0.01, 1 - 1 / positive.size])
+        self.grid: FloatArray = np.geomspace(low, max(high, 1.01 * low), GRID)
+        self.above: IntArray = np.searchsorted(self.size, self.grid, side="right")
+        self.ones: FloatArray = np.ones(self.size.size)
+        self.square, self.fourth = self.size**2, self.size**4
+        width = math.log(self.grid[-1] / self.grid[0]) / (GRID - 1)
+        self.window = min(max(2 * round(SMOOTHING / width) + 1, 5), GRID - 1 - GRID % 2)
+
+    def resample(self, generator: np.random.Generator) -> FloatArray:
+        n = self.size.size
+        return np.bincount(generator.integers(0, n, n), minlength=n).astype(np.float64)
+
+    def _below(self, values: FloatArray) -> FloatArray:
+        """Means over all rows of values on |r| <= c, at every threshold of the grid."""
+        total = np.cumsum(values)
+        sums: FloatArray = np.where(self.above > 0, total[self.above - 1], 0.0) / self.size.size
+        return sums
+
+    def best(self, count: FloatArray) -> float:
+        """Threshold with the best smoothed lower bound of log(mu^2/nu); inf where that is the end of the grid."""
+        from scipy.signal import savgol_filter
+
+        n, c2 = self.size.size, self.grid**2
+        mu, inside = self._below(count), self._below(count * self.square)
+        nu = inside + c2 * (1 - mu)
+        fourth = self._below(count * self.fourth) + c2**2 * (1 - mu)
+        safe = np.maximum(mu, 0.5 / n)
+        variance = 4 * (1 - mu) / safe + (fourth / nu**2 - 1) - 4 * (inside / (safe * nu) - 1)
+        bound = 2 * np.log(safe) - np.log(nu) - CAUTION * np.sqrt(np.maximum(variance, 0.0) / n)
+        smooth = savgol_filter(bound, self.window, 2)
+        top = int(np.argmax(smooth))
+        return math.inf if top == GRID - 1 else float(self.grid[top]) * self.scale
+
+    def log_gain(self, c: float, count: FloatArray) -> float:
+        """log((mu^2/nu) E r^2) of a resample at threshold c."""
+        c = c / self.scale
+        k = int(np.searchsorted(self.size, c, side="right"))
+        n = self.size.size
+        mu = float(count[:k].sum()) / n
+        below = float(count[:k] @ self.square[:k]) / n
+        nu = below + (c**2 * (1 - mu) if c < math.inf else 0.0)
+        square = float(count @ self.square) / n
+        if mu == 0 or nu == 0:
+            return -math.inf
+        return 2 * math.log(mu) + math.log(square / nu)
