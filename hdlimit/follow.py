@@ -258,7 +258,7 @@ def clip_schedule(trial: Trial, found: Followed, batch_size: int, sgd_risk: floa
     dense = solve(
         Limit(trial.modes, response, found.lr, Constant(math.inf)), trial.modes, trial.horizon, ACCURACY
     ).dense
-    time = _knots(dense, found.lr)
+    time = _knots(dense, found.lr, found.rule.threshold)
     v = np.maximum(dense(time, 0), 1e-280)
     c = np.array([found.rule.threshold(x) for x in v])
     eta = found.lr(time)
@@ -275,7 +275,7 @@ def clip_schedule(trial: Trial, found: Followed, batch_size: int, sgd_risk: floa
         problem, trial.horizon, found.rule.k, optimizer, time, risk, c, eta / mu, mu,
         np.array([clipped_fraction(noise, *pair, batch_size) for pair in pairs]),
         np.array([rate_gain(noise, *pair, batch_size) for pair in pairs]),
-        sgd_risk / float(risk[-1]),
+        max(sgd_risk, trial.lowest) / max(float(risk[-1]), trial.lowest),
     )  # fmt: skip
 
 
@@ -283,9 +283,32 @@ def _simple(lr: Schedule) -> Any:
     return lr.value if isinstance(lr, Constant) else lr
 
 
-def _knots(dense: DenseOutput, lr: Schedule) -> FloatArray:
-    """The integrator's steps, each divided; with a point just before every jump of the lr."""
+def _knots(dense: DenseOutput, lr: Schedule, threshold: Threshold) -> FloatArray:
+    """The integrator's steps, each divided; with points around every jump of the lr and of the threshold."""
     parts = np.arange(PER_STEP) / PER_STEP
     inner = dense.knots[:-1, None] + np.diff(dense.knots)[:, None] * parts
     knots = lr.knots[lr.knots <= dense.knots[-1]]
-    return np.unique(np.concatenate([inner.ravel(), dense.knots[-1:], knots, np.nextafter(knots, 0.0)]))
+    time = np.unique(np.concatenate([inner.ravel(), dense.knots[-1:], knots, np.nextafter(knots, 0.0)]))
+    return np.unique(np.concatenate([time, _jumps(dense, time, threshold)]))
+
+
+def _jumps(dense: DenseOutput, time: FloatArray, threshold: Threshold) -> FloatArray:
+    """Times that enclose every place where the threshold changes by more than a fifth between two given times."""
+
+    def log_c(t: float) -> float:
+        c = threshold(max(float(dense(np.array(t), 0)), 1e-280))
+        return math.log(c) if math.isfinite(c) else 700.0
+
+    found = []
+    values = [log_c(t) for t in time.tolist()]
+    for i in np.flatnonzero(np.abs(np.diff(values)) > math.log(1.2)):
+        (a, b), (left, right) = time[i : i + 2].tolist(), values[i : i + 2]
+        while abs(right - left) > math.log(1.2) and b - a > 1e-6 * b:
+            middle = (a + b) / 2
+            value = log_c(middle)
+            if abs(value - left) < abs(right - value):
+                a, left = middle, value
+            else:
+                b, right = middle, value
+            found.append(middle)
+    return np.array(found)

@@ -50,6 +50,8 @@ class TrialLimit(Limit):
 class Trial:
     """What is minimized: log R(horizon), or log of the first time at which R <= target.
 
+    Risks below 1e-50 of the start are beyond the integrator: of two such trials the one that falls there first is
+    better.
     features: name of the feature map; target: None, or a risk. Where the target is not reached the value is
     log(horizon) plus log(smallest risk/target), so that a search moves towards it.
     """
@@ -64,6 +66,11 @@ class Trial:
         """The modes of the problem."""
         return mode_system(self.problem.covariance, self.features, self.problem.initial_error)
 
+    @property
+    def lowest(self) -> float:
+        """The risk below which falls are told apart by their times."""
+        return 1e-50 * self.problem.initial_risk
+
     @cached_property
     def few_modes(self) -> ModeSystem:
         """Binned modes, for the rough search."""
@@ -76,8 +83,13 @@ class Trial:
         solution = integrate(limit, modes, self.horizon, rtol)
         dense = solution.dense
         end = max(float(dense(dense.knots[-1:], 0)[0]) / 2, 1e-300)
+        if self.target is None and solution.status != esdirk.REACHED:
+            return WORST
+        if self.target is None and end < self.lowest:
+            fallen = first_crossing(dense, 2 * self.lowest)
+            return math.log(self.lowest) + math.log(max(fallen, 1 / self.problem.dimension) / self.horizon)
         if self.target is None:
-            return math.log(end) if solution.status == esdirk.REACHED else WORST
+            return math.log(end)
         reached = first_crossing(dense, 2 * self.target)
         if math.isfinite(reached):
             return math.log(max(reached, 1 / self.problem.dimension))
@@ -257,14 +269,15 @@ def best_clip(trial: Trial, batch_size: int = 1, lr: Schedule | None = None) -> 
         trial, lambda y: at_threshold(response, math.exp(y)), lambda x, y: math.exp(x) / drift(y), math.exp, lr
     )
     x, y, value = family.best(*trial.thresholds)
-    step: Any = family.step(x, y) if lr is None else lr
+    given: Any = lr.value if isinstance(lr, Constant) else lr
+    step = family.step(x, y) if lr is None else given
     clipped = Constants(ClippedSGD(step, math.exp(y), batch_size), value)
     if math.isinf(noise.second_moment):
         return clipped
     if lr is None:
         plain = best_step(trial, SGD(1.0, batch_size))
     else:
-        plain = Constants(SGD(lr, batch_size), trial.value(response, lr, math.inf, fine=True))
+        plain = Constants(SGD(given, batch_size), trial.value(response, lr, math.inf, fine=True))
     if plain.value > clipped.value + NEGLIGIBLE:
         return clipped
     return Constants(ClippedSGD(plain.optimizer.lr, math.inf, batch_size), plain.value)
@@ -281,7 +294,8 @@ def best_constants(
     time at which it is reached is minimized, not the risk; batch_size: B.
 
     Returns: (optimizer, risk at the horizon), or (optimizer, time) with a target. The lr is within a few parts in a
-    thousand of the minimum's, so that the risk is within 1e-5 of the least. threshold inf means: do not clip.
+    thousand of the minimum's, so that the risk is within 1e-5 of the least. threshold inf means: do not clip. A risk
+    below 1e-50 of the start stands for 0.
     Raises: InvalidInput (target below what constants reach, horizon in which no step lowers the risk by 1 %); NoLimit
     for SGD under noise of infinite variance.
     """

@@ -122,9 +122,8 @@ class Tuning:
                 lines.append("trainer, loss {}: lr = {:.6g}, max_norm = {:.6g}".format(name, *units))
         lines.append(f"risk at t = {self.horizon:g}: {self.risk:.6g}")
         if self.time is not None:
-            lines.append(
-                f"risk {self.target:g} is reached at t = {self.time:.6g}, after {self.time * self.problem.dimension:.0f} steps"
-            )
+            steps = self.time * self.problem.dimension
+            lines.append(f"risk {self.target:g} is reached at t = {self.time:.6g}, after {steps:.0f} steps")
         if self.sgd is None:
             lines.append("SGD without clipping has no limit here: the noise has infinite variance")
         else:
@@ -209,7 +208,7 @@ def tune_clip(
         None if trial.target is None else math.exp(found.value),
         clipped_fraction(noise, v, c, batch_size),
         rate_gain(noise, v, c, batch_size),
-        sgd_risk / float(curve.risk[-1]),
+        max(sgd_risk, trial.lowest) / max(float(curve.risk[-1]), trial.lowest),
         plain,
         *schedules,
     )
