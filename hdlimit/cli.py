@@ -15,6 +15,7 @@ from hdlimit.errors import HdlimitError, HdlimitWarning, InvalidInput
 
 if TYPE_CHECKING:
     from hdlimit.kernels.formulas import Formula
+    from hdlimit.logs import LogTuning
     from hdlimit.optimizers import Optimizer
     from hdlimit.problem import Problem
     from hdlimit.results import Curve
@@ -211,7 +212,21 @@ def _tune_log(kind: str, as_json: bool, options: dict[str, Any]) -> None:
     given: dict[str, Any] = {"losses": values, "loss": options["loss"] or "half_squared"}
     given = {"residuals": values} if kind == "residuals" else given
     tuning = tune_clip_from_residuals(**given, gradient_norms=None if norms is None else read_column(norms))
-    click.echo(json.dumps(finite_or_none(asdict(tuning)), allow_nan=False) if as_json else str(tuning))
+    click.echo(json.dumps(finite_or_none(asdict(tuning)), allow_nan=False) if as_json else _log_text(tuning))
+
+
+def _log_text(tuning: LogTuning) -> str:
+    """A table of what the log says, the sentence, and the line for a trainer."""
+    low, high = tuning.interval
+    least, most = tuning.rate_gain_interval
+    lines = [
+        f"{'rows':<18}{tuning.rows}",
+        f"{'threshold':<18}{tuning.threshold:.5g}   ({low:.4g} to {high:.4g})",
+        f"{'clipped fraction':<18}{tuning.clipped_fraction:.1%}",
+        f"{'rate gain':<18}{tuning.rate_gain:.4g}   ({least:.4g} to {most:.4g})",
+        tuning.sentence,
+    ]
+    return "\n".join([*lines, f"max_norm = {tuning.max_norm:.6g}"] if tuning.max_norm is not None else lines)
 
 
 @main.command()

@@ -116,7 +116,8 @@ def test_residuals(tmp_path: Path) -> None:
     facts = json.loads(run("tune", "--residuals", path, "--column", "residual", "--json").stdout)
     assert facts["threshold"] == expected.threshold and facts["rate_gain"] == expected.rate_gain
     text = run("tune", "--residuals", path, "--column", "residual")
-    assert text.exit_code == 0 and f"{expected.threshold:.3g}" in text.stdout
+    assert text.exit_code == 0 and f"{expected.threshold:.5g}" in text.stdout
+    assert expected.sentence in text.stdout and "max_norm =" not in text.stdout
 
 
 def test_losses_and_gradient_norms(tmp_path: Path) -> None:
@@ -128,6 +129,8 @@ def test_losses_and_gradient_norms(tmp_path: Path) -> None:
     assert squared["threshold"] == pytest.approx(hd.tune_clip_from_residuals(np.abs(r)).threshold)
     half = json.loads(run("tune", *arguments).stdout)
     assert half["threshold"] == pytest.approx(math.sqrt(2) * squared["threshold"])
+    line = run("tune", *arguments[:-1], "--loss", "squared").stdout.splitlines()[-1]
+    assert line == f"max_norm = {squared['max_norm']:.6g}"
     assert squared["max_norm"] == pytest.approx(30 * squared["threshold"], rel=0.05)
 
 
