@@ -137,16 +137,17 @@ def prove_gaussian() -> None:
 
 
 def check() -> None:
-    """A root of the condition is a maximum of mu^2/nu, for Student t with 3 degrees of freedom at v = 0 in closed form
-    and for a Laplace law by quadrature; Gaussian thresholds gain nothing.
+    """A root of the condition is a maximum of mu^2/nu for Student t with 3 degrees of freedom at v = 0; clipping
+    Gaussian residuals gains nothing.
 
     Raises:
         AssertionError: if a value differs.
     """
     with mpmath.workdps(30):
-        student = lambda x: 4 * mpmath.sqrt(3) / (mpmath.pi * (3 + x**2) ** 2)  # noqa: E731
+        student = lambda x: 12 * mpmath.sqrt(3) / (mpmath.pi * (3 + x**2) ** 2)  # noqa: E731
         mass = lambda y: mpmath.quad(student, [0, y])  # noqa: E731
         square = lambda y: mpmath.quad(lambda x: x**2 * student(x), [0, y]) + y**2 * (1 - mass(y))  # noqa: E731
+        assert abs(mass(mpmath.inf) - 1) < 1e-20, "a density"
         root = mpmath.findroot(lambda y: student(y) * square(y) - y * mass(y) * (1 - mass(y)), 0.9)
         best = mass(root) ** 2 / square(root)
         for y in (root * (1 - mpmath.mpf(10) ** -5), root * (1 + mpmath.mpf(10) ** -5)):

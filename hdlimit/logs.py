@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -30,11 +31,11 @@ HEAVY_SHARE = 0.1
 class LogTuning:
     """A clip threshold from a log.
 
-    threshold: in residual units, inf for "do not clip"; interval: its bootstrap interval; clipped_fraction: share of the
-    rows above it; rate_gain: factor by which the best decrease of the risk exceeds SGD's, each half of the rows judged
-    at the other half's threshold; rate_gain_interval: its bootstrap interval; max_norm: the threshold in units of the
-    gradient norms, None without them; rows: their number; helps: whether the interval of the gain lies above 1;
-    sentence: all of it in words, or why no threshold is recommended.
+    threshold: in residual units, inf for "do not clip"; interval: its bootstrap interval; clipped_fraction: share of
+    the rows above it; rate_gain: factor by which the best decrease of the risk exceeds SGD's, each half of the rows
+    judged at the other half's threshold; rate_gain_interval: its bootstrap interval; max_norm: the threshold in
+    units of the gradient norms, None without them; rows: their number; helps: whether the interval of the gain lies
+    above 1; sentence: all of it in words, or why no threshold is recommended.
     """
 
     threshold: float
@@ -89,8 +90,9 @@ def tune_clip_from_residuals(
     unit = _norm_unit(gradient_norms, size)
     generator = np.random.default_rng(checks.integer("seed", seed, 0))
     n = size.size
-    if n < FEWEST_ROWS:
-        return _refusal(f"{n} rows are too few to tell a threshold: at least {FEWEST_ROWS} are needed", n, unit)
+    if (used := int((size > 0).sum())) < FEWEST_ROWS:
+        reason = f"{used} rows that are not zero are too few to tell a threshold: at least {FEWEST_ROWS} are needed"
+        return _refusal(reason, n, unit)
     # a random half, so that a drift in the log does not separate the halves
     halves = [_Sample(part) for part in np.array_split(generator.permutation(size), 2)]
     whole = _Sample(size)
@@ -169,6 +171,15 @@ def _crossed(halves: list[_Sample], chosen: list[float], counts: list[FloatArray
     return math.exp(sum(logs) / len(logs))
 
 
+@lru_cache(maxsize=32)
+def _smoother(window: int) -> FloatArray:
+    """Local quadratic regression over a window of the grid, as a matrix."""
+    from scipy.signal import savgol_filter
+
+    matrix: FloatArray = savgol_filter(np.eye(GRID), window, 2, axis=0)
+    return matrix
+
+
 class _Sample:
     """Rows in order of |r|, on a grid of thresholds; a resample is the number of times that each row was drawn."""
 
@@ -196,8 +207,6 @@ class _Sample:
 
     def best(self, count: FloatArray) -> float:
         """Threshold with the best smoothed lower bound of log(mu^2/nu); inf where that is the end of the grid."""
-        from scipy.signal import savgol_filter
-
         n, c2 = self.size.size, self.grid**2
         mu, inside = self._below(count), self._below(count * self.square)
         nu = inside + c2 * (1 - mu)
@@ -205,7 +214,7 @@ class _Sample:
         safe = np.maximum(mu, 0.5 / n)
         variance = 4 * (1 - mu) / safe + (fourth / nu**2 - 1) - 4 * (inside / (safe * nu) - 1)
         bound = 2 * np.log(safe) - np.log(nu) - CAUTION * np.sqrt(np.maximum(variance, 0.0) / n)
-        smooth = savgol_filter(bound, self.window, 2)
+        smooth = _smoother(self.window) @ bound
         top = int(np.argmax(smooth))
         return math.inf if top == GRID - 1 else float(self.grid[top]) * self.scale
 
