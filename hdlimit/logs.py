@@ -3,7 +3,9 @@
     mu_c = P(|r| <= c),   nu_c = E min(r^2, c^2),   gain = (mu_c^2/nu_c) E r^2
 
 with means over the rows. The log must hold values from before the update, in a window in which the risk is about
-constant, one row a step.
+constant, one row a step. Batches of B: q = sqrt(r_1^2 + ... + r_B^2)/B takes the place of |r|, and
+
+    mu_c = P(q <= c) + (1 - 1/B) E[c/q; q > c].
 """
 
 from __future__ import annotations
@@ -66,6 +68,7 @@ def tune_clip_from_residuals(
     *,
     losses: Any = None,
     loss: str = "half_squared",
+    batch_size: int = 1,
     gradient_norms: Any = None,
     confidence: float = 0.9,
     bootstrap: int = 400,
@@ -78,13 +81,14 @@ def tune_clip_from_residuals(
     that it is not raised by the choice. Below 200 rows, or when the gain's interval reaches 1, the result says so and
     its threshold is inf.
 
-    residuals: r = <x, theta> - y, shape (n,), of single samples before the update, with the risk about constant; or
-    losses: shape (n,), r^2/2 (loss="half_squared") or r^2 (loss="squared"); gradient_norms: norms of the gradients of
-    the same rows, shape (n,), from which the unit of max_norm is read; confidence: of both intervals; bootstrap: number
-    of resamples; seed: of the resamples.
+    residuals: r = <x, theta> - y before the update, with the risk about constant, shape (n,), or (n, B) for batches; or
+    losses: shape (n,), r^2/2 (loss="half_squared") or r^2 (loss="squared"), their mean for batches; batch_size: B,
+    where the mean gradient is clipped; gradient_norms: norms of the gradients of the same rows, shape (n,), from which
+    the unit of max_norm is read; confidence: of both intervals; bootstrap: number of resamples; seed: of the resamples.
     Returns: a LogTuning. Raises: InvalidInput. Source: THEORY section 5.
     """
-    size = _sizes(residuals, losses, loss)
+    batch = checks.integer("batch_size", batch_size)
+    size = _sizes(residuals, losses, loss, batch)
     confidence = checks.fraction("confidence", confidence)
     resamples = checks.integer("bootstrap", bootstrap, 20)
     unit = _norm_unit(gradient_norms, size)
@@ -94,8 +98,8 @@ def tune_clip_from_residuals(
         reason = f"{used} rows that are not zero are too few to tell a threshold: at least {FEWEST_ROWS} are needed"
         return _refusal(reason, n, unit)
     # a random half, so that a drift in the log does not separate the halves
-    halves = [_Sample(part) for part in np.array_split(generator.permutation(size), 2)]
-    whole = _Sample(size)
+    halves = [_Sample(part, batch) for part in np.array_split(generator.permutation(size), 2)]
+    whole = _Sample(size, batch)
     c = whole.best(whole.ones)
     chosen = [half.best(half.ones) for half in halves]
     gain = _crossed(halves, chosen, [half.ones for half in halves])
@@ -131,22 +135,28 @@ def _refusal(
     return LogTuning(math.inf, interval, 0.0, gain, gain_interval, max_norm, rows, False, "do not clip: " + reason)
 
 
-def _sizes(residuals: Any, losses: Any, loss: str) -> FloatArray:
-    """|r| of every row."""
+def _sizes(residuals: Any, losses: Any, loss: str, batch: int) -> FloatArray:
+    """q = norm(r_1, ..., r_B)/B of every row, |r| for B = 1."""
     factor = 2 / loss_factor(loss)
     if (residuals is None) == (losses is None):
         raise InvalidInput("residuals", "either residuals or losses", "neither" if residuals is None else "both")
     name = "residuals" if losses is None else "losses"
-    values = checks.array(name, residuals if losses is None else losses, 1)
+    if losses is None and batch > 1:
+        values = checks.array(name, residuals, 2, (None, batch))
+    else:
+        values = checks.array(name, residuals if losses is None else losses, 1)
     if losses is not None and (values < 0).any():
         raise InvalidInput("losses", "numbers >= 0", f"a smallest loss of {values.min():g}")
-    if values.size < 2:
+    if values.shape[0] < 2:
         raise InvalidInput(name, "at least 2 rows", "1 row")
     largest = float(np.abs(values).max())
     if largest == 0:
         raise InvalidInput(name, "rows that are not all zero", f"{values.size} zeros")
     if losses is not None:
-        return np.sqrt(values) * math.sqrt(factor)
+        return np.sqrt(values) * math.sqrt(factor / batch)
+    if batch > 1:
+        norms: FloatArray = np.linalg.norm(values / largest, axis=1) * (largest / batch)
+        return norms
     return np.abs(values)
 
 
@@ -181,9 +191,9 @@ def _smoother(window: int) -> FloatArray:
 
 
 class _Sample:
-    """Rows in order of |r|, on a grid of thresholds; a resample is the number of times that each row was drawn."""
+    """Rows in order of q, on a grid of thresholds; a resample is the number of times that each row was drawn."""
 
-    def __init__(self, size: FloatArray) -> None:
+    def __init__(self, size: FloatArray, batch: int = 1) -> None:
         scale = float(size.max())
         self.scale, self.size = scale, np.sort(size / scale)
         positive = self.size[self.size > 0]
@@ -192,6 +202,8 @@ class _Sample:
         self.above: IntArray = np.searchsorted(self.size, self.grid, side="right")
         self.ones: FloatArray = np.ones(self.size.size)
         self.square, self.fourth = self.size**2, self.size**4
+        self.inverse: FloatArray = np.where(self.size > 0, 1 / np.maximum(self.size, 1e-300), 0.0)
+        self.radial = 1 - 1 / batch
         width = math.log(self.grid[-1] / self.grid[0]) / (GRID - 1)
         self.window = min(max(2 * round(SMOOTHING / width) + 1, 5), GRID - 1 - GRID % 2)
 
@@ -200,32 +212,48 @@ class _Sample:
         return np.bincount(generator.integers(0, n, n), minlength=n).astype(np.float64)
 
     def _below(self, values: FloatArray) -> FloatArray:
-        """Means over all rows of values on |r| <= c, at every threshold of the grid."""
+        """Means over all rows of values on q <= c, at every threshold of the grid."""
         total = np.cumsum(values)
         sums: FloatArray = np.where(self.above > 0, total[self.above - 1], 0.0) / self.size.size
         return sums
 
+    def objective(self, count: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """log(mu^2/nu) and its standard error (delta method), at every threshold of the grid."""
+        n, c2 = self.size.size, self.grid**2
+        share, inside = self._below(count), self._below(count * self.square)
+        nu, fourth = inside + c2 * (1 - share), self._below(count * self.fourth) + c2**2 * (1 - share)
+        once, twice = self._scaled(count, share)
+        mu = np.maximum(share + once, 0.5 / n)
+        variance = 4 * ((share + twice) / mu**2 - 1) + (fourth / nu**2 - 1) - 4 * ((inside + c2 * once) / (mu * nu) - 1)
+        return 2 * np.log(mu) - np.log(nu), np.sqrt(np.maximum(variance, 0.0) / n)
+
     def best(self, count: FloatArray) -> float:
         """Threshold with the best smoothed lower bound of log(mu^2/nu); inf where that is the end of the grid."""
-        n, c2 = self.size.size, self.grid**2
-        mu, inside = self._below(count), self._below(count * self.square)
-        nu = inside + c2 * (1 - mu)
-        fourth = self._below(count * self.fourth) + c2**2 * (1 - mu)
-        safe = np.maximum(mu, 0.5 / n)
-        variance = 4 * (1 - mu) / safe + (fourth / nu**2 - 1) - 4 * (inside / (safe * nu) - 1)
-        bound = 2 * np.log(safe) - np.log(nu) - CAUTION * np.sqrt(np.maximum(variance, 0.0) / n)
-        smooth = _smoother(self.window) @ bound
-        top = int(np.argmax(smooth))
+        value, error = self.objective(count)
+        top = int(np.argmax(_smoother(self.window) @ (value - CAUTION * error)))
         return math.inf if top == GRID - 1 else float(self.grid[top]) * self.scale
+
+    def _scaled(self, count: FloatArray, share: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """E[m; q > c] and E[m^2; q > c], m = (1 - 1/B) c/q: what clipped batches add to mu, zero for B = 1."""
+        if self.radial == 0:
+            return np.zeros_like(share), np.zeros_like(share)
+        m = self.radial * self.grid
+        once, twice = (
+            (float(values.sum()) / values.size - self._below(values)) * m**power
+            for power, values in ((1, count * self.inverse), (2, count * self.inverse**2))
+        )
+        return np.maximum(once, 0.0), np.maximum(twice, 0.0)
 
     def log_gain(self, c: float, count: FloatArray) -> float:
         """log((mu^2/nu) E r^2) of a resample at threshold c."""
         c = c / self.scale
         k = int(np.searchsorted(self.size, c, side="right"))
         n = self.size.size
-        mu = float(count[:k].sum()) / n
-        below = float(count[:k] @ self.square[:k]) / n
-        nu = below + (c**2 * (1 - mu) if c < math.inf else 0.0)
+        mu = share = float(count[:k].sum()) / n
+        nu = float(count[:k] @ self.square[:k]) / n
+        if c < math.inf:
+            nu += c**2 * (1 - share)
+            mu += self.radial * c * float(count[k:] @ self.inverse[k:]) / n
         square = float(count @ self.square) / n
         if mu == 0 or nu == 0:
             return -math.inf

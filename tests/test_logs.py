@@ -75,6 +75,41 @@ def test_the_gain_is_the_formula():
         assert math.exp(sample.log_gain(c, sample.ones)) == pytest.approx(mu**2 / nu * square, rel=1e-12)
 
 
+def batches_of(law, seed, size, rows=ROWS):
+    generator = np.random.default_rng(seed)
+    r = math.sqrt(V) * generator.standard_normal((rows, size))
+    return r - law.sample(generator, rows * size).reshape(rows, size)
+
+
+def test_batches():
+    """B = 4 against the batch theory, from residuals and from mean losses; the twin that takes B for 1 is off."""
+    law, size = LAWS["mixture"], 4
+    r = batches_of(law, 0, size)
+    result = tune(r, batch_size=size, bootstrap=40)
+    best = best_threshold(law, V, size)
+    response = Response("clip", law, size)
+    mu, nu = response(V, result.threshold)
+    assert mu**2 / nu > 0.98 * best.mu**2 / best.nu
+    assert result.rate_gain == pytest.approx(best.rate_gain, rel=0.08)
+    assert result.rate_gain_interval[0] < best.rate_gain < result.rate_gain_interval[1]
+    losses = (r**2).mean(axis=1) / 2
+    assert tune(losses=losses, batch_size=size, bootstrap=40).threshold == pytest.approx(result.threshold, rel=1e-9)
+    wrong = tune(losses=losses, bootstrap=40)
+    mu, nu = response(V, wrong.threshold)
+    assert wrong.threshold == math.inf or mu**2 / nu < 0.95 * best.mu**2 / best.nu
+
+
+def test_the_standard_error_of_the_objective():
+    """The delta method's variance, read from the bound with and without caution, against 400 resamples: 20 %."""
+    for size, r in ((1, log_of(LAWS["mixture"], 0, 2000)), (4, batches_of(LAWS["mixture"], 0, 4, 2000))):
+        q = np.sqrt((r.reshape(2000, size) ** 2).sum(axis=1)) / size
+        sample, generator = logs._Sample(q, size), np.random.default_rng(0)
+        values = np.array([sample.objective(sample.resample(generator))[0] for _ in range(400)])
+        error = sample.objective(sample.ones)[1]
+        middle = (sample.grid > np.quantile(sample.size, 0.1)) & (sample.grid < np.quantile(sample.size, 0.99))
+        assert np.abs(values.std(axis=0)[middle] / error[middle] - 1).max() < 0.2
+
+
 def test_coverage_of_the_gain():
     """90 % intervals of the gain at the halves' thresholds in 80 logs of a mixture (all moments finite): P(fewer than
     62 cover the best gain, itself at most 1 % above) is below 1e-3 if 90 % is right; an interval half as wide covers
@@ -172,6 +207,8 @@ BAD = [
     ({"residuals": GOOD, "confidence": 90}, "confidence"),
     ({"residuals": GOOD, "bootstrap": 3}, "bootstrap"),
     ({"residuals": GOOD.reshape(2, -1)}, "residuals: .* 1 dimension"),
+    ({"residuals": GOOD, "batch_size": 4}, "residuals: expected a finite array of shape"),
+    ({"residuals": GOOD, "batch_size": 0}, "batch_size"),
 ]
 
 
