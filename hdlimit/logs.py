@@ -228,10 +228,15 @@ class _Sample:
         return 2 * np.log(mu) - np.log(nu), np.sqrt(np.maximum(variance, 0.0) / n)
 
     def best(self, count: FloatArray) -> float:
-        """Threshold with the best smoothed lower bound of log(mu^2/nu); inf where that is the end of the grid."""
+        """Threshold with the best smoothed lower bound of log(mu^2/nu), by a parabola on the grid; inf at its end."""
         value, error = self.objective(count)
-        top = int(np.argmax(_smoother(self.window) @ (value - CAUTION * error)))
-        return math.inf if top == GRID - 1 else float(self.grid[top]) * self.scale
+        bound = _smoother(self.window) @ (value - CAUTION * error)
+        top = int(np.argmax(bound))
+        if top in (0, GRID - 1):
+            return math.inf if top else float(self.grid[0]) * self.scale
+        left, middle, right = bound[top - 1 : top + 2].tolist()
+        vertex = (right - left) / (2 * (2 * middle - left - right)) if 2 * middle > left + right else 0.0
+        return float(self.grid[top] * (self.grid[1] / self.grid[0]) ** vertex) * self.scale
 
     def _scaled(self, count: FloatArray, share: FloatArray) -> tuple[FloatArray, FloatArray]:
         """E[m; q > c] and E[m^2; q > c], m = (1 - 1/B) c/q: what clipped batches add to mu, zero for B = 1."""

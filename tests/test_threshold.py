@@ -9,6 +9,7 @@ import pytest
 from cases import NOISES, name_of
 
 import hdlimit as hd
+import hdlimit.noise
 from hdlimit.response import Response
 from hdlimit.threshold import best_threshold, mixture_condition
 
@@ -179,11 +180,12 @@ def test_the_slope_is_the_derivative(noise, c):
     assert here == pytest.approx(math.log(objective(noise, v, [c])[0]), abs=1e-12)
 
 
-@pytest.mark.parametrize("size", [2, 4])
 @pytest.mark.parametrize(
-    "noise",
-    [hd.Gaussian(0.7), hd.Rademacher(0.8), hd.GaussianMixture([0.9, 0.1], [0.3, 2.0]), hd.StudentT(1.5, 0.6)],
-    ids=name_of,
+    ("noise", "size"),
+    [(hd.Gaussian(0.7), 2), (hd.Gaussian(0.7), 4), (hd.Rademacher(0.8), 2), (hd.Rademacher(0.8), 4)]
+    + [(hd.GaussianMixture([0.9, 0.1], [0.3, 2.0]), size) for size in (2, 4)]
+    + [(hd.StudentT(1.5, 0.6), 4)],
+    ids=str,
 )
 def test_batches_brute_force(noise, size):
     best = best_threshold(noise, 0.1, size)
@@ -192,6 +194,25 @@ def test_batches_brute_force(noise, size):
         assert not best.helps
     else:
         assert shortfall(noise, 0.1, 1.2 * best.threshold, size, count=41) > 1e-4
+
+
+def test_batches_of_a_scipy_law():
+    """A law of compressed point masses (no warning), the objective of which is known to 1e-4."""
+    from scipy import stats
+
+    noise = stats.logistic(scale=0.4)
+    best = best_threshold(noise, 0.1, 2)
+    grid = best.threshold * np.geomspace(0.5, 2, 7)
+    assert best.helps and best.rate_gain > 1.02
+    law = hd.noise.as_noise(noise)
+    assert objective(law, 0.1, grid, 2).max() <= objective(law, 0.1, [best.threshold], 2)[0] * (1 + 1e-4)
+
+
+def test_a_batch_without_threshold_in_the_limit_of_small_steps():
+    """Empirical noise with an atom at 0 at a tiny risk: the objective falls from c = 0 on, below the scale of z."""
+    noise, v = hd.Empirical([-1.3, -0.2, 0.0, 0.1, 0.1, 0.4, 2.5]), 1e-6
+    best = best_threshold(noise, v, 4)
+    assert best.threshold < math.sqrt(v) and shortfall(noise, v, best.threshold, 4, count=61) < 1e-8
 
 
 def test_batch_clipped_fraction_by_sampling():
