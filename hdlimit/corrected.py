@@ -6,7 +6,8 @@ for identity features and Gaussian x. nu_2 = E (psi^2)''(r) makes this exact for
 and nu' are averaged to second order over q = norm(x)^2/tr K, because the true norm is clipped, and over the
 dependence of q on x. What is left is (1/2) mu'' Var(v), of the same order in d but through the spread of v. For B >=
 3, E[1/S; S > x0] in nu_2 is taken as its lower bound, which changes the correction by less than a tenth of itself
-where that was measured (tests/test_corrected.py).
+where that was measured (tests/test_corrected.py). A table acts on the residuals alone: nu_2 = 2 dnu/dv + (1 - 1/B)
+mu^2.
 """
 
 from __future__ import annotations
@@ -47,10 +48,13 @@ def corrected_risk(
     def compiled(q: float) -> Compiled:
         return limit.response.compiled((v_range[0] / 2, 2 * v_range[1]), (low / math.sqrt(q), high / math.sqrt(q)))
 
-    plain, short, long = compiled(1.0), compiled(1 - h), compiled(1 + h)
+    of_samples = limit.response.map.table is not None
+    plain = compiled(1.0)
+    short, long = (plain, plain) if of_samples else (compiled(1 - h), compiled(1 + h))
     v = np.empty(steps.size)
     corrected_mean(
-        modes.rate, modes.diffusion, modes.start.copy(), d, float(optimizer.batch_size), trace, lr, threshold,
+        modes.rate, modes.diffusion, modes.start.copy(), d, float(optimizer.batch_size), trace, of_samples,
+        lr, threshold,
         plain.kernel, plain.parameters, short.kernel, short.parameters, long.kernel, long.parameters,
         np.ascontiguousarray(steps, dtype=np.int64), v,
     )  # fmt: skip

@@ -22,6 +22,7 @@ from hdlimit.schedules import Constant, Table, as_schedule
 from hdlimit.times import check_horizon, default_times
 
 RTOL = 1e-4
+SMALLEST = 1e-9
 SPACING = 0.15
 LOSS = 2e-8
 MOST_RESIDUALS = 2000
@@ -31,11 +32,20 @@ def score_of(problem: Problem, lr: Any, horizon: float, batch_size: int) -> tupl
     """The score of a problem and the v(t) that it follows itself, on the times of a default curve.
 
     dm_i/dt = -2 eta lambda_i m_i + eta^2 lambda_i/(d B I_F(v)) gives v(t) without any table, as mu = 1 and nu =
-    1/(B I_F) at v = s; the table then covers the v of that curve. Raises: InvalidInput where the risk diverges.
+    1/(B I_F) at v = s; the table then covers the v of that curve (down to 1e-9 of the largest). As I_F <= 1/v, a
+    constant lr >= 2 B/kappa diverges, and with I_F ~ 1/v for large v no smaller one does. Raises: InvalidInput.
     """
+    if not isinstance(problem, Problem):
+        raise InvalidInput("problem", "a Problem", repr(problem)[:120])
     horizon = check_horizon(horizon, problem.dimension)
     schedule = as_schedule("lr", lr)
+    if problem.initial_risk == 0 and problem.noise.width == 0:
+        raise InvalidInput("problem", "a start that is not the target, or label noise", repr(problem))
     modes = mode_system(problem.covariance, "identity", problem.initial_error)
+    critical = 2 * batch_size / modes.forcing if modes.forcing > 0 else math.inf
+    if isinstance(schedule, Constant) and schedule.value >= critical:
+        expected = f"a step size below {critical:.4g}, so that the risk stays bounded"
+        raise InvalidInput("lr", expected, f"{schedule.value:g}")
     limit = Limit(modes, Ceiling(problem.noise, batch_size), schedule, Constant(math.inf))
     solution = solve(limit, modes, horizon, RTOL)
     if solution.status != esdirk.REACHED:
@@ -44,10 +54,8 @@ def score_of(problem: Problem, lr: Any, horizon: float, batch_size: int) -> tupl
     grid = default_times(horizon, problem.dimension)
     bends = schedule.knots[schedule.knots < horizon] if schedule.knots.size < grid.size else np.empty(0)
     times = np.union1d(grid, bends)
-    v = np.maximum(solution.dense(times, 0), 1e-12 * solution.dense.start[:, 0].max())
-    if not v.any():
-        raise InvalidInput("problem", "a start that is not the target, or label noise", repr(problem))
-    return score_table(problem.noise, float(v[v > 0].min()), float(v.max())), Table(times, v)
+    v = np.maximum(solution.dense(times, 0), SMALLEST * solution.dense.start[:, 0].max())
+    return score_table(problem.noise, float(v.min()), float(v.max())), Table(times, v)
 
 
 def score_table(noise: NoiseLaw, low: float, high: float) -> ScoreTable:
