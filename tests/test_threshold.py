@@ -246,3 +246,15 @@ def test_fast():
     start = time.process_time()
     best_threshold(hd.StudentT(3, 0.7), 0.2)
     assert time.process_time() - start < 0.2
+
+
+def test_random_mixtures_brute_force():
+    """40 random mixtures, off-centre and with atoms, at random v: no grid finds anything better."""
+    generator = np.random.default_rng(7)
+    for _ in range(40):
+        k = generator.integers(1, 6)
+        scales = np.where(generator.random(k) < 0.2, 0.0, 10 ** generator.uniform(-3, 2, k))
+        means = generator.integers(0, 2) * generator.normal(size=k) * 10 ** generator.uniform(-2, 2, k)
+        noise = hd.GaussianMixture(10 ** generator.uniform(-4, 0, k), scales, means)
+        v = 10 ** generator.uniform(-8, 4)
+        assert shortfall(noise, v, best_threshold(noise, v).threshold, count=301) < 2e-12, (noise, v)
