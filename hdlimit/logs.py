@@ -79,9 +79,9 @@ def tune_clip_from_residuals(
     The sample's objective is smoothed over log c and lowered by three of its standard errors, so that a threshold
     needs rows on both sides. The gain is cross-fitted (thresholds from one half of the rows, judged on the other), so
     that it is not raised by the choice. Below 200 rows, or when the gain's interval reaches 1, the result says so and
-    its threshold is inf. Measured on 60 logs of 10 000 rows (t 1.5, t 3, a mixture), intervals of 90 % cover c* in 50 to
-    54 and the gain in 50 for the mixture, but in 42 for t 3: where E r^4 is infinite the mean square is not known as well
-    as the bootstrap says.
+    its threshold is inf. Measured on 60 logs of 10 000 rows (t 1.5, t 3, a mixture), intervals of 90 % cover c* in
+    50 to 54 and the gain in 50 for the mixture, but in 42 for t 3: where E r^4 is infinite the mean square is not known
+    as well as the bootstrap says.
 
     residuals: r = <x, theta> - y before the update, with the risk about constant, shape (n,), or (n, B) for batches; or
     losses: shape (n,), r^2/2 (loss="half_squared") or r^2 (loss="squared"), their mean for batches; batch_size: B,
