@@ -17,5 +17,6 @@ MODULES = (
     "modes",
     "steady",
     "threshold",
+    "fisher",
     "tableau",
 )

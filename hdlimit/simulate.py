@@ -115,7 +115,7 @@ def simulate(
 
     A run has diverged once its risk is not finite or exceeds 1e12 times the larger of the initial risk and E eps^2 (the
     squared width of the noise where that is infinite); it stops, and its risk is inf from then on. Where the update is
-    of bounded length (sign, a finite clip threshold) only a risk that is not finite counts.
+    of bounded length (sign, a finite clip threshold, a table) only a risk that is not finite counts.
 
     Args:
         problem: the problem.
@@ -300,7 +300,8 @@ def _risks(task: Task, run: int) -> Iterator[tuple[int, float, float]]:
         stop = min(start + length, task.steps)
         block = task.sampler.draw(*generators, stop - start)
         rule = task.rule(start, stop)
-        largest = task.largest_risk if update.unbounded(float(rule.control.max())) else math.inf
+        unbounded = task.table is None and update.unbounded(float(rule.control.max()))
+        largest = task.largest_risk if unbounded else math.inf
         inner = task.marks[np.searchsorted(task.marks, start, "right") : np.searchsorted(task.marks, stop, "left")]
         first = start
         for last in (*inner.tolist(), stop):
