@@ -16,5 +16,7 @@ MODULES = (
     "arcsine",
     "modes",
     "steady",
+    "threshold",
+    "fisher",
     "tableau",
 )

@@ -1,4 +1,4 @@
-"""Steady states and the exact critical step of SGD.
+"""Steady states, how fast they are reached, and the exact critical step and batch of SGD.
 
 Theorem. At rest, modes with lambda_i > 0 have m_i = eta nu c_i/(2 d mu lambda_i), so that R solves
     4 R mu(2R) = eta nu(2R) cbar,   cbar = (1/d) sum over lambda_i > 0 of c_i.
@@ -9,17 +9,27 @@ Theorem. At rest, modes with lambda_i > 0 have m_i = eta nu c_i/(2 d mu lambda_i
  SGD at finite d: E w_i^2 obeys rho <- M rho + const, g = eta/d,
      M = diag((1 - g l_i)^2 + g^2 l_i^2/B) + (g^2/B) l l^T,
  and the largest eigenvalue of M passes 1 when sum_i g l_i/(2 B - g l_i (B + 1)) = 1 (g l_max < 2B/(B + 1)).
+ The same equation gives the critical batch: the sum falls with B > g l_max/(2 - g l_max), from infinity to
+     sum_i g l_i/((2 - g l_i) B), so that lr is stable for every B above its one root, and for none if g l_max >= 2.
+ Near rest, with f = nu/mu, the modes relax with the matrix
+     J = -2 eta mu diag(lambda) + eta^2 mu f'(v) (c/d) lambda^T,
+ whose eigenvalues are -2 eta mu y, y the roots of (eta/2) f'(v) sum_i lambda_i c_i/(d (lambda_i - y)) = 1. The smallest
+ gives the time scale tau = 1/(2 eta mu y). It lies below the smallest lambda_i where f' > 0, and is positive iff
+ (eta/2) f'(v) cbar < 1, that is iff 2 v - eta f(v) cbar grows through 0 there.
 
 Proof. The mode equation at rest; the scalar equation by substitution. The recursion is Isserlis' theorem
 E x x^T A x x^T = 2 K A K + K tr(K A); det(I - M) = prod_i (1 - M_ii0) (1 - sum) by the
 matrix determinant lemma, M_ii0 the diagonal part. M >= 0, so its spectral radius is an eigenvalue, continuous in g and
 below 1 for small g; the determinant is positive until the sum, which grows with g, is 1, and 1 is an eigenvalue there.
+J: differentiate, put lambda_i m_i = eta nu c_i/(2 d mu), and use the same lemma. J is similar to a symmetric matrix
+(scale by sqrt(c_i/lambda_i)), so that all roots are real, and the sum, which grows with y between its poles, passes 1
+once below the first of them if f' > 0.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from sympy import Matrix, Rational, diag, expand, eye, pi, simplify, solve, sqrt, symbols
+from sympy import Function, Matrix, Rational, diag, expand, eye, pi, simplify, solve, sqrt, symbols, zeros
 
 eta, mu, nu, d, lam, c, kappa = symbols("eta mu nu d lambda c kappa", positive=True)
 sigma, B, R, k, M, g = symbols("sigma B R k M g", positive=True)
@@ -41,6 +51,8 @@ def prove() -> None:
     prove_sign()
     prove_isserlis()
     prove_critical()
+    prove_batch()
+    prove_relaxation()
 
 
 def prove_sign() -> None:
@@ -97,6 +109,52 @@ def prove_critical() -> None:
     (isotropic,) = solve(d * g / (2 * B - g * (B + 1)) - 1, g)  # K = I, d modes
     assert simplify(isotropic - 2 * B / (d + B + 1)) == 0, "K = I: eta = 2 B d/(d + B + 1)"
     assert Rational(2) == (isotropic * d).subs(B, 1).limit(d, float("inf")), "and 2 as d grows"
+
+
+def prove_batch() -> None:
+    """One term of the critical sum falls with B above its pole; K = I in closed form.
+
+    Raises:
+        AssertionError: if a step fails.
+    """
+    x = symbols("x", positive=True)  # x = g l_i < 2
+    term = x / (2 * B - x * (B + 1))
+    assert simplify(term.diff(B) + x * (2 - x) / (2 * B - x * (B + 1)) ** 2) == 0, "the slope in B, negative for x < 2"
+    assert simplify((2 * B - x * (B + 1)).subs(B, x / (2 - x))) == 0, "the pole in B"
+    (isotropic,) = solve(d * term.subs(x, g) - 1, B)
+    assert simplify(isotropic - g * (d + 1) / (2 - g)) == 0, "K = I: B = g (d + 1)/(2 - g)"
+
+
+def prove_relaxation() -> None:
+    """The Jacobian at rest and its characteristic equation, for three modes.
+
+    Raises:
+        AssertionError: if a step fails.
+    """
+    v, y = symbols("v y", positive=True)
+    mu_of, nu_of = Function("mu")(v), Function("nu")(v)
+    rates, noise, modes = symbols("lambda1:4", positive=True), symbols("c1:4", positive=True), symbols("m1:4")
+    slope = (nu_of / mu_of).diff(v)
+    rest = [eta * nu_of * ci / (2 * d * mu_of * li) for li, ci in zip(rates, noise, strict=True)]
+    jacobian = zeros(3, 3)
+    for i in range(3):
+        flow = -2 * eta * mu_of * rates[i] * modes[i] + eta**2 * nu_of * noise[i] / d
+        for j in range(3):
+            through_v = flow.diff(v).subs(modes[i], rest[i]) * rates[j]
+            jacobian[i, j] = simplify(flow.diff(modes[j]) + through_v)
+    stated = -2 * eta * mu_of * diag(*rates) + eta**2 * mu_of * slope / d * Matrix(noise) * Matrix(rates).T
+    assert simplify(jacobian - stated) == zeros(3, 3), "J at rest"
+
+    strength = symbols("strength")  # (eta/2) f'(v)
+    reduced = diag(*rates) - strength / d * Matrix(noise) * Matrix(rates).T  # -J/(2 eta mu)
+    total = strength / d * sum(li * ci / (li - y) for li, ci in zip(rates, noise, strict=True))
+    product = (rates[0] - y) * (rates[1] - y) * (rates[2] - y)
+    left = (reduced - y * eye(3)).det(method="berkowitz")
+    assert simplify(expand(left) - expand(simplify(product * (1 - total)))) == 0, "det(-J/(2 eta mu) - y)"
+    assert simplify(total.subs(y, 0) - strength * sum(noise) / d) == 0, "y = 0 where (eta/2) f' cbar = 1"
+    one = symbols("one")
+    scalar = (2 * v - eta * nu_of / mu_of * one).diff(v)
+    assert simplify(scalar - 2 * (1 - eta / 2 * slope * one)) == 0, "the slope of 2 v - eta f cbar"
 
 
 def check() -> None:

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _HOME = {
+    "compare": ("Comparison", "compare"),
     "covariance": ("Covariance", "Isotropic", "MarchenkoPastur", "PowerLaw", "Rotated", "Wishart"),
+    "effects": ("Effects", "effects"),
     "errors": (
         "DivergenceWarning",
         "HdlimitError",
@@ -26,6 +28,11 @@ _HOME = {
         "VerificationRefused",
     ),
     "files": ("load",),
+    "fisher": ("Efficiency", "efficiency", "efficiency_along", "fisher_information"),
+    "follow": ("ClipSchedule",),
+    "greedy": ("greedy_lr",),
+    "landscape": ("Landscape", "landscape"),
+    "logs": ("LogTuning", "tune_clip_from_residuals"),
     "noise": (
         "Empirical",
         "Gaussian",
@@ -37,14 +44,17 @@ _HOME = {
         "StudentT",
         "Uniform",
     ),
-    "optimizers": ("SGD", "ClippedSGD", "SignSGD"),
+    "optimizers": ("SGD", "ClippedSGD", "ScoreSGD", "ScoreTable", "SignSGD"),
     "predict": ("predict",),
     "problem": ("Problem",),
     "results": ("Curve", "Ensemble"),
+    "search": ("best_constants",),
     "schedules": ("Constant", "Cosine", "Function", "Power", "Steps", "Table"),
     "simulate": ("simulate",),
     "stability": ("stability", "steady_state"),
     "studies": ("read_toml", "to_toml"),
+    "threshold": ("BestThreshold", "best_threshold"),
+    "tune": ("LrTuning", "Tuning", "greedy_clip", "tune_clip", "tune_lr"),
     "verify": ("Report", "verify"),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
@@ -52,12 +62,16 @@ _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 __all__ = ["__version__", *sorted(_MODULE_OF)]
 
 if TYPE_CHECKING:
+    from hdlimit.compare import Comparison as Comparison
+    from hdlimit.compare import compare as compare
     from hdlimit.covariance import Covariance as Covariance
     from hdlimit.covariance import Isotropic as Isotropic
     from hdlimit.covariance import MarchenkoPastur as MarchenkoPastur
     from hdlimit.covariance import PowerLaw as PowerLaw
     from hdlimit.covariance import Rotated as Rotated
     from hdlimit.covariance import Wishart as Wishart
+    from hdlimit.effects import Effects as Effects
+    from hdlimit.effects import effects as effects
     from hdlimit.errors import DivergenceWarning as DivergenceWarning
     from hdlimit.errors import HdlimitError as HdlimitError
     from hdlimit.errors import HdlimitWarning as HdlimitWarning
@@ -71,6 +85,16 @@ if TYPE_CHECKING:
     from hdlimit.errors import ValidityWarning as ValidityWarning
     from hdlimit.errors import VerificationRefused as VerificationRefused
     from hdlimit.files import load as load
+    from hdlimit.fisher import Efficiency as Efficiency
+    from hdlimit.fisher import efficiency as efficiency
+    from hdlimit.fisher import efficiency_along as efficiency_along
+    from hdlimit.fisher import fisher_information as fisher_information
+    from hdlimit.follow import ClipSchedule as ClipSchedule
+    from hdlimit.greedy import greedy_lr as greedy_lr
+    from hdlimit.landscape import Landscape as Landscape
+    from hdlimit.landscape import landscape as landscape
+    from hdlimit.logs import LogTuning as LogTuning
+    from hdlimit.logs import tune_clip_from_residuals as tune_clip_from_residuals
     from hdlimit.noise import Empirical as Empirical
     from hdlimit.noise import Gaussian as Gaussian
     from hdlimit.noise import GaussianMixture as GaussianMixture
@@ -82,6 +106,8 @@ if TYPE_CHECKING:
     from hdlimit.noise import Uniform as Uniform
     from hdlimit.optimizers import SGD as SGD
     from hdlimit.optimizers import ClippedSGD as ClippedSGD
+    from hdlimit.optimizers import ScoreSGD as ScoreSGD
+    from hdlimit.optimizers import ScoreTable as ScoreTable
     from hdlimit.optimizers import SignSGD as SignSGD
     from hdlimit.predict import predict as predict
     from hdlimit.problem import Problem as Problem
@@ -93,11 +119,19 @@ if TYPE_CHECKING:
     from hdlimit.schedules import Power as Power
     from hdlimit.schedules import Steps as Steps
     from hdlimit.schedules import Table as Table
+    from hdlimit.search import best_constants as best_constants
     from hdlimit.simulate import simulate as simulate
     from hdlimit.stability import stability as stability
     from hdlimit.stability import steady_state as steady_state
     from hdlimit.studies import read_toml as read_toml
     from hdlimit.studies import to_toml as to_toml
+    from hdlimit.threshold import BestThreshold as BestThreshold
+    from hdlimit.threshold import best_threshold as best_threshold
+    from hdlimit.tune import LrTuning as LrTuning
+    from hdlimit.tune import Tuning as Tuning
+    from hdlimit.tune import greedy_clip as greedy_clip
+    from hdlimit.tune import tune_clip as tune_clip
+    from hdlimit.tune import tune_lr as tune_lr
     from hdlimit.verify import Report as Report
     from hdlimit.verify import verify as verify
 

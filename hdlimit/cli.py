@@ -1,4 +1,4 @@
-"""The command line: predict, verify, formula, demo. Nothing heavy is imported before a command runs."""
+"""The command line: predict, tune, verify, formula, demo. Nothing heavy is imported before a command runs."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from hdlimit.errors import HdlimitError, HdlimitWarning, InvalidInput
 
 if TYPE_CHECKING:
     from hdlimit.kernels.formulas import Formula
+    from hdlimit.logs import LogTuning
     from hdlimit.optimizers import Optimizer
     from hdlimit.problem import Problem
     from hdlimit.results import Curve
@@ -74,6 +75,7 @@ def main() -> None:
     \b
     hdlimit demo                    three optimizers, predicted and simulated, one figure
     hdlimit predict problem.toml    the predicted risk curve
+    hdlimit tune problem.toml       the best step size and clip threshold
     hdlimit verify problem.toml     compare the prediction with simulated runs
     hdlimit formula                 the closed formulas behind the prediction
 
@@ -126,6 +128,105 @@ def predict(
         curve = predict_curve(problem, _optimizer(problem, options), horizon)
     _write(curve, plot, out)
     click.echo(_json_text(curve) if as_json else _curve_text(curve))
+
+
+@main.command()
+@click.argument("file", required=False)
+@click.option("--keep-lr", is_flag=True, help="With FILE: keep the file's lr, tune the threshold alone.")
+@click.option("--schedule", is_flag=True, help="With FILE: also the best threshold along the curve, as a schedule.")
+@click.option("--risk", type=float, help="With FILE: minimize the time to this risk, not the risk at the horizon.")
+@click.option("--residuals", metavar="LOG", help="Tune from logged residuals (.csv, .txt, .npy, .npz), without a FILE.")
+@click.option("--losses", metavar="LOG", help="Tune from logged per-sample losses instead of residuals.")
+@click.option("--loss", type=click.Choice(("half_squared", "squared")), help="With --losses.  [default: half_squared]")
+@click.option("--gradient-norms", metavar="LOG", help="With a log: gradient norms of the same rows, for max_norm.")
+@click.option("--column", metavar="NAME", help="With a log: its column, where it has several.")
+@click.option("--plot", metavar="FIGURE", help="With FILE: draw the risk over lr x threshold (.png, .pdf or .svg).")
+@click.option("--out", metavar="OUT", help="With FILE: save the answer (.json) or the steps of --schedule (.csv).")
+@_json_option
+def tune(file: str | None, as_json: bool, **options: Any) -> None:
+    """Tune the clip threshold and the step size.
+
+    With a problem FILE (TOML): the constants with the lowest predicted risk at its horizon, for its batch size. The
+    optimizer in the file is replaced by clipped SGD.
+
+    With a log of residuals r = prediction - label, or of per-sample losses: the threshold with the fastest decrease of
+    the risk now. The log must be taken before the update, at batch size 1, over a window in which the risk is about
+    constant.
+
+    \b
+    hdlimit tune examples/problem.toml --plot landscape.png
+    hdlimit tune --residuals log.csv --column residual
+    """
+    logs = [name for name in ("residuals", "losses") if options[name] is not None]
+    if (file is None) == (not logs) or len(logs) > 1:
+        raise click.UsageError("give either a problem FILE, --residuals LOG or --losses LOG")
+    misplaced = _LOG_OPTIONS if file is not None else _FILE_OPTIONS
+    if given := [name for name in misplaced if options[name]]:
+        place = "a log" if file is not None else "a problem FILE"
+        raise click.UsageError(f"--{given[0].replace('_', '-')} goes with {place}")
+    if options["loss"] and logs != ["losses"]:
+        raise click.UsageError("--loss goes with --losses")
+    if file is not None:
+        _tune_file(file, as_json, options)
+    else:
+        _tune_log(logs[0], as_json, options)
+
+
+_LOG_OPTIONS = ("gradient_norms", "column", "loss")
+_FILE_OPTIONS = ("keep_lr", "schedule", "risk", "plot", "out")
+
+
+def _tune_file(file: str, as_json: bool, options: dict[str, Any]) -> None:
+    from hdlimit.files import checked_path, finite_or_none
+    from hdlimit.plotting import FIGURE_FILES, write_figure
+    from hdlimit.studies import read_toml
+    from hdlimit.tune import tune_clip
+
+    plot, out, schedule = options["plot"], options["out"], options["schedule"]
+    if plot is not None:
+        checked_path(plot, FIGURE_FILES)
+    if out is not None:
+        checked_path(out, (".json", ".csv") if schedule else (".json",))
+    study = read_toml(file)
+    lr = study.optimizer.lr if options["keep_lr"] else None
+    batch_size = study.optimizer.batch_size
+    tuning = tune_clip(study.problem, study.run.horizon, lr, schedule, batch_size, options["risk"])
+    if out is not None:
+        steps = tuning.schedule if tuning.schedule is not None and out.lower().endswith(".csv") else tuning
+        steps.save(out)
+    if plot is not None:
+        write_figure(plot, tuning.landscape.plot)
+    facts = finite_or_none(tuning.facts())
+    click.echo(json.dumps(facts, allow_nan=False) if as_json else f"{study.problem!r}\n{tuning.summary()}")
+
+
+def _tune_log(kind: str, as_json: bool, options: dict[str, Any]) -> None:
+    from dataclasses import asdict
+
+    from hdlimit.columns import read_column
+    from hdlimit.files import finite_or_none
+    from hdlimit.logs import tune_clip_from_residuals
+
+    values = read_column(options[kind], options["column"])
+    norms = options["gradient_norms"]
+    given: dict[str, Any] = {"losses": values, "loss": options["loss"] or "half_squared"}
+    given = {"residuals": values} if kind == "residuals" else given
+    tuning = tune_clip_from_residuals(**given, gradient_norms=None if norms is None else read_column(norms))
+    click.echo(json.dumps(finite_or_none(asdict(tuning)), allow_nan=False) if as_json else _log_text(tuning))
+
+
+def _log_text(tuning: LogTuning) -> str:
+    """A table of what the log says, the sentence, and the line for a trainer."""
+    low, high = tuning.interval
+    least, most = tuning.rate_gain_interval
+    lines = [
+        f"{'rows':<18}{tuning.rows}",
+        f"{'threshold':<18}{tuning.threshold:.5g}   ({low:.4g} to {high:.4g})",
+        f"{'clipped fraction':<18}{tuning.clipped_fraction:.1%}",
+        f"{'rate gain':<18}{tuning.rate_gain:.4g}   ({least:.4g} to {most:.4g})",
+        tuning.sentence,
+    ]
+    return "\n".join([*lines, f"max_norm = {tuning.max_norm:.6g}"] if tuning.max_norm is not None else lines)
 
 
 @main.command()

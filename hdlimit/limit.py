@@ -14,7 +14,7 @@ from hdlimit.features import FEATURES
 from hdlimit.modes import ModeSystem, mode_system
 from hdlimit.optimizers import Optimizer
 from hdlimit.problem import Problem
-from hdlimit.residual import RESIDUALS
+from hdlimit.residual import residual_map
 from hdlimit.response import Response
 from hdlimit.schedules import Schedule
 
@@ -65,7 +65,7 @@ def limit_of(problem: Problem, optimizer: Optimizer) -> Limit:
 
     Raises: NoLimit when it does not exist (infinite nu).
     """
-    response = Response(optimizer.residual, problem.noise, optimizer.batch_size)
+    response = Response(residual_map(optimizer), problem.noise, optimizer.batch_size)
     response(2 * problem.initial_risk, float(optimizer.threshold_schedule(0.0)))
     modes = mode_system(problem.covariance, optimizer.features, problem.initial_error)
     return Limit(modes, response, optimizer.lr_schedule, optimizer.threshold_schedule)
@@ -75,7 +75,7 @@ def has_spread(problem: Problem, optimizer: Optimizer) -> bool:
     """Whether single runs have a finite variance: not for an unbounded residual map under noise with infinite E
     eps^4.
     """
-    bounded = RESIDUALS[optimizer.residual].bounded(float(optimizer.threshold_schedule(0.0)))
+    bounded = residual_map(optimizer).bounded(float(optimizer.threshold_schedule(0.0)))
     return bounded or math.isfinite(problem.noise.fourth_moment)
 
 

@@ -21,12 +21,15 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.axis import Axis
 
+    from hdlimit.compare import Comparison
+    from hdlimit.landscape import Landscape
     from hdlimit.results import Curve, Ensemble
     from hdlimit.verify import Report
 
 _STYLE = Path(__file__).with_name("hdlimit.mplstyle")
 FIGURE_FILES = (".png", ".pdf", ".svg")
 _MARKERS = 25
+_HIGHEST = 1e3
 
 
 def style() -> AbstractContextManager[None]:
@@ -119,6 +122,46 @@ def plot_report(report: Report, ax: Axes | None = None, **line: Any) -> Axes:
     color = ax.lines[-1].get_color()
     plot_ensemble(report.runs, ax, **{"label": f"{report.runs.runs} simulated runs", "color": color, **line})
     ax.set_title(f"{report.curve.optimizer!r}: {report.verdict}")
+    ax.legend()
+    return ax
+
+
+def plot_landscape(landscape: Landscape, ax: Axes | None = None, **style: Any) -> Axes:
+    """Draw the risk over step size and clip threshold as filled contours in log risk, its least point as a cross.
+
+    landscape: from landscape; ax: where to draw, None for a new figure; style: passed to Axes.contourf. Thresholds inf
+    and runs that diverge are left out. Returns the Axes.
+    """
+    from matplotlib.ticker import LogLocator
+
+    ax = _new_axes() if ax is None else ax
+    finite = np.isfinite(landscape.threshold)
+    threshold, risk = landscape.threshold[finite], landscape.risk[:, finite]
+    shown = np.where(np.isfinite(risk) & (risk < _HIGHEST * risk.min()), risk, np.nan)
+    low, high = float(np.nanmin(shown)), float(np.nanmax(shown))
+    levels = np.geomspace(low, high * 1.001, 25) if high > low else None
+    drawn = ax.contourf(
+        landscape.lr, threshold, shown.T, **{"levels": levels, "cmap": "viridis", "norm": "log", **style}
+    )
+    best = landscape.best
+    ax.plot(best.lr, min(best.threshold, threshold.max()), linestyle="none", marker="x", color="white")
+    ax.set(xscale="log", yscale="log", xlabel="step size lr", ylabel="clip threshold c (residual units)")
+    bar = ax.figure.colorbar(drawn, ax=ax, ticks=LogLocator(subs=(1, 2, 5)), format="%g")
+    bar.set_label(f"excess risk R at t = {landscape.horizon:g}")
+    return ax
+
+
+def plot_comparison(comparison: Comparison, ax: Axes | None = None) -> Axes:
+    """Draw the curves of a comparison, each with its constants, the best one's name as the title.
+
+    comparison: from compare; ax: where to draw, None for a new log-log figure. Returns the Axes.
+    """
+    ax = _new_axes() if ax is None else ax
+    for number, entry in enumerate(comparison.entries):
+        if entry.curve is not None:
+            look = {"color": f"C{number}", "linestyle": ("-", "--", "-.")[number]}
+            plot_curve(entry.curve, ax, label=f"{entry.name}, {entry.constants}", **look)
+    ax.set_title(f"{comparison.best.name} does best: R = {comparison.best.risk:.3g} at t = {comparison.horizon:g}")
     ax.legend()
     return ax
 

@@ -86,6 +86,11 @@ class Panels(NamedTuple):
     factor: FloatArray
 
 
+def noise_panels(noise: NoiseLaw) -> Panels:
+    """Panels of a continuous law, up to tails of mass 1e-17."""
+    return _panels(noise, 0)
+
+
 @lru_cache(maxsize=64)
 def _panels(noise: NoiseLaw, growth: int) -> Panels:
     """Panels of a law by bisection, up to tails of mass 1e-17/16^growth."""

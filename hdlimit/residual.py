@@ -9,10 +9,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
 from hdlimit.declaration import FloatArray
+from hdlimit.optimizers import Optimizer, ScoreTable
 
 
 @dataclass(frozen=True)
@@ -20,13 +22,16 @@ class ResidualMap:
     """A scalar map psi(r), possibly with a threshold c.
 
     psi: (r, c) -> psi(r), array in, array out; kinks: c -> the r >= 0 at which psi jumps or bends (-r too);
-    bounded: c -> whether psi is bounded, so that nu exists for every noise law and no step size diverges.
+    bounded: c -> whether psi is bounded, so that nu exists for every noise law and no step size diverges; table: psi
+    itself where it is a finished table (its threshold c is then the v at which the table is read). A table acts on
+    every residual of a batch, the other maps on the mean gradient.
     """
 
     name: str
     psi: Callable[[FloatArray, float], FloatArray]
     kinks: Callable[[float], tuple[float, ...]]
     bounded: Callable[[float], bool]
+    table: ScoreTable | None = None
 
 
 RESIDUALS: dict[str, ResidualMap] = {
@@ -37,3 +42,16 @@ RESIDUALS: dict[str, ResidualMap] = {
         ResidualMap("sign", lambda r, c: np.sign(r), lambda c: (0.0,), lambda c: True),
     )
 }
+
+
+@lru_cache(maxsize=16)
+def tabulated(name: str, table: ScoreTable) -> ResidualMap:
+    """The residual map of a finished table."""
+    nodes = tuple(np.unique(np.abs(table.residuals)).tolist())
+    return ResidualMap(name, table, lambda c: nodes, lambda c: True, table)
+
+
+def residual_map(optimizer: Optimizer) -> ResidualMap:
+    """The residual map of an optimizer: the one that it names, or its own table."""
+    table = optimizer.residual_table
+    return RESIDUALS[optimizer.residual] if table is None else tabulated(optimizer.residual, table)

@@ -23,10 +23,12 @@ from hdlimit.errors import NoLimit, NotAvailable
 from hdlimit.kernels import responses as kernels
 from hdlimit.quadrature import density_components, flat, laplace_components, student_components
 from hdlimit.residual import RESIDUALS, ResidualMap
+from hdlimit.tabulated import table_parameters, table_response
 
 Kernel = Callable[[float, float, FloatArray], tuple[float, float]]
 MOST_COMPONENTS = 400
 TABLE_ERROR = 1e-9
+QUICK = 30
 
 
 class Compiled(NamedTuple):
@@ -41,17 +43,17 @@ class Compiled(NamedTuple):
 class Response:
     """(mu, nu) as functions of v and of the clip threshold c.
 
-    residual: name of a residual map; noise: the label-noise law; batch_size: B.
+    residual: a residual map, or its name; noise: the label-noise law; batch_size: B.
 
     Raises: NotAvailable for a residual map without a batch theory when B > 1; NoLimit, when evaluated, where nu is
     infinite.
     """
 
-    def __init__(self, residual: str, noise: laws.NoiseLaw, batch_size: int = 1) -> None:
-        self.map: ResidualMap = RESIDUALS[residual]
+    def __init__(self, residual: str | ResidualMap, noise: laws.NoiseLaw, batch_size: int = 1) -> None:
+        self.map: ResidualMap = RESIDUALS[residual] if isinstance(residual, str) else residual
         self.noise, self.batch_size = noise, batch_size
-        if batch_size > 1 and residual not in ("identity", "clip", "sign"):
-            raise NotAvailable(f"batch_size: no batch theory for the residual map {residual!r}, use batch_size=1")
+        if batch_size > 1 and self.map.name not in ("identity", "clip", "sign") and self.map.table is None:
+            raise NotAvailable(f"batch_size: no batch theory for the residual map {self.map.name!r}, use batch_size=1")
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Response) and self._key() == other._key()
@@ -59,8 +61,8 @@ class Response:
     def __hash__(self) -> int:
         return hash(self._key())
 
-    def _key(self) -> tuple[str, laws.NoiseLaw, int]:
-        return self.map.name, self.noise, self.batch_size
+    def _key(self) -> tuple[ResidualMap, laws.NoiseLaw, int]:
+        return self.map, self.noise, self.batch_size
 
     def __call__(self, v: float, c: float = math.inf) -> tuple[float, float]:
         """(mu, nu) at v >= 0 and threshold c >= 0, by the most exact route.
@@ -73,6 +75,19 @@ class Response:
             mu, nu = closed[0](v, c, closed[1])
             return float(mu), float(nu)
         return self._slow(v, c)
+
+    def below(self, c: float) -> Callable[[float, float], tuple[float, float]]:
+        """(mu, nu) as a function of v > 0 and of thresholds up to c, for many calls."""
+        closed = self._closed(c)
+        if closed is None:
+            return lambda v, c: self._slow(max(v, kernels.SMALLEST), c)
+        kernel, parameters = closed
+        return lambda v, c: kernel(v, c, parameters)
+
+    def is_quick(self, c: float) -> bool:
+        """Whether a closed form of a few terms gives (mu, nu) at thresholds up to c, so that a table gains nothing."""
+        closed = self._closed(c)
+        return closed is not None and closed[1].size <= QUICK
 
     def _closed(self, c: float) -> tuple[Kernel, FloatArray] | None:
         """The kernel and its parameters for thresholds up to c, None when only a slow route exists."""
@@ -100,6 +115,9 @@ class Response:
         return kernel, np.array([float(parts.variance[0]), float(self.batch_size)])
 
     def _slow(self, v: float, c: float) -> tuple[float, float]:
+        if self.map.table is not None:
+            mu, nu = table_response(self.map.table, self.noise, v, c)
+            return mu, nu / self.batch_size
         if self.batch_size > 1:
             return self._batch(v, c)
         if self.map.name in _MIXTURE:
@@ -126,6 +144,9 @@ class Response:
         if closed is not None:
             return Compiled(*closed, 0.0, math.inf)
         low, high = v_range
+        if self.map.table is not None:
+            parameters = table_parameters(self.map.table, self.noise, self.batch_size, low, high)
+            return Compiled(kernels.levels, parameters, low, high)
         if c_range[0] == c_range[1] or self.map.name != "clip":
             return Compiled(kernels.table, _table(self, c_range[1], low, high), low, high)
         return Compiled(kernels.surface, _surface(self, c_range, low, high), low, high)
@@ -245,9 +266,9 @@ def _normal(mean: float, std: float) -> Any:
     return stats.norm(mean, std)
 
 
-def _fit(response: Response, c: float, x: FloatArray) -> FloatArray:
+def _fit(response: Callable[[float], tuple[float, float]], x: FloatArray) -> FloatArray:
     """log(mu + floor) and log(nu + floor) at log v = x, shape (2, len(x))."""
-    values = np.array([response(math.exp(u), c) for u in x]).T
+    values = np.array([response(math.exp(u)) for u in x]).T
     logs: FloatArray = np.log(np.maximum(values, 0.0) + kernels.FLOOR)
     return logs
 
@@ -259,28 +280,52 @@ _CHECKS = np.array([-0.985, -0.6, -0.11, 0.47, 0.993])
 _AT_CHECKS = np.polynomial.chebyshev.chebvander(_CHECKS, _DEGREE)
 
 
-@lru_cache(maxsize=64)
-def _table(response: Response, c: float, low: float, high: float) -> FloatArray:
-    """Parameters of kernels.table over [low, high], refined by bisection until checked between its nodes to 1e-9."""
+class Pieces(NamedTuple):
+    """A response over a range of log v: left ends of the pieces, their Chebyshev coefficients of (log mu, log nu),
+    and the largest error seen between the nodes with the v where it is.
+    """
+
+    ends: list[float]
+    coefficients: list[FloatArray]
+    error: float
+    at: float
+
+
+def tabulate_response(
+    response: Callable[[float], tuple[float, float]], low: float, high: float, tolerance: float = TABLE_ERROR
+) -> Pieces:
+    """(mu, nu) over log v in [low, high], bisected until the error between the nodes is below `tolerance` or a piece
+    is 0.04 long.
+    """
     ends: list[float] = []
     pieces: list[FloatArray] = []
-    todo = [(a, b) for a, b in _spans(math.log(low), math.log(high), 2.5)][::-1]
+    worst, at = 0.0, math.exp(low)
+    todo = _spans(low, high, 2.5)[::-1]
     while todo:
         a, b = todo.pop()
         middle, half = (a + b) / 2, (b - a) / 2
-        fit = _TO_CHEBYSHEV @ _fit(response, c, middle + half * _NODES).T
-        error = np.abs(_AT_CHECKS @ fit - _fit(response, c, middle + half * _CHECKS).T).max()
-        if error > TABLE_ERROR and half > 0.02:
+        fit = _TO_CHEBYSHEV @ _fit(response, middle + half * _NODES).T
+        error = float(np.abs(_AT_CHECKS @ fit - _fit(response, middle + half * _CHECKS).T).max())
+        if error > tolerance and half > 0.02:
             todo += [(middle, b), (a, middle)]
             continue
-        if error > 1e-5:
-            raise NotAvailable(
-                f"noise: the response of {response.noise!r} cannot be tabulated: "
-                f"error {error:.0e} at v = {math.exp(middle):.3g}"
-            )
+        if error > worst:
+            worst, at = error, math.exp(middle)
         ends.append(a)
         pieces.append(fit.T.ravel())
-    return np.concatenate([[len(pieces)], ends, [math.log(high)], *pieces])
+    return Pieces(ends, pieces, worst, at)
+
+
+@lru_cache(maxsize=64)
+def _table(response: Response, c: float, low: float, high: float) -> FloatArray:
+    """Parameters of kernels.table over [low, high], refined by bisection until checked between its nodes to 1e-9."""
+    table = tabulate_response(lambda v: response(v, c), math.log(low), math.log(high))
+    if table.error > 1e-5:
+        raise NotAvailable(
+            f"noise: the response of {response.noise!r} cannot be tabulated "
+            f"(error {table.error:.0e} at v = {table.at:.3g})"
+        )
+    return np.concatenate([[len(table.ends)], table.ends, [math.log(high)], *table.coefficients])
 
 
 def _spans(low: float, high: float, longest: float) -> list[tuple[float, float]]:

@@ -7,7 +7,7 @@ batch size and the step alone: not on how many runs there are or where they are 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -32,11 +32,16 @@ def block_steps(dimension: int, batch_size: int) -> int:
 
 @dataclass(frozen=True, eq=False)
 class Rule:
-    """What is done with the gradients of a block: number of the update, eta/d and max_norm of every step, (steps,)."""
+    """What is done with the samples of a block.
+
+    update: number of the update; step: eta/d, shape (steps,); control: max_norm, or the level at which a table is
+    read, (steps,); table: of the residual map (optimizers.ScoreTable.flat), empty for psi(r) = r.
+    """
 
     update: int
     step: FloatArray
-    max_norm: FloatArray
+    control: FloatArray
+    table: FloatArray = field(default_factory=lambda: np.empty(0))
 
 
 class Block(Protocol):
@@ -69,9 +74,10 @@ class _Rows:
             self.rows[samples],
             self.noise[samples],
             rule.step[part],
-            rule.max_norm[part],
+            rule.control[part],
             gradient,
             rule.update,
+            rule.table,
         )
 
 
@@ -91,10 +97,11 @@ class _Diagonal:
             self.deviation,
             self.noise[samples],
             rule.step[part],
-            rule.max_norm[part],
+            rule.control[part],
             gradient,
             x,
             rule.update,
+            rule.table,
         )
 
 

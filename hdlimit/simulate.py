@@ -62,12 +62,21 @@ class Task:
         features, noise = (np.random.Generator(np.random.SFC64(seed)) for seed in seeds)
         return features, noise
 
-    def step_and_max_norm(self, start: int, stop: int) -> tuple[FloatArray, FloatArray]:
-        """eta/d and c sqrt(tr K) at the steps start, ..., stop - 1."""
+    def rule(self, start: int, stop: int) -> samplers.Rule:
+        """The update, eta/d, and c sqrt(tr K) or the table and its level, at the steps start, ..., stop - 1."""
         t = np.arange(start, stop) / self.problem.dimension
         lr = _read("lr", self.optimizer.lr_schedule, t, allow_infinite=False)
         threshold = _read("threshold", self.optimizer.threshold_schedule, t, allow_infinite=True)
-        return lr / self.problem.dimension, threshold * math.sqrt(self.problem.covariance.trace)
+        number, step = updates.update_of(self.optimizer).number, lr / self.problem.dimension
+        if self.table is not None:
+            return samplers.Rule(number, step, threshold, self.table)
+        return samplers.Rule(number, step, threshold * math.sqrt(self.problem.covariance.trace))
+
+    @cached_property
+    def table(self) -> FloatArray | None:
+        """The table of the optimizer's residual map, if it carries one."""
+        table = self.optimizer.residual_table
+        return None if table is None else table.flat
 
     @cached_property
     def largest_risk(self) -> float:
@@ -106,7 +115,7 @@ def simulate(
 
     A run has diverged once its risk is not finite or exceeds 1e12 times the larger of the initial risk and E eps^2 (the
     squared width of the noise where that is infinite); it stops, and its risk is inf from then on. Where the update is
-    of bounded length (sign, a finite clip threshold) only a risk that is not finite counts.
+    of bounded length (sign, a finite clip threshold, a table) only a risk that is not finite counts.
 
     Args:
         problem: the problem.
@@ -290,8 +299,9 @@ def _risks(task: Task, run: int) -> Iterator[tuple[int, float, float]]:
     for start in range(0, task.steps, length):
         stop = min(start + length, task.steps)
         block = task.sampler.draw(*generators, stop - start)
-        rule = samplers.Rule(update.number, *task.step_and_max_norm(start, stop))
-        largest = task.largest_risk if update.unbounded(float(rule.max_norm.max())) else math.inf
+        rule = task.rule(start, stop)
+        unbounded = task.table is None and update.unbounded(float(rule.control.max()))
+        largest = task.largest_risk if unbounded else math.inf
         inner = task.marks[np.searchsorted(task.marks, start, "right") : np.searchsorted(task.marks, stop, "left")]
         first = start
         for last in (*inner.tolist(), stop):

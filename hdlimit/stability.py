@@ -22,14 +22,16 @@ SMALLEST, LARGEST = 1e-280, 1e280  # of v
 @dataclass(frozen=True)
 class Stability:
     """stable: lr is below critical_lr; lr: the step size judged (the largest of a schedule); critical_lr: exact at
-    this d and batch size for SGD, inf where no step size diverges; limit_critical_lr: the limit's; outcome: the
-    sentence.
+    this d and batch size for SGD, inf where no step size diverges; limit_critical_lr: the limit's; critical_batch:
+    the smallest batch size at which lr is stable at this d, inf where none is, 1 where no step size diverges;
+    outcome: the sentence.
     """
 
     stable: bool
     lr: float
     critical_lr: float
     limit_critical_lr: float
+    critical_batch: float
     outcome: Outcome
 
     def __str__(self) -> str:
@@ -38,9 +40,12 @@ class Stability:
 
 @dataclass(frozen=True)
 class SteadyState:
-    """risk: the excess risk R that the limit settles at, inf if it grows without limit; outcome: the sentence."""
+    """risk: the excess risk R that the limit settles at, inf if it grows without limit; time_scale: tau of the slowest
+    mode, R(t) - risk ~ e^(-t/tau) in the end, inf if the risk grows; outcome: the sentence.
+    """
 
     risk: float
+    time_scale: float
     outcome: Outcome
 
     def __str__(self) -> str:
@@ -63,6 +68,29 @@ def exact_critical_lr(covariance: CovarianceModel, batch_size: int) -> float:
     return float(root) * covariance.dimension / covariance.norm
 
 
+def exact_critical_batch(covariance: CovarianceModel, lr: float) -> float:
+    """The smallest batch size at which the mean square of streaming SGD does not grow, for Gaussian x, at this d.
+
+    sum_i g l_i/(2B - g l_i (B + 1)), g = lr/d, falls with B; it is below 1 from this integer on. inf for g l_max >= 2,
+    where even the gradient of the population diverges. Source: derivations/steady.py.
+    """
+    from scipy.optimize import brentq
+
+    relative = lr / covariance.dimension * covariance.eigenvalues[covariance.eigenvalues > 0]
+    largest = float(relative[-1])
+    if largest >= 2 * (1 - 1e-14):
+        return math.inf
+    pole = largest / (2 - largest)
+
+    def excess(beyond: float) -> float:
+        """The sum less 1 at B = pole + beyond."""
+        return float((relative / ((2 - relative) * beyond + 2 * (largest - relative) / (2 - largest))).sum()) - 1
+
+    low, high = pole * (1 - 1e-12), float((relative / (2 - relative)).sum()) * (1 + 1e-12)
+    root = pole + float(brentq(excess, low, high, xtol=1e-300, rtol=1e-14))
+    return float(max(math.floor(root) + 1, 1))
+
+
 def largest_lr(schedule: Schedule, horizon: float) -> float:
     """The largest value of a step-size schedule, on its knots and a grid of 2000 times up to the horizon."""
     grid = np.concatenate([[0.0], np.geomspace(min(1e-3, horizon / 2), horizon, 2000), schedule.knots])
@@ -73,8 +101,8 @@ def stability(problem: Problem, optimizer: Optimizer, horizon: float = LONGEST_H
     """Whether the optimizer's risk stays bounded, and the step size above which it does not.
 
     SGD with batch size B: the limit is stable iff eta kappa < 2B, kappa = tr(K)/d; at finite d the critical step is
-    the root of sum_i g l_i/(2B - g l_i (B + 1)) = 1, g = eta/d. Bounded residual maps (clip, sign) never diverge:
-    inf.
+    the root of sum_i g l_i/(2B - g l_i (B + 1)) = 1, g = eta/d; the same sum in B gives the critical batch. Bounded
+    residual maps (clip, sign) never diverge: inf.
 
     problem: a Problem; optimizer: SGD, ClippedSGD or SignSGD; horizon: the lr of a schedule is judged by its largest
     value up to this time.
@@ -85,7 +113,12 @@ def stability(problem: Problem, optimizer: Optimizer, horizon: float = LONGEST_H
     lr = largest_lr(limit.lr, checks.positive("horizon", horizon))
     if limit.bounded:
         return Stability(
-            True, lr, math.inf, math.inf, Outcome(Status.FINISHED, "no step size diverges: the residual map is bounded")
+            True,
+            lr,
+            math.inf,
+            math.inf,
+            1.0,
+            Outcome(Status.FINISHED, "no step size diverges: the residual map is bounded"),
         )
     b = optimizer.batch_size
     asymptotic = 2 * b / limit.modes.forcing
@@ -94,9 +127,8 @@ def stability(problem: Problem, optimizer: Optimizer, horizon: float = LONGEST_H
     relation = "below" if stable else "not below"
     name = "lr" if isinstance(limit.lr, Constant) else "the largest lr"
     sentence = f"{name} {lr:.4g} is {relation} the critical lr {critical:.4g} (in the limit: {asymptotic:.4g})"
-    return Stability(
-        stable, lr, critical, asymptotic, Outcome(Status.FINISHED if stable else Status.UNSTABLE, sentence)
-    )
+    outcome = Outcome(Status.FINISHED if stable else Status.UNSTABLE, sentence)
+    return Stability(stable, lr, critical, asymptotic, exact_critical_batch(problem.covariance, lr), outcome)
 
 
 def _balance(limit: Limit, lr: float, c: float, v: float) -> float:
@@ -105,9 +137,54 @@ def _balance(limit: Limit, lr: float, c: float, v: float) -> float:
     return 2 * v * mu - lr * nu * limit.modes.forcing
 
 
+_NEAR = np.array([-2.0, -1.0, 1.0, 2.0])
+_SLOPE = np.array([1.0, -8.0, 8.0, -1.0]) / 12
+
+
+def _slope(limit: Limit, c: float, v: float) -> float:
+    """d(nu/mu)/dv, by differences of fourth order over 1e-3 v."""
+    ratios = [nu / mu for mu, nu in (limit.response(v * (1 + 1e-3 * k), c) for k in _NEAR)]
+    return float(_SLOPE @ ratios) / (1e-3 * v)
+
+
+def _slowest(limit: Limit, strength: float) -> float:
+    """The smallest y with strength sum_i lambda_i c_i/(d (lambda_i - y)) = 1, in units of lambda.
+
+    Modes that no noise reaches keep their own y = lambda_i.
+    """
+    from scipy.optimize import brentq
+
+    rate, weight = limit.modes.rate, limit.modes.rate * limit.modes.diffusion
+    silent, rate, weight = rate[(rate > 0) & (weight <= 0)], rate[weight > 0], weight[weight > 0]
+    first = float(rate[0])
+    if strength == 0 or abs(strength) * weight.sum() < 1e-14 * first:
+        return float(np.concatenate([[first], silent]).min())
+
+    def secular(y: float) -> float:
+        return strength * float((weight / (rate - y)).sum()) - 1
+
+    if strength > 0:
+        low, high = 0.0, first * (1 - 1e-15)
+    else:
+        low, high = first * (1 + 1e-15), float(rate[1]) * (1 - 1e-15) if rate.size > 1 else math.inf
+        high = min(high, first - strength * float(weight.sum()))
+    if secular(low) * secular(high) > 0:
+        root = low if abs(secular(low)) < abs(secular(high)) else high
+    else:
+        root = float(brentq(secular, low, high, xtol=1e-300, rtol=1e-13))
+    return float(np.concatenate([[root], silent]).min())
+
+
+def _time_scale(limit: Limit, lr: float, c: float, v: float) -> float:
+    """tau of the slowest mode at the rest point v: dR/dt ~ -(R - R_inf)/tau in the end."""
+    mu, _ = limit.response(v, c)
+    return 1 / (2 * lr * mu * _slowest(limit, lr * _slope(limit, c, v) / 2))
+
+
 def steady_state(problem: Problem, optimizer: Optimizer) -> SteadyState:
     """The excess risk at which the limit settles: 4 R mu(2R) = eta nu(2R) cbar, cbar = (1/d) sum of c_i over lambda_i
-    > 0.
+    > 0; and how fast: tau = 1/(2 eta mu y), y the smallest root of (eta/2)(nu/mu)' sum lambda_i c_i/(d (lambda_i - y))
+    = 1.
 
     Of several solutions the one is taken that is next to the start in the direction in which the risk moves.
 
@@ -129,13 +206,14 @@ def steady_state(problem: Problem, optimizer: Optimizer) -> SteadyState:
     while SMALLEST <= v <= LARGEST:
         if (_balance(limit, lr, c, v * factor) > 0) != falling:
             root = brentq(lambda x, v=v: _balance(limit, lr, c, v * x), min(1.0, factor), max(1.0, factor), xtol=1e-14)
-            risk = v * root / 2
-            return SteadyState(risk, Outcome(Status.FINISHED, f"the excess risk settles at {risk:.6g}"))
+            rest = v * root
+            tau, risk = _time_scale(limit, lr, c, rest), rest / 2
+            return SteadyState(risk, tau, Outcome(Status.FINISHED, f"the excess risk settles at {risk:.6g}"))
         v *= factor
     if falling:
-        return SteadyState(0.0, Outcome(Status.FINISHED, "the excess risk falls to 0"))
+        return SteadyState(0.0, _time_scale(limit, lr, c, v), Outcome(Status.FINISHED, "the excess risk falls to 0"))
     if limit.bounded:
         raise NotAvailable(f"steady_state: the excess risk rises above {LARGEST:g}, choose other units")
     critical = stability(problem, optimizer).limit_critical_lr
     sentence = f"the excess risk grows without limit: lr {lr:.4g} is not below the limit's critical lr {critical:.4g}"
-    return SteadyState(math.inf, Outcome(Status.UNSTABLE, sentence))
+    return SteadyState(math.inf, math.inf, Outcome(Status.UNSTABLE, sentence))

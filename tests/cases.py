@@ -23,7 +23,7 @@ from hdlimit.noise import (
     StudentT,
     Uniform,
 )
-from hdlimit.optimizers import SGD, ClippedSGD, Optimizer, SignSGD
+from hdlimit.optimizers import SGD, ClippedSGD, Optimizer, ScoreSGD, ScoreTable, SignSGD
 from hdlimit.schedules import Constant, Cosine, Function, Power, Schedule, Steps, Table
 
 
@@ -82,6 +82,10 @@ def halving(t: float) -> float:
 
 FUNCTION_SCHEDULE = Function(halving)
 
+_TABLE = ScoreTable(
+    levels=[0.1, 0.5], residuals=[-1.0, -0.2, 0.2, 2.0], scores=[[-0.8, -0.3, 0.3, 1.0], [-1.0, -0.1, 0.1, 2.0]]
+)
+
 OPTIMIZERS: list[Optimizer] = [
     SGD(lr=0.5),
     SGD(lr=0.4, batch_size=4),
@@ -93,4 +97,6 @@ OPTIMIZERS: list[Optimizer] = [
     SignSGD(lr=0.3),
     SignSGD(lr=0.3, batch_size=4),
     SignSGD(lr=SCHEDULES[3]),
+    ScoreSGD(lr=0.3, table=_TABLE, design=SCHEDULES[4]),
+    ScoreSGD(lr=0.3, table=_TABLE, design=0.2, batch_size=4),
 ]

@@ -13,7 +13,7 @@ from scipy import integrate, special
 
 from hdlimit.declaration import FloatArray
 from hdlimit.noise import Laplace, NoiseLaw, StudentT
-from hdlimit.optimizers import ClippedSGD, Optimizer, SignSGD
+from hdlimit.optimizers import ClippedSGD, Optimizer, ScoreSGD, SignSGD
 from hdlimit.problem import Problem
 from hdlimit.schedules import Schedule
 
@@ -47,10 +47,19 @@ def simulated_run(
                 pending = list(problem.noise.sample(noise, block))
             eps, pending = np.array(pending[:batch]), pending[batch:]
         y = x @ target + eps
-        gradient = sum(((x[j] @ theta - y[j]) * x[j] for j in range(batch)), np.zeros(d)) / batch
+        r = x @ theta - y
+        if isinstance(optimizer, ScoreSGD):
+            r = np.array([_table_twin(optimizer, value, step / d) for value in r])
+        gradient = sum((r[j] * x[j] for j in range(batch)), np.zeros(d)) / batch
         theta = theta - optimizer.lr_schedule(step / d) / d * _update(optimizer, gradient, step / d, np.trace(k))
         risk.append((theta - target) @ k @ (theta - target) / 2)
     return np.array(risk)
+
+
+def _table_twin(optimizer: ScoreSGD, r: float, t: float) -> float:
+    table = optimizer.table
+    at_levels = [np.interp(r, table.residuals, row) for row in table.scores]
+    return float(np.interp(math.log(optimizer.threshold_schedule(t)), np.log(table.levels), at_levels))
 
 
 def _update(optimizer: Optimizer, gradient: FloatArray, t: float, trace: float) -> Any:
@@ -230,3 +239,22 @@ class _DenseLimit:
         squared = self.k @ self.k
         distance = [np.trace(s.reshape(self.d, self.d)) for s in states]
         return LimitTwin(states @ self.weights / 2, np.array(distance), np.sqrt(states @ squared.ravel()))
+
+
+def fisher_twin(noise: NoiseLaw, v: float, entropy: bool = False) -> float:
+    """int p'^2/p of r = z - eps, or the entropy -int p log p, by the trapezoid rule in x, r = sqrt(v) sinh(x)."""
+    weight, mean, variance = noise_parts(noise)
+    reach = 42.0 if entropy else 35.0
+    step = 5e-3
+    total = 0.0
+    scale = math.sqrt(v) / 2
+    s = np.sqrt(v + variance)
+    for x in np.array_split(np.arange(-reach, reach, step), 400):
+        u = scale * np.sinh(x)
+        y = (u[:, None] + mean) / s
+        terms = weight * _normal_density(y) / s
+        p, slope = terms.sum(axis=1), (terms * y / s).sum(axis=1)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            f = np.where(p > 1e-290, -p * np.log(p) if entropy else slope**2 / p, 0.0)
+        total += float((f * scale * np.cosh(x)).sum()) * step
+    return total

@@ -17,7 +17,12 @@ SCRIPTS = sorted(path for path in (ROOT / "examples").glob("*.py") if "__main__"
 SMALL = {
     "digits.py": ["--runs", "2", "--d", "40", "--horizon", "2"],
     "diabetes.py": ["--runs", "2", "--horizon", "2"],
+    "gaussian_noise.py": ["--points", "20"],
+    "matched_schedules.py": ["--runs", "2", "--d", "40"],
+    "noise_compression.py": ["--points", "8", "--samples", "5000"],
     "sign_bias.py": ["--runs", "4", "--dimensions", "40", "80"],
+    "steady_sign.py": ["--runs", "2", "--d", "40"],
+    "tail_heaviness.py": ["--points", "5", "--steps", "2000"],
 }
 
 

@@ -157,3 +157,28 @@ def surface(v: float, c: float, parameters: np.ndarray) -> tuple[float, float]:
         weight_sum += weight
         position += 1 + length
     return math.exp(log_mu / weight_sum + below), math.exp(log_nu / weight_sum + 2 * below)
+
+
+@jit(SIGNATURE)
+def levels(v: float, c: float, parameters: np.ndarray) -> tuple[float, float]:
+    """A residual map that is a blend, linear in log c, of two of m fixed maps psi_j: mu is a blend of E psi_j', nu of
+    E psi_j psi_k.
+
+    parameters: number of pieces p in log v, m, B, the p + 1 ends of the pieces, the m values of log c, then per piece
+    13 coefficients of each of m values of mu, m of nu and m - 1 of E psi_j psi_(j+1). Constant outside the ends in
+    log v (the caller checks that the range was kept) and in log c.
+    """
+    pieces, m = int(parameters[0]), int(parameters[1])
+    ends, places = parameters[3 : 4 + pieces], parameters[4 + pieces : 4 + pieces + m]
+    x = min(max(math.log(max(v, SMALLEST)), ends[0]), ends[pieces])
+    p = min(max(np.searchsorted(ends, x, side="right") - 1, 0), pieces - 1)
+    local = (2 * x - ends[p] - ends[p + 1]) / (ends[p + 1] - ends[p])
+    y = min(max(math.log(max(c, SMALLEST)), places[0]), places[m - 1])
+    j = min(max(np.searchsorted(places, y, side="right") - 1, 0), m - 2)
+    b = (y - places[j]) / (places[j + 1] - places[j])
+    a, width = 1.0 - b, TABLE_DEGREE + 1
+    mu = 4.0 + pieces + m + p * (3 * m - 1) * width + j * width
+    nu, cross = mu + m * width, mu + 2 * m * width
+    blend = a * _clenshaw(parameters, mu, local) + b * _clenshaw(parameters, mu + width, local)
+    square = a * a * _clenshaw(parameters, nu, local) + b * b * _clenshaw(parameters, nu + width, local)
+    return blend, (square + 2 * a * b * _clenshaw(parameters, cross, local)) / parameters[2]

@@ -5,8 +5,10 @@ Every kernel works on delta = theta - theta*, in which the residual of a sample 
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
+import numpy as np
 from numba import types
 
 from hdlimit.declaration import FloatArray
@@ -63,57 +65,89 @@ def apply_update(update: int, delta: FloatArray, gradient: FloatArray, step: flo
         descend_signed(delta, gradient, step, max_norm)
 
 
-@jit(types.void(_VECTOR, _READ, _READ, _NUMBER, _NUMBER), fastmath=_SUMS)
-def add_gradient(gradient: FloatArray, delta: FloatArray, x: FloatArray, noise: float, weight: float) -> None:
-    """gradient <- gradient + weight * (<x, delta> - eps) x for one sample x with noise eps."""
+@jit(_NUMBER(_NUMBER, _NUMBER, _READ))
+def read_table(residual: float, level: float, table: FloatArray) -> float:
+    """psi(r; s) of a table (optimizers.ScoreTable.flat): linear in r and in log s, constant outside.
+
+    residual: r; level: s; table: m, n, log s of m levels, n residuals, and m x n values of psi.
+    """
+    m, n = int(table[0]), int(table[1])
+    levels, residuals = table[2 : 2 + m], table[2 + m : 2 + m + n]
+    y = math.log(level) if level > 0.0 else levels[0]
+    y = min(max(y, levels[0]), levels[m - 1])
+    r = min(max(residual, residuals[0]), residuals[n - 1])
+    j = min(max(np.searchsorted(levels, y, side="right") - 1, 0), m - 2)
+    i = min(max(np.searchsorted(residuals, r, side="right") - 1, 0), n - 2)
+    across = (y - levels[j]) / (levels[j + 1] - levels[j])
+    along = (r - residuals[i]) / (residuals[i + 1] - residuals[i])
+    low = 2 + m + n + j * n + i
+    first = table[low] + along * (table[low + 1] - table[low])
+    second = table[low + n] + along * (table[low + n + 1] - table[low + n])
+    value: float = first + across * (second - first)
+    return value
+
+
+@jit(types.void(_VECTOR, _READ, _READ, _NUMBER, _NUMBER, _READ, _NUMBER), fastmath=_SUMS)
+def add_gradient(
+    gradient: FloatArray, delta: FloatArray, x: FloatArray, noise: float, weight: float, table: FloatArray, level: float
+) -> None:
+    """gradient <- gradient + weight * psi(<x, delta> - eps) x for one sample x with noise eps.
+
+    table, level: psi as a table and where to read it; an empty table is psi(r) = r.
+    """
     residual = -noise
     for i in range(delta.size):
         residual += x[i] * delta[i]
+    if table.size > 0:
+        residual = read_table(residual, level, table)
     residual *= weight
     for i in range(delta.size):
         gradient[i] += residual * x[i]
 
 
-@jit(types.void(_VECTOR, _READ_MATRIX, _READ_INDEX, _READ, _READ, _READ, _VECTOR, types.int64))
+@jit(types.void(_VECTOR, _READ_MATRIX, _READ_INDEX, _READ, _READ, _READ, _VECTOR, types.int64, _READ))
 def advance_rows(
     delta: FloatArray,
     x: FloatArray,
     rows: Any,
     noise: FloatArray,
     step: FloatArray,
-    max_norm: FloatArray,
+    control: FloatArray,
     gradient: FloatArray,
     update: int,
+    table: FloatArray,
 ) -> None:
     """Take n steps on given rows: step k uses the rows x[rows[k B : (k + 1) B]] and the noise of the same places.
 
-    delta: shape (d,), overwritten; x: (anything, d); rows, noise: (n B,); step = eta/d and max_norm: (n,);
-    gradient: scratch, (d,); update: one of the numbers above.
+    delta: shape (d,), overwritten; x: (anything, d); rows, noise: (n B,); step = eta/d and control: (n,);
+    gradient: scratch, (d,); update: one of the numbers above; table: psi of the residuals, read at level control, or
+    empty: then control is max_norm.
     """
     batch = rows.size // step.size
     for k in range(step.size):
         gradient[:] = 0.0
         for j in range(k * batch, (k + 1) * batch):
-            add_gradient(gradient, delta, x[rows[j]], noise[j], 1.0 / batch)
-        apply_update(update, delta, gradient, step[k], max_norm[k])
+            add_gradient(gradient, delta, x[rows[j]], noise[j], 1.0 / batch, table, control[k])
+        apply_update(update, delta, gradient, step[k], control[k])
 
 
-@jit(types.void(_VECTOR, types.npy_rng, _READ, _READ, _READ, _READ, _VECTOR, _VECTOR, types.int64))
+@jit(types.void(_VECTOR, types.npy_rng, _READ, _READ, _READ, _READ, _VECTOR, _VECTOR, types.int64, _READ))
 def advance_diagonal(
     delta: FloatArray,
     generator: Any,
     deviation: FloatArray,
     noise: FloatArray,
     step: FloatArray,
-    max_norm: FloatArray,
+    control: FloatArray,
     gradient: FloatArray,
     x: FloatArray,
     update: int,
+    table: FloatArray,
 ) -> None:
     """Take n steps on independent normal features x_i = deviation_i N(0, 1), drawn sample after sample.
 
     delta: shape (d,), overwritten; generator: of the normals; deviation: (d,); noise: (n B,); step = eta/d and
-    max_norm: (n,); gradient, x: scratch, (d,); update: one of the numbers above.
+    control: (n,); gradient, x: scratch, (d,); update, table: as in advance_rows.
     """
     batch = noise.size // step.size
     for k in range(step.size):
@@ -121,8 +155,8 @@ def advance_diagonal(
         for j in range(k * batch, (k + 1) * batch):
             for i in range(delta.size):
                 x[i] = deviation[i] * generator.standard_normal()
-            add_gradient(gradient, delta, x, noise[j], 1.0 / batch)
-        apply_update(update, delta, gradient, step[k], max_norm[k])
+            add_gradient(gradient, delta, x, noise[j], 1.0 / batch, table, control[k])
+        apply_update(update, delta, gradient, step[k], control[k])
 
 
 @jit(types.void(_MATRIX, _READ_MATRIX, _READ_MATRIX), fastmath={"contract"})
