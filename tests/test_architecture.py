@@ -23,7 +23,7 @@ from hdlimit import updates
 from hdlimit.features import FEATURES
 from hdlimit.kernels import stream
 from hdlimit.optimizers import Optimizer
-from hdlimit.residual import RESIDUALS
+from hdlimit.residual import residual_map
 
 DESCRIPTORS = FunctionType, classmethod, staticmethod, property, cached_property
 PACKAGE = Path(hd.__file__).parent
@@ -192,10 +192,12 @@ def test_public_names_are_documented(name: str) -> None:
 FEATURE_MAPS = {"identity": lambda x: x, "sign": np.sign}
 
 
-def step_of(optimizer: Optimizer, x: np.ndarray, residual: float, max_norm: float) -> np.ndarray:
+def step_of(optimizer: Optimizer, x: np.ndarray, residual: float, c: float, trace: float) -> np.ndarray:
     """What the simulator's kernel subtracts for a step of size 1 on one sample with this residual."""
     gradient, delta = np.zeros_like(x), np.zeros_like(x)
-    stream.add_gradient(gradient, delta, x, -residual, 1.0)
+    carried = optimizer.residual_table
+    table, max_norm = (np.empty(0), c * math.sqrt(trace)) if carried is None else (carried.flat, math.inf)
+    stream.add_gradient(gradient, delta, x, -residual, 1.0, table, c)
     stream.apply_update(updates.update_of(optimizer).number, delta, gradient, 1.0, max_norm)
     return -delta
 
@@ -203,7 +205,7 @@ def step_of(optimizer: Optimizer, x: np.ndarray, residual: float, max_norm: floa
 def limit_step(optimizer: Optimizer, x: np.ndarray, residual: float, c: float) -> np.ndarray:
     """psi(r) g(x), as the limit has it."""
     assert FEATURES.keys() == FEATURE_MAPS.keys()
-    return RESIDUALS[optimizer.residual].psi(np.array(residual), c) * FEATURE_MAPS[optimizer.features](x)
+    return residual_map(optimizer).psi(np.array(residual), c) * FEATURE_MAPS[optimizer.features](x)
 
 
 def samples(optimizer: Optimizer) -> Iterator[tuple[np.ndarray, float, float, float]]:
@@ -222,7 +224,7 @@ def test_every_update_is_its_residual_and_feature_map(optimizer: Optimizer) -> N
     clipped = 0
     for x, residual, c, trace in samples(optimizer):
         expected = limit_step(optimizer, x, residual, c)
-        step = step_of(optimizer, x, residual, c * math.sqrt(trace))
+        step = step_of(optimizer, x, residual, c, trace)
         np.testing.assert_allclose(step, expected, rtol=1e-13, atol=1e-300)
         clipped += abs(residual) > c
     assert (clipped > 0) == math.isfinite(float(optimizer.threshold_schedule(0.0)))
@@ -234,7 +236,7 @@ def test_a_wrong_pair_is_seen() -> None:
     for a in optimizers:
         for b in optimizers:
             same = all(
-                np.allclose(step_of(a, x, r, c * math.sqrt(trace)), limit_step(b, x, r, c), rtol=1e-9)
+                np.allclose(step_of(a, x, r, c, trace), limit_step(b, x, r, c), rtol=1e-9)
                 for x, r, c, trace in samples(hd.ClippedSGD(0.5, 0.9))
             )
             assert same == (a is b)
