@@ -1,6 +1,4 @@
-"""Integration of a mode system along its schedules: segments, growing output, tables that are extended when v leaves
-them.
-"""
+"""Integration of a mode system along its schedules: growing output, tables that are extended when v leaves them."""
 
 from __future__ import annotations
 
@@ -30,24 +28,6 @@ class Solution(NamedTuple):
     dense: DenseOutput
     status: int
     steps: int
-
-
-class Segment(NamedTuple):
-    """A stretch of time on which both schedules are smooth."""
-
-    left: float
-    right: float
-    lr: Piecewise
-    threshold: Piecewise
-
-
-def segments(limit: Limit, horizon: float) -> list[Segment]:
-    """The smooth stretches of [0, horizon]."""
-    ends = stops((limit.lr, limit.threshold), horizon)
-    return [
-        Segment(a, b, tabulate(limit.lr, a, b), tabulate(limit.threshold, a, b))
-        for a, b in zip(ends[:-1].tolist(), ends[1:].tolist())
-    ]
 
 
 def solve(limit: Limit, modes: ModeSystem, horizon: float, rtol: float) -> Solution:
@@ -81,11 +61,12 @@ def integrate(limit: Limit, modes: ModeSystem, horizon: float, rtol: float) -> S
     The local error of every functional is kept below rtol times its value. Where the response is a table in v, the
     table is extended and the integration repeated until v stays inside.
     """
-    pieces = segments(limit, horizon)
-    v_range, c_range = _initial_range(limit, modes), _threshold_range(pieces)
+    ends = stops((limit.lr, limit.threshold), horizon, rtol)
+    lr, threshold = tabulate(limit.lr, horizon), tabulate(limit.threshold, horizon)
+    v_range, c_range = _initial_range(limit, modes), _range(threshold)
     for _ in range(40):
         response = limit.response.compiled(v_range, c_range)
-        solution, low, high = _integrate(limit, modes, response, pieces, rtol)
+        solution, low, high = _integrate(limit, modes, response, ends, lr, threshold, rtol)
         if low >= response.low and high <= response.high:
             return solution
         v_range = (min(v_range[0], low / 4), max(v_range[1], high * 4))
@@ -100,46 +81,44 @@ def _initial_range(limit: Limit, modes: ModeSystem) -> tuple[float, float]:
     return 0.1 * scale, 2.0 * scale
 
 
-def _floors(limit: Limit, modes: ModeSystem, pieces: list[Segment]) -> FloatArray:
+def _floors(limit: Limit, modes: ModeSystem, lr: Piecewise) -> FloatArray:
     """Values of the functionals that count as 0, shape (k,): 1e-60 of the sizes that start and noise give them."""
     spread = modes.functionals @ modes.diffusion
-    fastest = max(float(np.abs(piece.lr.coefficients).sum(axis=1).max()) for piece in pieces)
-    scale = limit.scale or (fastest * spread[0]) ** 2
+    scale = limit.scale or (_range(lr)[1] * spread[0]) ** 2
     floors: FloatArray = FLOOR * (modes.functionals @ modes.start + scale * spread / spread[0]) + 1e-300
     return floors
 
 
-def _threshold_range(pieces: list[Segment]) -> tuple[float, float]:
-    """Smallest and largest threshold on a fine grid of every piece."""
-    x = np.linspace(-1, 1, 33)
-    values = [np.polynomial.polynomial.polyval(x, piece.threshold.coefficients.T) for piece in pieces]
-    low, high = min(float(v.min()) for v in values), max(float(v.max()) for v in values)
-    return max(low, 0.0), high
+def _range(schedule: Piecewise) -> tuple[float, float]:
+    """Smallest and largest value on a fine grid of every piece."""
+    values = np.polynomial.polynomial.polyval(np.linspace(-1, 1, 33), schedule.coefficients.T)
+    return max(float(values.min()), 0.0), float(values.max())
 
 
 def _integrate(
-    limit: Limit, modes: ModeSystem, response: Compiled, pieces: list[Segment], rtol: float
+    limit: Limit,
+    modes: ModeSystem,
+    response: Compiled,
+    ends: FloatArray,
+    lr: Piecewise,
+    threshold: Piecewise,
+    rtol: float,
 ) -> tuple[Solution, float, float]:
     n, count = modes.rate.size, modes.functionals.shape[0]
     m, f = modes.start.copy(), np.empty((esdirk.STAGES, n))
-    floor = _floors(limit, modes, pieces)
+    floor = _floors(limit, modes, lr)
     control = np.zeros(esdirk.CONTROL)
-    control[[esdirk.RTOL, esdirk.ESCAPE, esdirk.SMALLEST, esdirk.LARGEST]] = rtol, limit.escape, math.inf, 0.0
+    control[[esdirk.RTOL, esdirk.ESCAPE, esdirk.SMALLEST, esdirk.RESTART]] = rtol, limit.escape, math.inf, 1.0
     output = [(np.zeros(1), np.empty((0, count)), np.empty((0, count, 4)))]
-    status, steps = esdirk.REACHED, 0
-    for piece in pieces:
-        control[[esdirk.TIME, esdirk.END, esdirk.RESTART]] = piece.left, piece.right, 1.0
-        status = esdirk.FULL
-        while status == esdirk.FULL and steps < MOST_STEPS:
-            knots, start, coefficients = np.empty(CHUNK), np.empty((CHUNK, count)), np.empty((CHUNK, count, 4))
-            status, written = esdirk.advance(
-                modes.rate, modes.diffusion, modes.functionals, m, f, floor, control, *piece.lr, *piece.threshold,
-                response.kernel, response.parameters, knots, start, coefficients,
-            )  # fmt: skip
-            output.append((knots[:written], start[:written], coefficients[:written]))
-            steps += written
-        if status != esdirk.REACHED:
-            break
+    status, steps = esdirk.FULL, 0
+    while status == esdirk.FULL and steps < MOST_STEPS + ends.size:
+        knots, start, coefficients = np.empty(CHUNK), np.empty((CHUNK, count)), np.empty((CHUNK, count, 4))
+        status, written = esdirk.advance(
+            modes.rate, modes.diffusion, modes.functionals, m, f, floor, control, ends, *lr, *threshold,
+            response.kernel, response.parameters, knots, start, coefficients,
+        )  # fmt: skip
+        output.append((knots[:written], start[:written], coefficients[:written]))
+        steps += written
     knots, start, coefficients = (np.concatenate(parts) for parts in zip(*output))
     gone = (start <= floor) & (start + coefficients.sum(axis=2) <= floor)
     dense = DenseOutput(knots, np.where(gone, 0.0, start), np.where(gone[:, :, None], 0.0, coefficients))

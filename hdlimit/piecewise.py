@@ -15,7 +15,6 @@ DEGREE = 8
 TOLERANCE = 1e-11
 ROUNDING = 1e-15
 MOST_PIECES = 4000
-MOST_STOPS = 400
 
 _POINTS = np.cos(np.pi * np.arange(DEGREE + 1) / DEGREE)
 _FIT = np.linalg.inv(chebyshev.chebvander(_POINTS, DEGREE))
@@ -35,30 +34,50 @@ class Piecewise(NamedTuple):
     coefficients: FloatArray
 
 
-def stops(schedules: tuple[Schedule, ...], horizon: float) -> FloatArray:
-    """Segment ends for an integrator: 0, the knots of the schedules, the horizon. Dense tables (over 400 knots) are
-    not stopped at.
+def stops(schedules: tuple[Schedule, ...], horizon: float, rtol: float) -> FloatArray:
+    """Segment ends for an integrator of relative accuracy rtol: 0, the knots of the schedules, the horizon.
+
+    Knots of tables that bend by less than rtol/20 of the value, seen from their neighbours, are not stopped at.
     """
-    knots = [s.knots for s in schedules if s.knots.size <= MOST_STOPS or isinstance(s, Steps)]
-    inside = np.concatenate([np.empty(0), *knots])
+    inside = np.concatenate([_bends(s, rtol / 20) if isinstance(s, Table) else s.knots for s in schedules])
     inside = inside[(inside > 0) & (inside < horizon)]
     return np.unique(np.concatenate([[0.0], inside, [horizon]]))
 
 
-def tabulate(schedule: Schedule, left: float, right: float) -> Piecewise:
-    """A schedule on the open segment (left, right) to 1e-11 of its largest value on every piece.
+def _bends(table: Table, tolerance: float) -> FloatArray:
+    """The knots of a table off the chord of their neighbours by more than tolerance, and the first and the last."""
+    t, v = table.times, table.values
+    chord = v[:-2] + (v[2:] - v[:-2]) * (t[1:-1] - t[:-2]) / (t[2:] - t[:-2])
+    bent = np.abs(v[1:-1] - chord) > tolerance * v[1:-1]
+    knots: FloatArray = t[np.concatenate([[True], bent, [True]])[: t.size]]
+    return knots
 
-    Values at the ends are taken from inside, so that a jump at an end does no harm. Pieces that shrink to a point
-    hold a kink if they are right to 1e-11 of the largest value so far, else a jump.
+
+def tabulate(schedule: Schedule, horizon: float) -> Piecewise:
+    """A schedule on [0, horizon] to 1e-11 of its largest value on every piece; every knot is an end of pieces.
+
+    Values at a knot are taken from inside the piece, so that a jump does no harm.
 
     Raises: InvalidInput when the schedule is too rough (jumps between its knots).
     """
-    if isinstance(schedule, Constant):
-        return Piecewise(np.array([left, right]), np.array([[schedule.value]]))
+    knots = np.concatenate([[0.0], schedule.knots[schedule.knots < horizon], [horizon]])
+    if isinstance(schedule, Constant | Steps):
+        return Piecewise(knots, schedule((knots[1:] + knots[:-1]) / 2)[:, None])
     if isinstance(schedule, Table):
-        breaks = np.concatenate([[left], schedule.times[(schedule.times > left) & (schedule.times < right)], [right]])
-        values = schedule(breaks)
-        return Piecewise(breaks, np.column_stack([values[1:] + values[:-1], values[1:] - values[:-1]]) / 2)
+        values = schedule(knots)
+        return Piecewise(knots, np.column_stack([values[1:] + values[:-1], values[1:] - values[:-1]]) / 2)
+    parts = [_smooth(schedule, left, right) for left, right in zip(knots[:-1].tolist(), knots[1:].tolist())]
+    return Piecewise(
+        np.concatenate([*(p.breaks[:-1] for p in parts), [horizon]]), np.concatenate([p.coefficients for p in parts])
+    )
+
+
+def _smooth(schedule: Schedule, left: float, right: float) -> Piecewise:
+    """A schedule on the open interval (left, right), by bisection.
+
+    Short pieces may be off by rounding errors of the largest value so far. Pieces that shrink to a point hold a kink if
+    they are right to 1e-11 of it, else a jump.
+    """
     pieces: list[tuple[float, FloatArray]] = []
     inner = np.array([np.nextafter(left, right), np.nextafter(right, left)])
     todo = [(left, right)]
@@ -73,7 +92,8 @@ def tabulate(schedule: Schedule, left: float, right: float) -> Piecewise:
         fit = _FIT @ values
         error = float(np.abs(_AT_BETWEEN @ fit - check).max())
         point = b - a < 1e-13 * max(abs(b), 1e-300)
-        if error <= max(TOLERANCE * float(values.max()), (TOLERANCE if point else ROUNDING) * largest):
+        noise = TOLERANCE if point else ROUNDING if b - a < 0.01 * b else 0.0
+        if error <= max(TOLERANCE * float(values.max()), noise * largest):
             pieces.append((a, fit @ _TO_POWERS))
         elif len(pieces) + len(todo) > MOST_PIECES or point:
             raise InvalidInput(

@@ -5,15 +5,17 @@ with.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
 from hdlimit.declaration import FloatArray
 from hdlimit.errors import NotAvailable
-from hdlimit.integrate import segments
 from hdlimit.kernels import formulas
+from hdlimit.kernels.esdirk import piecewise
 from hdlimit.limit import Limit
 from hdlimit.modes import ModeSystem
+from hdlimit.piecewise import stops, tabulate
 from hdlimit.results import DenseOutput
 
 A = [np.array(row) for row in formulas.A]
@@ -29,12 +31,18 @@ def integrate_reference(limit: Limit, modes: ModeSystem, horizon: float, rtol: f
     """
     m, weight = modes.start, modes.functionals
     knots, start, coefficients = [0.0], [], []
-    for segment in segments(limit, horizon):
-        t, f = segment.left, _slope(limit, modes, segment.left, m)
-        h = _first_step(weight @ m, weight @ f, segment.right - t)
-        while t < segment.right and (weight @ m)[0] <= limit.escape:
-            h = min(h, segment.right - t)
-            stages = _stages(limit, modes, t, h, m, f, math.nextafter(segment.right, segment.left))
+    ends = stops((limit.lr, limit.threshold), horizon, rtol).tolist()
+    lr, threshold = tabulate(limit.lr, horizon), tabulate(limit.threshold, horizon)
+    for t, end in zip(ends[:-1], ends[1:]):
+
+        def read(s: float, end: float = end) -> tuple[float, float]:
+            return piecewise(s, end, *lr), piecewise(s, end, *threshold)
+
+        f = _slope(limit, modes, read(t), m)
+        h = _first_step(weight @ m, weight @ f, end - t)
+        while t < end and (weight @ m)[0] <= limit.escape:
+            h = min(h, end - t)
+            stages = _stages(limit, modes, read, t, h, m, f)
             if stages is None:
                 h /= 4
                 if h <= 1e-14 * t:
@@ -47,7 +55,7 @@ def integrate_reference(limit: Limit, modes: ModeSystem, horizon: float, rtol: f
             if worst <= 1 and (weight @ new)[0] >= 0:
                 start.append(weight @ m)
                 coefficients.append(h * weight @ slopes.T @ DENSE)
-                t = segment.right if t + h >= segment.right * (1 - 1e-15) else t + h
+                t = end if t + h >= end * (1 - 1e-15) else t + h
                 m, f = new, slopes[-1]
                 knots.append(t)
             h *= min(5.0, max(0.2, 0.9 * max(worst, 1e-8) ** -0.25))
@@ -59,17 +67,23 @@ def _first_step(values: FloatArray, slopes: FloatArray, span: float) -> float:
     return min(span, 0.02 * float((values[moving] / np.abs(slopes[moving])).min()) if moving.any() else 1e-6 * span)
 
 
-def _slope(limit: Limit, modes: ModeSystem, t: float, m: FloatArray) -> FloatArray:
-    eta = float(limit.lr(t))
-    mu, nu = limit.response(float(modes.functionals[0] @ m), float(limit.threshold(t)))
+def _slope(limit: Limit, modes: ModeSystem, schedules: tuple[float, float], m: FloatArray) -> FloatArray:
+    eta, c = schedules
+    mu, nu = limit.response(float(modes.functionals[0] @ m), c)
     return -2 * eta * mu * modes.rate * m + eta**2 * nu * modes.diffusion
 
 
 def _stages(
-    limit: Limit, modes: ModeSystem, t: float, h: float, m: FloatArray, f: FloatArray, last: float
+    limit: Limit,
+    modes: ModeSystem,
+    read: Callable[[float], tuple[float, float]],
+    t: float,
+    h: float,
+    m: FloatArray,
+    f: FloatArray,
 ) -> tuple[FloatArray, FloatArray] | None:
     """Modes at the end of the step and the slopes of the six stages, shape (6, n); None where a stage has no positive
-    root. Schedules are read up to the time `last`, before a jump at the end of the step.
+    root. read: t -> (eta, c).
     """
     from scipy.optimize import brentq
 
@@ -77,8 +91,7 @@ def _stages(
     stage = m
     for a, node in zip(A[1:], C[1:]):
         base = m + h * np.tensordot(a[: len(slopes)], slopes, 1)
-        when = min(t + node * h, last)
-        eta, c = float(limit.lr(when)), float(limit.threshold(when))
+        eta, c = read(t + node * h)
 
         def modes_at(v: float, base: FloatArray = base, eta: float = eta, c: float = c) -> FloatArray:
             mu, nu = limit.response(v, c)

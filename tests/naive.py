@@ -77,6 +77,7 @@ def _update(optimizer: Optimizer, gradient: FloatArray, t: float, trace: float) 
 # No eigenvectors, no modes: every entry of D is integrated by SciPy. With a diagonal K the diagonal of D is enough.
 
 
+_ZERO = 1e-290
 _X, _W = np.polynomial.legendre.leggauss(24)
 
 
@@ -136,6 +137,8 @@ def limit_response(noise: NoiseLaw, optimizer: Optimizer) -> Callable[[float, fl
         return float(weight @ probability), float(weight @ (inner + c**2 * (1 - probability)))
 
     def response(v: float, c: float) -> tuple[float, float]:
+        if v <= _ZERO and second == 0:  # r = 0 surely, and psi(0) = 0
+            return 0.0, 0.0
         if not isinstance(optimizer, SignSGD) and c == math.inf:
             return 1.0, (v + second) / batch
         return single(v, c) if batch == 1 else gaussian_batch(v, c)
@@ -214,7 +217,7 @@ class _DenseLimit:
             self.initial, self.weights, self.source = np.outer(delta, delta).ravel(), k.ravel(), k_g.ravel()
 
     def derivative(self, eta: Any, c: Any, t: float, state: FloatArray) -> FloatArray:
-        mu, nu = self.response(max(float(self.weights @ state), 1e-290), c(t))
+        mu, nu = self.response(max(float(self.weights @ state), _ZERO), c(t))
         noise = eta(t) ** 2 * nu / self.d * self.source
         if self.diagonal:
             return -2 * eta(t) * mu * self.g * self.weights * state + noise
@@ -222,7 +225,7 @@ class _DenseLimit:
         return noise - eta(t) * mu * (drift + drift.T).ravel()
 
     def jacobian(self, eta: Any, c: Any, t: float, state: FloatArray) -> FloatArray:
-        v = max(float(self.weights @ state), 1e-290)
+        v = max(float(self.weights @ state), _ZERO)
         (mu_up, nu_up), (mu, _), (mu_down, nu_down) = (self.response(v * x, c(t)) for x in (1 + 1e-5, 1, 1 - 1e-5))
         mu_slope, nu_slope = (mu_up - mu_down) / (2e-5 * v), (nu_up - nu_down) / (2e-5 * v)
         if self.diagonal:

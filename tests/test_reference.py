@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
@@ -47,13 +49,13 @@ def test_steps_follow_the_embedded_estimate_of_order_three(route: object) -> Non
 def test_the_method_has_order_four() -> None:
     """Fixed steps on a nonlinear problem (sign, 30 modes): halving them divides the error by 2^4."""
     limit = limit_of(*CASES[3])
-    modes, horizon = limit.modes, 2.0
+    modes, horizon, schedules = limit.modes, 2.0, (0.5, math.inf)
 
     def final(count: int) -> float:
         h, m = horizon / count, modes.start
-        f = _slope(limit, modes, 0.0, m)
+        f = _slope(limit, modes, schedules, m)
         for k in range(count):
-            m, slopes = _stages(limit, modes, k * h, h, m, f, horizon)
+            m, slopes = _stages(limit, modes, lambda t: schedules, k * h, h, m, f)
             f = slopes[-1]
         return float(modes.functionals[0] @ m)
 

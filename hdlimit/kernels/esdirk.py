@@ -20,7 +20,7 @@ from hdlimit.kernels import formulas
 from hdlimit.kernels.jit import jit
 
 REACHED, ESCAPED, FULL, STALLED = 0, 1, 2, 3
-TIME, STEP, END, RTOL, ESCAPE, RESTART, SMALLEST, LARGEST, CONTROL = range(9)
+TIME, STEP, SEGMENT, RTOL, ESCAPE, RESTART, SMALLEST, LARGEST, CONTROL = range(9)
 
 A = np.array([row + (0.0,) * (6 - len(row)) for row in formulas.A])
 ERROR = np.array(formulas.B) - np.array(formulas.B_HAT)
@@ -40,13 +40,15 @@ Response: TypeAlias = Callable[[float, float, np.ndarray], tuple[float, float]]
 _SUMS: Any = {"reassoc", "contract", "nsz"}
 
 
-@jit(float64(float64, VECTOR, MATRIX))
-def piecewise(t: float, breaks: np.ndarray, coefficients: np.ndarray) -> float:
-    """A piecewise polynomial at t: piece p holds powers of the local coordinate in [-1, 1]; extrapolated outside,
-    never negative.
+@jit(float64(float64, float64, VECTOR, MATRIX))
+def piecewise(t: float, end: float, breaks: np.ndarray, coefficients: np.ndarray) -> float:
+    """A piecewise polynomial at t < end, or extrapolated over the end from its left; never negative.
+
+    Piece p holds powers of the local coordinate in [-1, 1].
     """
     pieces = coefficients.shape[0]
-    p = min(max(np.searchsorted(breaks, t, side="right") - 1, 0), pieces - 1)
+    inside = min(t, np.nextafter(end, 0.0))
+    p = min(max(np.searchsorted(breaks, inside, side="right") - 1, 0), pieces - 1)
     if coefficients.shape[1] == 1:
         constant: float = coefficients[p, 0]
         return constant
@@ -186,6 +188,7 @@ def _first_step(
         VECTOR,
         VECTOR,
         VECTOR,
+        VECTOR,
         MATRIX,
         VECTOR,
         MATRIX,
@@ -204,6 +207,7 @@ def advance(
     f: np.ndarray,
     floor: np.ndarray,
     control: np.ndarray,
+    ends: np.ndarray,
     lr_breaks: np.ndarray,
     lr_pieces: np.ndarray,
     threshold_breaks: np.ndarray,
@@ -214,42 +218,47 @@ def advance(
     start: np.ndarray,
     coefficients: np.ndarray,
 ) -> tuple[int, int]:
-    """Integrate over one smooth segment, or until the output arrays are full; returns (status, steps written).
+    """Integrate from one of the ends to the next and so on, or until the output arrays are full.
 
-    Overwrites m (modes), f (6 x n, the slope in row 0), control (TIME, STEP, RESTART, SMALLEST, LARGEST) and the
-    output: step ends in knots, functionals at the left ends in start, coefficients of the dense output.
+    Schedules may jump at the ends: the integration starts anew there, and a step reads them from its own side. Returns
+    (status, steps written). Overwrites m (modes), f (6 x n, the slope in row 0), control (all but RTOL and ESCAPE) and
+    the output: step ends in knots, functionals at the left ends in start, coefficients of the dense output.
     """
     n, count = rate.size, functionals.shape[0]
     base, trial = np.empty(n), np.empty(n)
     slopes, values = np.empty((count, STAGES)), np.empty(count)
-    t, h, end, rtol = control[TIME], control[STEP], control[END], control[RTOL]
+    t, h, rtol, fastest = control[TIME], control[STEP], control[RTOL], rate.max()
+    segment, written = int(control[SEGMENT]), 0
     for k in range(count):
-        values[k] = _dot(functionals[k], m)
-    if control[RESTART] > 0:
-        eta = piecewise(t, lr_breaks, lr_pieces)
-        mu, nu = response(values[0], piecewise(t, threshold_breaks, threshold_pieces), parameters)
-        _slope(m, rate, diffusion, eta, mu, nu, f[0])
-        for k in range(count):
-            slopes[k, 0] = _dot(functionals[k], f[0])
-        h = _first_step(slopes[:, 0].copy(), functionals, m, eta, rate.max(), end - t)
-        control[RESTART] = 0.0
-    for k in range(count):
-        slopes[k, 0] = _dot(functionals[k], f[0])
-    written = 0
-    while t < end:
+        values[k], slopes[k, 0] = _dot(functionals[k], m), _dot(functionals[k], f[0])
+    while True:
+        end = ends[segment + 1]
+        if t >= end:
+            if segment + 2 == ends.size:
+                return REACHED, written
+            segment, control[RESTART] = segment + 1, 1.0
+            continue
         if written == start.shape[0]:
-            control[TIME], control[STEP] = t, h
+            control[TIME], control[STEP], control[SEGMENT] = t, h, segment
             return FULL, written
+        if control[RESTART] > 0:
+            eta = piecewise(t, end, lr_breaks, lr_pieces)
+            mu, nu = response(values[0], piecewise(t, end, threshold_breaks, threshold_pieces), parameters)
+            _slope(m, rate, diffusion, eta, mu, nu, f[0])
+            for k in range(count):
+                slopes[k, 0] = _dot(functionals[k], f[0])
+            h = _first_step(slopes[:, 0].copy(), functionals, m, eta, fastest, end - t)
+            control[RESTART] = 0.0
         last = t + 1.001 * h >= end
         if last:
             h = end - t
         if h <= 1e-14 * t or h < 1e-250:
-            control[TIME], control[STEP] = t, h
             return STALLED, written
         v, solved, hg = values[0], True, h * GAMMA
         for s in range(1, STAGES):
             when = t + NODES[s] * h
-            eta, c = piecewise(when, lr_breaks, lr_pieces), piecewise(when, threshold_breaks, threshold_pieces)
+            eta = piecewise(when, end, lr_breaks, lr_pieces)
+            c = piecewise(when, end, threshold_breaks, threshold_pieces)
             _stage_base(m, base, f, s, h)
             guess = min(max(values[0] + NODES[s] * h * slopes[0, 0], values[0] / 4), values[0] * 4)
             v, mu, nu = _stage_root(
@@ -305,8 +314,5 @@ def advance(
             values[k] = _dot(functionals[k], m)
             slopes[k, 0] = slopes[k, STAGES - 1]
         if values[0] > control[ESCAPE]:
-            control[TIME] = t
             return ESCAPED, written
         h *= min(5.0, 0.9 * max(worst, 1e-8) ** -0.25)
-    control[TIME], control[STEP] = t, h
-    return REACHED, written
