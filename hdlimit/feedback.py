@@ -24,13 +24,13 @@ ERROR = 1e-7
 class Feedback(Response):
     """A response (mu, nu) = rule(v), tabulated panel by panel in log v as integrations ask for it.
 
-    rule: v -> (mu, nu); noise, batch_size: of the problem. Panels are kept, so that many integrations share them. Kinks
-    of the rule (a c(v) that jumps) are resolved to 0.04 in log v.
+    rule: v -> (mu, nu); noise, batch_size: of the problem; error: of the tables. Panels are kept, so that many
+    integrations share them. Kinks of the rule (a c(v) that jumps) are resolved to 0.04 in log v.
     """
 
-    def __init__(self, rule: Rule, noise: NoiseLaw, batch_size: int = 1) -> None:
+    def __init__(self, rule: Rule, noise: NoiseLaw, batch_size: int = 1, error: float = ERROR) -> None:
         super().__init__("clip", noise, batch_size)
-        self.rule = rule
+        self.rule, self.error = rule, error
         self._panels: dict[int, Pieces] = {}
 
     __hash__ = object.__hash__
@@ -59,7 +59,7 @@ class Feedback(Response):
 
     def _panel(self, k: int) -> Pieces:
         if k not in self._panels:
-            self._panels[k] = tabulate_response(self.rule, k * PANEL, (k + 1) * PANEL, ERROR)
+            self._panels[k] = tabulate_response(self.rule, k * PANEL, (k + 1) * PANEL, self.error)
         return self._panels[k]
 
 

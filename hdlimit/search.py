@@ -15,10 +15,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hdlimit import checks
+from hdlimit.batchgrid import BatchGrid
 from hdlimit.bins import binned
 from hdlimit.crossing import first_crossing
 from hdlimit.errors import InvalidInput
-from hdlimit.feedback import at_threshold
+from hdlimit.feedback import Feedback, at_threshold
 from hdlimit.integrate import integrate
 from hdlimit.kernels import esdirk
 from hdlimit.limit import Limit
@@ -34,6 +35,7 @@ SPACING = math.log(4.0)
 LEAST_FALL = 0.01
 WORST = 700.0
 NEGLIGIBLE = 2e-5
+GRID_ERROR = 1e-3
 
 Value = Callable[[float], float]
 
@@ -265,9 +267,12 @@ def best_clip(trial: Trial, batch_size: int = 1, lr: Schedule | None = None) -> 
     response = Response("clip", noise, batch_size)
     v = 2 * trial.problem.initial_risk
     drift = lru_cache(maxsize=256)(lambda y: response(v, math.exp(y))[0])
-    family = Family(
-        trial, lambda y: at_threshold(response, math.exp(y)), lambda x, y: math.exp(x) / drift(y), math.exp, lr
-    )
+    member = lambda y: at_threshold(response, math.exp(y))  # noqa: E731
+    if batch_size > 1 and not response.is_quick(math.exp(trial.thresholds[0])):
+        grid = BatchGrid(noise, batch_size, trial.thresholds[0] - 4, trial.thresholds[1] + 4)
+        drift = lru_cache(maxsize=256)(lambda y: grid(v, math.exp(y))[0])
+        member = lambda y: Feedback(lambda u: grid(u, math.exp(y)), noise, batch_size, GRID_ERROR)  # noqa: E731
+    family = Family(trial, member, lambda x, y: math.exp(x) / drift(y), math.exp, lr)
     x, y, value = family.best(*trial.thresholds)
     given: Any = lr.value if isinstance(lr, Constant) else lr
     step = family.step(x, y) if lr is None else given

@@ -62,7 +62,7 @@ def test_help_loads_nothing_heavy() -> None:
     assert done.stdout.splitlines()[-1] == "[]"
 
 
-@pytest.mark.parametrize("command", [(), ("predict",), ("verify",), ("formula",), ("demo",)])
+@pytest.mark.parametrize("command", [(), ("predict",), ("tune",), ("verify",), ("formula",), ("demo",)])
 def test_help(command: tuple[str, ...]) -> None:
     result = run(*command, "--help")
     assert result.exit_code == 0 and result.stdout.startswith("Usage: hdlimit")
@@ -262,7 +262,7 @@ USAGE = [
     (["verify"], "Missing argument 'FILE'"),
     (["verify", "study.toml", "--runs", "many"], "'many' is not a valid integer"),
     (["demo", "--runs", "1"], "1 is not in the range x>=2"),
-    (["tune", "study.toml"], "No such command 'tune'"),
+    (["sweep", "study.toml"], "No such command 'sweep'"),
 ]
 
 

@@ -29,7 +29,7 @@ def test_python_block_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     small = code.replace("PowerLaw(1000", "PowerLaw(60").replace("runs=32", "runs=4")
     assert small.count("60") == 1 and small.count("runs=4") == 1
     rng = np.random.default_rng(0)
-    names = {"X": rng.normal(size=(100, 5)), "y": rng.normal(size=100)}
+    names = {"X": rng.normal(size=(100, 5)), "y": rng.normal(size=100), "residuals": rng.standard_t(2, 500)}
     exec(small, names)
     assert (tmp_path / "curve.npz").exists()
 
@@ -43,7 +43,7 @@ def test_commands_exist() -> None:
         command = cli.main.commands[name]
         with command.make_context(name, arguments) as context:
             assert context.params
-    assert set(cli.main.commands) == {"predict", "verify", "formula", "demo"}
+    assert set(cli.main.commands) == {"predict", "tune", "verify", "formula", "demo"}
 
 
 def test_named_files_exist() -> None:

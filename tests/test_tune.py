@@ -16,6 +16,7 @@ from scipy.optimize import minimize_scalar
 
 import hdlimit as hd
 from hdlimit import search
+from hdlimit.batchgrid import BatchGrid
 from hdlimit.bins import binned
 from hdlimit.declaration import FloatArray
 from hdlimit.feedback import ClipResponse, Feedback, compensated
@@ -220,6 +221,16 @@ def test_clipped_fraction_of_batches_is_that_of_samples() -> None:
     error = math.sqrt(clipped.mean() * (1 - clipped.mean()) / n)
     assert abs(clipped.mean() - clipped_fraction(noise, v, c, b)) < 4.5 * error
     assert abs(clipped.mean() - (1 - Response("clip", noise, b)(v, c)[0])) > 20 * error, "1 - mu is not the fraction"
+
+
+@pytest.mark.parametrize(
+    "noise", [HEAVY, hd.Laplace(0.5), hd.StudentT(df=1.5, scale=0.6), hd.Uniform(1.0), hd.Rademacher(0.5)], ids=repr
+)
+def test_batch_grid(noise: NoiseLaw) -> None:
+    grid, exact = BatchGrid(noise, 4, -4.0, 3.0), Response("clip", noise, 4)
+    for v, c in ((0.01, 0.13), (0.3, 0.5)):
+        np.testing.assert_allclose(grid(v, c), exact(v, c), rtol=3e-5)
+    assert grid(0.3, 1e9) == grid(0.3, math.exp(3.0))
 
 
 @pytest.mark.parametrize("exponent", [0.0, 0.4, 1.2])
