@@ -53,7 +53,7 @@ class BatchGrid:
             mu = [((b - 1) * s.root_ratio + s.below) / b for s in moments]
             return np.array([mu, [s.minimum / b**2 for s in moments]])
         ends = 2 * (self.log_c + math.log(b))
-        low = min(math.exp(ends[0]), law.floor) * 1e-7
+        low = min(math.exp(ends[0]), law.v) * 1e-7
         first = np.linspace(math.log(low), ends[0], math.ceil((ends[0] - math.log(low)) / 0.8) + 1)
         edges = np.concatenate([first[:-1], ends])
         half = np.diff(edges)[:, None] / 2

@@ -90,11 +90,14 @@ class Ceiling(Response):
         super().__init__(_CEILING, noise)
         self.batch_size = batch_size
 
+    def _closed(self, c: float) -> None:
+        return None
+
     def __call__(self, v: float, c: float = math.inf) -> tuple[float, float]:
         return 1.0, 1 / (self.batch_size * smooth_information(self.noise, v))
 
 
-_CEILING = ResidualMap("ceiling", lambda r, c: r, lambda c: (), lambda c: True)
+_CEILING = ResidualMap("ceiling", lambda r, c: r, lambda c: (), lambda c: False)
 
 
 @dataclass(frozen=True, eq=False)

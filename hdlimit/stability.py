@@ -211,7 +211,8 @@ def steady_state(problem: Problem, optimizer: Optimizer) -> SteadyState:
             return SteadyState(risk, tau, Outcome(Status.FINISHED, f"the excess risk settles at {risk:.6g}"))
         v *= factor
     if falling:
-        return SteadyState(0.0, _time_scale(limit, lr, c, v), Outcome(Status.FINISHED, "the excess risk falls to 0"))
+        tau = _time_scale(limit, lr, c, 1e3 * SMALLEST)
+        return SteadyState(0.0, tau, Outcome(Status.FINISHED, "the excess risk falls to 0"))
     if limit.bounded:
         raise NotAvailable(f"steady_state: the excess risk rises above {LARGEST:g}, choose other units")
     critical = stability(problem, optimizer).limit_critical_lr
