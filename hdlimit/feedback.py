@@ -14,7 +14,8 @@ import numpy as np
 from hdlimit.declaration import FloatArray
 from hdlimit.kernels import responses as kernels
 from hdlimit.noise import NoiseLaw
-from hdlimit.response import Compiled, Pieces, Response, tabulate_response
+from hdlimit.response import Compiled, Response
+from hdlimit.tables import Pieces, fitted
 
 Rule = Callable[[float], tuple[float, float]]
 PANEL = 2.0
@@ -47,7 +48,7 @@ class Feedback(Response):
         panels = [self._panel(k) for k in range(first, last)]
         ends = [end for panel in panels for end in panel.ends]
         coefficients = [c for panel in panels for c in panel.coefficients]
-        table: FloatArray = np.concatenate([[len(ends)], ends, [last * PANEL], *coefficients])
+        table: FloatArray = np.concatenate([[len(ends), 0.0, 0.0], ends, [last * PANEL], *coefficients])
         return Compiled(kernels.table, table, math.exp(first * PANEL), math.exp(last * PANEL))
 
     def looked_up(self, v: float) -> tuple[float, float]:
@@ -55,11 +56,11 @@ class Feedback(Response):
         k = math.floor(math.log(v) / PANEL)
         panel = self._panel(k)
         ends = [*panel.ends, (k + 1) * PANEL]
-        return kernels.table(v, 0.0, np.concatenate([[len(panel.ends)], ends, *panel.coefficients]))
+        return kernels.table(v, 0.0, np.concatenate([[len(panel.ends), 0.0, 0.0], ends, *panel.coefficients]))
 
     def _panel(self, k: int) -> Pieces:
         if k not in self._panels:
-            self._panels[k] = tabulate_response(self.rule, k * PANEL, (k + 1) * PANEL, self.error)
+            self._panels[k] = fitted(self.rule, k * PANEL, (k + 1) * PANEL, self.error, np.zeros(2))
         return self._panels[k]
 
 

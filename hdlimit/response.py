@@ -11,12 +11,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from hdlimit import batch
+from hdlimit import batch, tables
 from hdlimit import noise as laws
 from hdlimit.declaration import FloatArray
 from hdlimit.errors import NoLimit, NotAvailable
@@ -27,7 +26,6 @@ from hdlimit.tabulated import table_parameters, table_response
 
 Kernel = Callable[[float, float, FloatArray], tuple[float, float]]
 MOST_COMPONENTS = 400
-TABLE_ERROR = 1e-9
 QUICK = 30
 
 
@@ -138,6 +136,15 @@ class Response:
         s = batch_law(self.noise, size, v, c * size).moments((c * size) ** 2)
         return ((size - 1) * s.root_ratio + s.below) / size, s.minimum / size**2
 
+    @property
+    def precision(self) -> float:
+        """The relative error to which a table of this response is built: that of its slowest route."""
+        rough = self.batch_size > 1 and _compressed(self.noise)
+        return 1e-5 if rough else 1e-9
+
+    def __repr__(self) -> str:
+        return f"the response of {self.map.name} to {self.noise!r} at batch size {self.batch_size}"
+
     def compiled(self, v_range: tuple[float, float], c_range: tuple[float, float]) -> Compiled:
         """The response for an integrator that stays within v_range (low, high) and reads thresholds within c_range."""
         closed = self._closed(c_range[1])
@@ -148,8 +155,8 @@ class Response:
             parameters = table_parameters(self.map.table, self.noise, self.batch_size, low, high)
             return Compiled(kernels.levels, parameters, low, high)
         if c_range[0] == c_range[1] or self.map.name != "clip":
-            return Compiled(kernels.table, _table(self, c_range[1], low, high), low, high)
-        return Compiled(kernels.surface, _surface(self, c_range, low, high), low, high)
+            return Compiled(kernels.table, tables.table(self, c_range[1], low, high), low, high)
+        return Compiled(kernels.surface, tables.surface(self, *c_range, low, high), low, high)
 
 
 def _infinite_variance(noise: laws.NoiseLaw) -> str:
@@ -185,6 +192,14 @@ def mixture_components(noise: laws.NoiseLaw, threshold: float) -> laws.Component
     return noise.components
 
 
+def _compressed(noise: laws.NoiseLaw) -> bool:
+    """Whether batches see the noise as fewer point masses than it has values."""
+    if isinstance(noise, laws.StudentT | laws.Laplace | laws.Uniform):
+        return False
+    parts = noise.components
+    return parts is None or (parts.weight.size > MOST_COMPONENTS and not parts.variance.any())
+
+
 def batch_law(
     noise: laws.NoiseLaw, size: int, v: float, reach: float = 0.0
 ) -> batch.InvertedLaw | batch.NoncentralLaw:
@@ -206,7 +221,7 @@ def batch_law(
     parts = mixture_components(noise, max(reach, noise.width * 1e3))
     if parts is None:
         parts = batch.compress(density_components(noise, v, (0.0,), reach, per_octave=4))
-    elif parts.weight.size > MOST_COMPONENTS and not parts.variance.any():
+    elif _compressed(noise):
         parts = batch.compress(parts)
     return batch.batch_law(parts, size, v)
 
@@ -264,85 +279,3 @@ def _normal(mean: float, std: float) -> Any:
     from scipy import stats
 
     return stats.norm(mean, std)
-
-
-def _fit(response: Callable[[float], tuple[float, float]], x: FloatArray) -> FloatArray:
-    """log(mu + floor) and log(nu + floor) at log v = x, shape (2, len(x))."""
-    values = np.array([response(math.exp(u)) for u in x]).T
-    logs: FloatArray = np.log(np.maximum(values, 0.0) + kernels.FLOOR)
-    return logs
-
-
-_DEGREE = kernels.TABLE_DEGREE
-_NODES = np.cos(np.pi * (np.arange(_DEGREE + 1) + 0.5) / (_DEGREE + 1))
-_TO_CHEBYSHEV = np.linalg.inv(np.polynomial.chebyshev.chebvander(_NODES, _DEGREE))
-_CHECKS = np.array([-0.985, -0.6, -0.11, 0.47, 0.993])
-_AT_CHECKS = np.polynomial.chebyshev.chebvander(_CHECKS, _DEGREE)
-
-
-class Pieces(NamedTuple):
-    """A response over a range of log v: left ends of the pieces, their Chebyshev coefficients of (log mu, log nu),
-    and the largest error seen between the nodes with the v where it is.
-    """
-
-    ends: list[float]
-    coefficients: list[FloatArray]
-    error: float
-    at: float
-
-
-def tabulate_response(
-    response: Callable[[float], tuple[float, float]], low: float, high: float, tolerance: float = TABLE_ERROR
-) -> Pieces:
-    """(mu, nu) over log v in [low, high], bisected until the error between the nodes is below `tolerance` or a piece
-    is 0.04 long.
-    """
-    ends: list[float] = []
-    pieces: list[FloatArray] = []
-    worst, at = 0.0, math.exp(low)
-    todo = _spans(low, high, 2.5)[::-1]
-    while todo:
-        a, b = todo.pop()
-        middle, half = (a + b) / 2, (b - a) / 2
-        fit = _TO_CHEBYSHEV @ _fit(response, middle + half * _NODES).T
-        error = float(np.abs(_AT_CHECKS @ fit - _fit(response, middle + half * _CHECKS).T).max())
-        if error > tolerance and half > 0.02:
-            todo += [(middle, b), (a, middle)]
-            continue
-        if error > worst:
-            worst, at = error, math.exp(middle)
-        ends.append(a)
-        pieces.append(fit.T.ravel())
-    return Pieces(ends, pieces, worst, at)
-
-
-@lru_cache(maxsize=64)
-def _table(response: Response, c: float, low: float, high: float) -> FloatArray:
-    """Parameters of kernels.table over [low, high], refined by bisection until checked between its nodes to 1e-9."""
-    table = tabulate_response(lambda v: response(v, c), math.log(low), math.log(high))
-    if table.error > 1e-5:
-        raise NotAvailable(
-            f"noise: the response of {response.noise!r} cannot be tabulated "
-            f"(error {table.error:.0e} at v = {table.at:.3g})"
-        )
-    return np.concatenate([[len(table.ends)], table.ends, [math.log(high)], *table.coefficients])
-
-
-def _spans(low: float, high: float, longest: float) -> list[tuple[float, float]]:
-    edges = np.linspace(low, high, max(math.ceil((high - low) / longest), 1) + 1)
-    return list(zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True))
-
-
-SURFACE_POINTS = 24
-
-
-def _surface(response: Response, c_range: tuple[float, float], low: float, high: float) -> FloatArray:
-    """Parameters of kernels.surface: tables at Chebyshev points in log c."""
-    smallest = 1e-3 * min(math.sqrt(low), response.noise.width or math.inf)
-    first, last = math.log(max(c_range[0], smallest)), math.log(max(c_range[1], 2 * smallest))
-    points = (first + last) / 2 + (last - first) / 2 * np.cos(
-        np.pi * (np.arange(SURFACE_POINTS) + 0.5) / SURFACE_POINTS
-    )
-    tables = [_table(response, math.exp(y), low, high) for y in points]
-    parts = [np.concatenate([[table.size], table]) for table in tables]
-    return np.concatenate([[SURFACE_POINTS, first, last], *parts])

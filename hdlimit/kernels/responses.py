@@ -9,7 +9,7 @@ import math
 from typing import Any
 
 import numpy as np
-from numba import float64, types
+from numba import float64, int64, types
 
 from hdlimit.kernels import formulas
 from hdlimit.kernels.jit import jit
@@ -20,6 +20,7 @@ SIGNATURE = TWO(float64, float64, VECTOR)
 SMALLEST = 1e-280
 FLOOR = 1e-30
 TABLE_DEGREE = 12
+SURFACE_POINTS = 12
 
 
 @jit(SIGNATURE)
@@ -111,52 +112,61 @@ def _clenshaw(coefficients: np.ndarray, offset: float, x: float) -> float:
     return total
 
 
+@jit(TWO(float64, VECTOR, int64))
+def _logarithms(v: float, parameters: np.ndarray, start: int) -> tuple[float, float]:
+    """log(mu/unit + 1e-30) and log(nu/unit + 1e-30) from the table that begins at `start`."""
+    pieces = int(parameters[start])
+    first = start + 3
+    x = min(max(math.log(max(v, SMALLEST)), parameters[first]), parameters[first + pieces])
+    p = min(max(np.searchsorted(parameters[first : first + pieces + 1], x, side="right") - 1, 0), pieces - 1)
+    left, right = parameters[first + p], parameters[first + p + 1]
+    local = (2 * x - left - right) / (right - left)
+    offset = first + pieces + 1.0 + p * 2 * (TABLE_DEGREE + 1)
+    return _clenshaw(parameters, offset, local), _clenshaw(parameters, offset + TABLE_DEGREE + 1, local)
+
+
 @jit(SIGNATURE)
 def table(v: float, c: float, parameters: np.ndarray) -> tuple[float, float]:
-    """log(mu + 1e-30), log(nu + 1e-30) as piecewise Chebyshev sums in log v, at one threshold.
+    """log(mu/unit + 1e-30), log(nu/unit + 1e-30) as piecewise Chebyshev sums in log v, at one threshold.
 
-    parameters: number of pieces p, their p + 1 ends in log v, then per piece 13 coefficients for mu and 13 for nu.
-    Constant outside the ends; the caller checks that the range was kept.
+    parameters: number of pieces p, log of the units of mu and nu, the p + 1 ends in log v, then per piece 13
+    coefficients for mu and 13 for nu. Constant outside the ends; the caller checks that the range was kept.
     """
-    pieces = int(parameters[0])
-    x = min(max(math.log(max(v, SMALLEST)), parameters[1]), parameters[pieces + 1])
-    p = min(max(np.searchsorted(parameters[1 : pieces + 2], x, side="right") - 1, 0), pieces - 1)
-    left, right = parameters[1 + p], parameters[2 + p]
-    local = (2 * x - left - right) / (right - left)
-    offset = pieces + 2.0 + p * 2 * (TABLE_DEGREE + 1)
-    mu = math.exp(_clenshaw(parameters, offset, local)) - FLOOR
-    return max(mu, 0.0), max(math.exp(_clenshaw(parameters, offset + TABLE_DEGREE + 1, local)) - FLOOR, 0.0)
+    log_mu, log_nu = _logarithms(v, parameters, 0)
+    mu, nu = math.exp(log_mu) - FLOOR, math.exp(log_nu) - FLOOR
+    return max(mu, 0.0) * math.exp(parameters[1]), max(nu, 0.0) * math.exp(parameters[2])
 
 
 @jit(SIGNATURE)
 def surface(v: float, c: float, parameters: np.ndarray) -> tuple[float, float]:
-    """log mu and log nu as Chebyshev sums in log c of tables in log v, for thresholds that move.
+    """log mu and log nu in log c between tables in log v, for thresholds that move.
 
-    parameters: number q of Chebyshev points in log c, ends of log c, then q tables one after the other, each preceded
-    by its length. Barycentric interpolation in log c; below the smallest c: mu ~ c and nu ~ c^2, which is exact
-    there.
+    parameters: number of pieces p in log c, their p + 1 ends, the beginnings of p times 12 tables, the tables.
+    Barycentric interpolation between the 12 Chebyshev points of a piece; below the smallest c: mu ~ c and nu ~ c^2.
     """
-    q = int(parameters[0])
-    low, high = parameters[1], parameters[2]
     if c <= 0.0:
         return 0.0, 0.0
-    y = math.log(c)
-    below = min(y - low, 0.0)
-    x = (2 * min(max(y, low), high) - low - high) / (high - low)
-    position, weight_sum, log_mu, log_nu = 3, 0.0, 0.0, 0.0
-    for k in range(q):
-        length = int(parameters[position])
-        node = math.cos(math.pi * (k + 0.5) / q)
-        mu, nu = table(v, c, parameters[position + 1 : position + 1 + length])
-        if x == node:
-            log_mu, log_nu, weight_sum = math.log(mu + FLOOR), math.log(nu + FLOOR), 1.0
+    pieces = int(parameters[0])
+    y = min(max(math.log(c), parameters[1]), parameters[1 + pieces])
+    below = min(math.log(c) - parameters[1], 0.0)
+    p = min(max(np.searchsorted(parameters[1 : pieces + 2], y, side="right") - 1, 0), pieces - 1)
+    left, right = parameters[1 + p], parameters[2 + p]
+    x = (2 * y - left - right) / (right - left)
+    first = pieces + 2 + p * SURFACE_POINTS
+    weight_sum, mu_sum, nu_sum = 0.0, 0.0, 0.0
+    for k in range(SURFACE_POINTS):
+        start = int(parameters[first + k])
+        log_mu, log_nu = _logarithms(v, parameters, start)
+        log_mu, log_nu = log_mu + parameters[start + 1], log_nu + parameters[start + 2]
+        angle = math.pi * (k + 0.5) / SURFACE_POINTS
+        if x == math.cos(angle):
+            weight_sum, mu_sum, nu_sum = 1.0, log_mu, log_nu
             break
-        weight = (1.0 if k % 2 == 0 else -1.0) * math.sin(math.pi * (k + 0.5) / q) / (x - node)
-        log_mu += weight * math.log(mu + FLOOR)
-        log_nu += weight * math.log(nu + FLOOR)
+        weight = (1.0 if k % 2 == 0 else -1.0) * math.sin(angle) / (x - math.cos(angle))
+        mu_sum += weight * log_mu
+        nu_sum += weight * log_nu
         weight_sum += weight
-        position += 1 + length
-    return math.exp(log_mu / weight_sum + below), math.exp(log_nu / weight_sum + 2 * below)
+    return math.exp(mu_sum / weight_sum + below), math.exp(nu_sum / weight_sum + 2 * below)
 
 
 @jit(SIGNATURE)
