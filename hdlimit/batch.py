@@ -103,65 +103,63 @@ def uniform_transform(v: float, half_width: float) -> Transform:
     return Transform(value, deficit)
 
 
-Inversion = Callable[[Callable[[ComplexArray], Points], FloatArray], FloatArray]
+Contour = Callable[[FloatArray], tuple[ComplexArray, ComplexArray]]
 
 
-def talbot(transform: Callable[[ComplexArray], Points], x: FloatArray, nodes: int = 32) -> FloatArray:
-    """Inverse Laplace transform at x > 0 on the cotangent contour of Weideman and Trefethen.
+def talbot(x: FloatArray, nodes: int = 32) -> tuple[ComplexArray, ComplexArray]:
+    """Points q and weights w, shape (len(x), n): the inverse Laplace transform of F at x > 0 is Re sum w F(q).
 
-    For transforms whose singularities are on the negative axis.
+    The cotangent contour of Weideman and Trefethen, for transforms whose singularities are on the negative axis.
     """
     theta = (2 * np.arange(nodes // 2) + 1) * np.pi / nodes
     cot = 1 / np.tan(0.6407 * theta)
-    z: ComplexArray = np.asarray(nodes * (0.5017 * theta * cot - 0.6122 + 0.2645j * theta), dtype=np.complex128)
+    z = nodes * (0.5017 * theta * cot - 0.6122 + 0.2645j * theta)
     slope = nodes * (0.5017 * cot - 0.5017 * 0.6407 * theta / np.sin(0.6407 * theta) ** 2 + 0.2645j)
-    values = transform(z / x[:, None])
-    result: FloatArray = (2 / nodes) * (values * (np.exp(z) * slope)).imag.sum(axis=1) / x
-    return result
+    weight = -1j * (2 / nodes) * np.exp(z) * slope / x[:, None]
+    return np.asarray(z / x[:, None], dtype=np.complex128), np.asarray(weight, dtype=np.complex128)
 
 
-def euler(transform: Callable[[ComplexArray], Points], x: FloatArray) -> FloatArray:
-    """Inverse Laplace transform at x > 0 by the Euler sums of Abate and Whitt, which stay in Re q > 0."""
+def euler(x: FloatArray) -> tuple[ComplexArray, ComplexArray]:
+    """Points and weights as of `talbot`: the Euler sums of Abate and Whitt, which stay in Re q > 0."""
     a, plain, averaged = 23.0, 44, 14
     k = np.arange(plain + averaged + 1)
-    q: ComplexArray = np.asarray((a + 2j * np.pi * k) / (2 * x[:, None]), dtype=np.complex128)
-    values = transform(q).real * np.where(k == 0, 0.5, 1.0) * (-1.0) ** k
-    partial = np.cumsum(values, axis=1)[:, plain:]
-    weights = np.array([math.comb(averaged, j) for j in range(averaged + 1)]) / 2.0**averaged
-    return math.exp(a / 2) / x * (partial @ weights)
+    binomial = np.array([math.comb(averaged, j) for j in range(averaged + 1)]) / 2.0**averaged
+    share = np.concatenate([np.ones(plain), np.cumsum(binomial[::-1])[::-1]])
+    weight = math.exp(a / 2) * share * np.where(k == 0, 0.5, 1.0) * (-1.0) ** k
+    q = np.asarray((a + 2j * np.pi * k) / (2 * x[:, None]), dtype=np.complex128)
+    return q, np.asarray(weight / x[:, None], dtype=np.complex128)
 
 
 class InvertedLaw:
     """The law of S from the Laplace transform of r^2.
 
     transform: L; size: B >= 2; v: E z^2, far below which the cdf of S is a power; typical: a size of r^2;
-    inversion: talbot or euler.
+    contour: talbot or euler.
     """
 
-    def __init__(self, transform: Transform, size: int, v: float, typical: float, inversion: Inversion) -> None:
+    def __init__(self, transform: Transform, size: int, v: float, typical: float, contour: Contour) -> None:
         self.transform, self.size, self.v = transform, size, v
-        self.typical, self.inversion = typical, inversion
+        self.typical, self.contour = typical, contour
+        self._panels: dict[tuple[float, int], tuple[float, float]] = {}
         self.longest = 1.5 / max(1.0, math.sqrt(size / 8))  # log S has a spread of sqrt(2/B)
 
     def cdf(self, x: FloatArray) -> FloatArray:
         """P(S <= x), x > 0."""
-        return np.clip(self.inversion(lambda q: self.transform.value(q) ** self.size / q, x), 0.0, 1.0)
+        q, weight = self.contour(x)
+        probability: FloatArray = (weight * self.transform.value(q) ** self.size / q).real.sum(axis=1)
+        return np.clip(probability, 0.0, 1.0)
 
-    def density(self, x: float) -> float:
-        """p_S(x)."""
-        return max(float(self.inversion(lambda q: self.transform.value(q) ** self.size, np.array([x]))[0]), 0.0)
-
-    def minimum(self, x: float) -> float:
-        """E min(S, x), the inverse transform of (1 - L^B)/q^2."""
-
-        def image(q: ComplexArray) -> Points:
-            deficit, value = self.transform.deficit(q), self.transform.value(q)
-            near = np.abs(deficit) < 0.5
-            logarithm = _log1p(-np.where(near, deficit, 0.0))
-            result: Points = np.where(near, -np.expm1(self.size * logarithm), 1 - value**self.size) / (q * x) ** 2
-            return result
-
-        return min(max(x * (x * float(self.inversion(image, np.array([x]))[0])), 0.0), x)
+    def _at(self, x: float) -> tuple[float, float, float]:
+        """P(S <= x), p_S(x), and E min(S, x), the inverse transform of (1 - L^B)/q^2."""
+        q, weight = self.contour(np.array([x]))
+        power = self.transform.value(q) ** self.size
+        rest = 1 - power
+        if (np.abs(rest) < 0.5).any():
+            small = np.where(np.abs(rest) < 0.5, self.transform.deficit(q), 0.0)
+            rest = np.where(np.abs(rest) < 0.5, -np.expm1(self.size * _log1p(-small)), rest)
+        below, density = float((weight * power / q).real.sum()), float((weight * power).real.sum())
+        minimum = x * (x * float((weight * rest / (q * x) ** 2).real.sum()))
+        return min(max(below, 0.0), 1.0), max(density, 0.0), min(max(minimum, 0.0), x)
 
     def _moment(self, power: float) -> float:
         """int_0^inf q^(power - 1) L(q)^B dq, trapezoid in log q."""
@@ -181,7 +179,7 @@ class InvertedLaw:
 
     def moments(self, x0: float) -> BatchMoments:
         """The moments at x0 > 0; integrals over the side of x0 where nothing cancels."""
-        below = float(self.cdf(np.array([x0]))[0])
+        below, density, minimum = self._at(x0)
         if below < 0.5:
             half, rest = self._below(x0)
             root_ratio = math.sqrt(x0) * (self.inverse_root - half)
@@ -190,35 +188,48 @@ class InvertedLaw:
             half, rest = self._above(x0)
             root_ratio = 1 - math.sqrt(x0) * half
             inverse_above = (1 - below) / x0 - rest
-        return BatchMoments(root_ratio, below, self.minimum(x0), self.density(x0), inverse_above)
+        return BatchMoments(root_ratio, below, minimum, density, inverse_above)
 
     def _below(self, x0: float) -> tuple[float, float]:
         """Integrals of x^(-3/2) P(S <= x)/2 and of x^(-2) P(S <= x) over x < x0; far below v the cdf is a power."""
-        low = min(x0, self.v) * 1e-7
-        x, w = _log_panels(low, x0, self.longest)
+        low = self.v * 1e-7 if x0 > self.v else x0 * 1e-7
+        x, _ = _panel(low, low * math.exp(self.longest))
+        tail = float(self.cdf(x[:1])[0]) * (low / x[0]) ** (self.size / 2)
+        half = tail * low**-0.5 / (self.size - 1)
+        rest = tail / low / (self.size / 2 - 1) if self.size > 2 else 0.0
+        full = int((math.log(x0) - math.log(low)) / self.longest)
+        for k in range(full):
+            one, two = self._panel_below(low, k)
+            half, rest = half + one, rest + two
+        x, w = _panel(low * math.exp(full * self.longest), x0)
         p = self.cdf(x)
-        tail = p[0] * (low / x[0]) ** (self.size / 2)
-        half = float(w @ (x**-0.5 * p)) / 2 + tail * low**-0.5 / (self.size - 1)
-        return half, float(w @ (p / x)) + (tail / low / (self.size / 2 - 1) if self.size > 2 else 0.0)
+        return half + float(w @ (x**-0.5 * p)) / 2, rest + float(w @ (p / x))
+
+    def _panel_below(self, low: float, k: int) -> tuple[float, float]:
+        """What panel k adds to _below; kept, because thresholds differ where the law is the same."""
+        if (low, k) not in self._panels:
+            x, w = _panel(low * math.exp(k * self.longest), low * math.exp((k + 1) * self.longest))
+            p = self.cdf(x)
+            self._panels[low, k] = float(w @ (x**-0.5 * p)) / 2, float(w @ (p / x))
+        return self._panels[low, k]
 
     def _above(self, x0: float) -> tuple[float, float]:
         """Integrals of x^(-3/2) P(S > x)/2 and of x^(-2) P(S > x) over x > x0, panel by panel until nothing is left."""
         half, rest, left = 0.0, 0.0, x0
-        for _ in range(50):
-            x, w = _log_panels(left, left * math.exp(1.5), self.longest)
+        for _ in range(200):
+            x, w = _panel(left, left * math.exp(self.longest))
             q = 1 - self.cdf(x)
-            half, rest, left = half + float(w @ (x**-0.5 * q)) / 2, rest + float(w @ (q / x)), left * math.exp(1.5)
+            half, rest = half + float(w @ (x**-0.5 * q)) / 2, rest + float(w @ (q / x))
+            left = left * math.exp(self.longest)
             if q[-1] * (x0 / left) ** 0.5 < 1e-14:
                 break
         return half, rest
 
 
-def _log_panels(low: float, high: float, longest: float) -> tuple[FloatArray, FloatArray]:
-    """Nodes x and weights of d log x on [low, high], panels at most `longest` in log x."""
-    length = math.log(high) - math.log(low)
-    edges = np.linspace(math.log(low), math.log(high), max(math.ceil(length / longest), 1) + 1)
-    half = np.diff(edges)[:, None] / 2
-    return np.exp(edges[:-1, None] + half + half * _X).ravel(), (half * _W).ravel()
+def _panel(low: float, high: float) -> tuple[FloatArray, FloatArray]:
+    """Nodes x and weights of d log x on [low, high]."""
+    half = (math.log(high) - math.log(low)) / 2
+    return np.exp(math.log(low) + half + half * _X), half * _W
 
 
 class NoncentralLaw:

@@ -58,8 +58,9 @@ def _at_rest(modes: ModeSystem, horizon: float) -> Solution:
 def integrate(limit: Limit, modes: ModeSystem, horizon: float, rtol: float) -> Solution:
     """Integrate dm_i/dt = -2 eta mu rate_i m_i + eta^2 nu diffusion_i from modes.start to the horizon.
 
-    The local error of every functional is kept below rtol times its value. Where the response is a table in v, the
-    table is extended and the integration repeated until v stays inside.
+    The local error of every functional is kept below rtol times its value; where that grows manifold within one step of
+    the optimizer (a time 1/d after the start or a jump of a schedule), below rtol times 1 % of what it grows to. Where
+    the response is a table in v, the table is extended and the integration repeated until v stays inside.
     """
     ends = stops((limit.lr, limit.threshold), horizon, rtol)
     lr, threshold = tabulate(limit.lr, horizon), tabulate(limit.threshold, horizon)
@@ -91,7 +92,9 @@ def _floors(limit: Limit, modes: ModeSystem, lr: Piecewise) -> FloatArray:
 
 def _range(schedule: Piecewise) -> tuple[float, float]:
     """Smallest and largest value on a fine grid of every piece."""
-    values = np.polynomial.polynomial.polyval(np.linspace(-1, 1, 33), schedule.coefficients.T)
+    values: FloatArray = schedule.coefficients
+    if values.shape[1] > 2:
+        values = np.asarray(np.polynomial.polynomial.polyval(np.linspace(-1, 1, 33), values.T), dtype=np.float64)
     return max(float(values.min()), 0.0), float(values.max())
 
 
@@ -107,14 +110,15 @@ def _integrate(
     n, count = modes.rate.size, modes.functionals.shape[0]
     m, f = modes.start.copy(), np.empty((esdirk.STAGES, n))
     floor = _floors(limit, modes, lr)
-    control = np.zeros(esdirk.CONTROL)
+    control, sizes = np.zeros(esdirk.CONTROL), np.zeros(count)
     control[[esdirk.RTOL, esdirk.ESCAPE, esdirk.SMALLEST, esdirk.RESTART]] = rtol, limit.escape, math.inf, 1.0
+    control[esdirk.ONE_STEP] = limit.step
     output = [(np.zeros(1), np.empty((0, count)), np.empty((0, count, 4)))]
     status, steps = esdirk.FULL, 0
     while status == esdirk.FULL and steps < MOST_STEPS + ends.size:
         knots, start, coefficients = np.empty(CHUNK), np.empty((CHUNK, count)), np.empty((CHUNK, count, 4))
         status, written = esdirk.advance(
-            modes.rate, modes.diffusion, modes.functionals, m, f, floor, control, ends, *lr, *threshold,
+            modes.rate, modes.diffusion, modes.functionals, m, f, floor, sizes, control, ends, *lr, *threshold,
             response.kernel, response.parameters, knots, start, coefficients,
         )  # fmt: skip
         output.append((knots[:written], start[:written], coefficients[:written]))

@@ -26,13 +26,14 @@ ALIGNED = 0.1
 class Limit:
     """Everything that the limit depends on.
 
-    modes: the mode system; response: (mu, nu); lr, threshold: schedules of t.
+    modes: the mode system; response: (mu, nu); lr, threshold: schedules of t; step: 1/d, the time of one step.
     """
 
     modes: ModeSystem
     response: Response
     lr: Schedule
     threshold: Schedule
+    step: float
 
     @property
     def scale(self) -> float:
@@ -68,7 +69,7 @@ def limit_of(problem: Problem, optimizer: Optimizer) -> Limit:
     response = Response(residual_map(optimizer), problem.noise, optimizer.batch_size)
     response(2 * problem.initial_risk, float(optimizer.threshold_schedule(0.0)))
     modes = mode_system(problem.covariance, optimizer.features, problem.initial_error)
-    return Limit(modes, response, optimizer.lr_schedule, optimizer.threshold_schedule)
+    return Limit(modes, response, optimizer.lr_schedule, optimizer.threshold_schedule, 1 / problem.dimension)
 
 
 def has_spread(problem: Problem, optimizer: Optimizer) -> bool:

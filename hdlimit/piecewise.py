@@ -26,8 +26,8 @@ _AT_BETWEEN = chebyshev.chebvander(_BETWEEN, DEGREE)
 
 
 class Piecewise(NamedTuple):
-    """A piecewise polynomial: breaks, shape (p + 1,); powers of the local coordinate in [-1, 1], shape (p, degree +
-    1).
+    """A piecewise polynomial: breaks, shape (p + 1,); coefficients, shape (p, q): the value on a piece (q = 1), its
+    values at both ends (q = 2), or those of the powers of the local coordinate in [-1, 1].
     """
 
     breaks: FloatArray
@@ -65,7 +65,7 @@ def tabulate(schedule: Schedule, horizon: float) -> Piecewise:
         return Piecewise(knots, schedule((knots[1:] + knots[:-1]) / 2)[:, None])
     if isinstance(schedule, Table):
         values = schedule(knots)
-        return Piecewise(knots, np.column_stack([values[1:] + values[:-1], values[1:] - values[:-1]]) / 2)
+        return Piecewise(knots, np.column_stack([values[:-1], values[1:]]))
     parts = [_smooth(schedule, left, right) for left, right in zip(knots[:-1].tolist(), knots[1:].tolist())]
     return Piecewise(
         np.concatenate([*(p.breaks[:-1] for p in parts), [horizon]]), np.concatenate([p.coefficients for p in parts])

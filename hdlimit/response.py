@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -133,7 +134,8 @@ class Response:
         linear = 1e-10 * max(math.sqrt(v), 1e-15 * self.noise.width)
         if c < linear:  # mu is c E r'z/(v sqrt(S)) there, nu is c^2
             return self._batch(v, linear)[0] * (c / linear), c * c
-        s = batch_law(self.noise, size, v, c * size).moments((c * size) ** 2)
+        octaves = max(math.ceil(math.log2(c * size / self.noise.width)), 0) if self.noise.width > 0 else 0
+        s = batch_law(self.noise, size, v, octaves).moments((c * size) ** 2)
         return ((size - 1) * s.root_ratio + s.below) / size, s.minimum / size**2
 
     @property
@@ -200,13 +202,15 @@ def _compressed(noise: laws.NoiseLaw) -> bool:
     return parts is None or (parts.weight.size > MOST_COMPONENTS and not parts.variance.any())
 
 
+@lru_cache(maxsize=1024)
 def batch_law(
-    noise: laws.NoiseLaw, size: int, v: float, reach: float = 0.0
+    noise: laws.NoiseLaw, size: int, v: float, octaves: int = 0
 ) -> batch.InvertedLaw | batch.NoncentralLaw:
-    """The law of S = r_1^2 + ... + r_B^2 under a noise law, for S up to reach^2.
+    """The law of S = r_1^2 + ... + r_B^2 under a noise law, for sqrt(S) up to 2^octaves of the noise's width.
 
     Where it is inverted from its Laplace transform, v is taken as at least 1e-30 of the squared width of the noise.
     """
+    reach = noise.width * 2.0 ** max(octaves, 10)
     parts = noise.components
     if parts is not None and (parts.variance == parts.variance[0]).all():
         few = batch.batch_law(parts, size, v)
@@ -218,7 +222,7 @@ def batch_law(
         return batch.InvertedLaw(batch.uniform_transform(v, h), size, v, v + h * h, batch.euler)
     if isinstance(noise, laws.Laplace):
         return batch.batch_law(laplace_components(noise.scale), size, v)
-    parts = mixture_components(noise, max(reach, noise.width * 1e3))
+    parts = mixture_components(noise, reach)
     if parts is None:
         parts = batch.compress(density_components(noise, v, (0.0,), reach, per_octave=4))
     elif _compressed(noise):

@@ -153,7 +153,7 @@ def _posed_batch(noise: laws.NoiseLaw, v: float, size: int, high: float) -> tupl
     grid = _grid(0.03 * math.sqrt(v) / size, high, 5)
     error = EXACT
     if isinstance(law, batch.InvertedLaw):
-        error = SUMMED if law.inversion is batch.euler else INVERTED
+        error = SUMMED if law.contour is batch.euler else INVERTED
     else:
         chosen = _promising(law.radius, law.weight, size)[-12:]
         grid = _around(grid, law.radius[chosen] / size, np.full(chosen.size, law.s / size))

@@ -120,7 +120,9 @@ def questions(draw: st.DrawFn) -> tuple[hd.Problem, Optimizer, float]:
     lr = draw(schedules(share * 2 * batch / kappa, horizon))
     if map_ == "sgd":
         return problem, hd.SGD(lr, batch), horizon
-    threshold = draw(st.one_of(st.just(math.inf), schedules(width * draw(powers(-6, 6)), horizon)))
+    c = width * draw(powers(-6, 6))
+    moving = st.just(c) if isinstance(problem.noise, hd.ScipyNoise) else schedules(c, horizon)  # surfaces take seconds
+    threshold = draw(st.one_of(st.just(math.inf), moving))
     return problem, hd.ClippedSGD(lr, threshold, batch), horizon
 
 

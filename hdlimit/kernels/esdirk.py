@@ -14,13 +14,13 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import numpy as np
-from numba import float64, int64, types
+from numba import boolean, float64, int64, types
 
 from hdlimit.kernels import formulas
 from hdlimit.kernels.jit import jit
 
 REACHED, ESCAPED, FULL, STALLED = 0, 1, 2, 3
-TIME, STEP, SEGMENT, RTOL, ESCAPE, RESTART, SMALLEST, LARGEST, CONTROL = range(9)
+TIME, STEP, SEGMENT, RTOL, ESCAPE, RESTART, SMALLEST, LARGEST, ONE_STEP, CONTROL = range(10)
 
 A = np.array([row + (0.0,) * (6 - len(row)) for row in formulas.A])
 ERROR = np.array(formulas.B) - np.array(formulas.B_HAT)
@@ -44,7 +44,7 @@ _SUMS: Any = {"reassoc", "contract", "nsz"}
 def piecewise(t: float, end: float, breaks: np.ndarray, coefficients: np.ndarray) -> float:
     """A piecewise polynomial at t < end, or extrapolated over the end from its left; never negative.
 
-    Piece p holds powers of the local coordinate in [-1, 1].
+    Piece p holds its value, its values at both ends, or powers of the local coordinate in [-1, 1].
     """
     pieces = coefficients.shape[0]
     inside = min(t, np.nextafter(end, 0.0))
@@ -52,6 +52,10 @@ def piecewise(t: float, end: float, breaks: np.ndarray, coefficients: np.ndarray
     if coefficients.shape[1] == 1:
         constant: float = coefficients[p, 0]
         return constant
+    if coefficients.shape[1] == 2:
+        right, left = (t - breaks[p]) / (breaks[p + 1] - breaks[p]), (breaks[p + 1] - t) / (breaks[p + 1] - breaks[p])
+        line: float = coefficients[p, 0] * left + coefficients[p, 1] * right
+        return max(line, 0.0)
     x = (2 * t - breaks[p] - breaks[p + 1]) / (breaks[p + 1] - breaks[p])
     value = 0.0
     for k in range(coefficients.shape[1] - 1, -1, -1):
@@ -163,19 +167,31 @@ def _slope(
         f[i] = -2 * eta * mu * rate[i] * m[i] + eta * eta * nu * diffusion[i]
 
 
-@jit(float64(VECTOR, MATRIX, VECTOR, float64, float64, float64))
+@jit(float64(VECTOR, VECTOR, VECTOR, float64, float64, float64))
 def _first_step(
-    slopes: np.ndarray, functionals: np.ndarray, m: np.ndarray, eta: float, fastest: float, span: float
+    slopes: np.ndarray, values: np.ndarray, sizes: np.ndarray, fastest: float, least: float, span: float
 ) -> float:
-    """A first step on which no functional changes by more than a few per cent."""
+    """A first step, from least to span, on which no functional changes by more than a few per cent.
+
+    fastest: eta times the largest rate.
+    """
     h = span
-    for k in range(functionals.shape[0]):
-        value = _dot(functionals[k], m)
-        if value > 0 and slopes[k] != 0:
-            h = min(h, 0.02 * value / abs(slopes[k]))
-        elif eta * fastest > 0:
-            h = min(h, 1e-6 / (eta * fastest))
-    return h
+    for k in range(values.size):
+        size = max(values[k], sizes[k])
+        if size > 0 and slopes[k] != 0:
+            h = min(h, 0.02 * size / abs(slopes[k]))
+        elif fastest > 0:
+            h = min(h, 1e-6 / fastest)
+    return min(max(h, least), span)
+
+
+@jit(boolean(VECTOR, VECTOR, VECTOR, float64))
+def _jumps_up(slopes: np.ndarray, values: np.ndarray, floor: np.ndarray, span: float) -> bool:
+    """Whether a functional more than doubles within a time span."""
+    for k in range(values.size):  # noqa: SIM110
+        if values[k] <= floor[k] or slopes[k] * span > values[k]:
+            return True
+    return False
 
 
 @jit(
@@ -185,6 +201,7 @@ def _first_step(
         MATRIX,
         VECTOR,
         MATRIX,
+        VECTOR,
         VECTOR,
         VECTOR,
         VECTOR,
@@ -206,6 +223,7 @@ def advance(
     m: np.ndarray,
     f: np.ndarray,
     floor: np.ndarray,
+    sizes: np.ndarray,
     control: np.ndarray,
     ends: np.ndarray,
     lr_breaks: np.ndarray,
@@ -221,14 +239,15 @@ def advance(
     """Integrate from one of the ends to the next and so on, or until the output arrays are full.
 
     Schedules may jump at the ends: the integration starts anew there, and a step reads them from its own side. Returns
-    (status, steps written). Overwrites m (modes), f (6 x n, the slope in row 0), control (all but RTOL and ESCAPE) and
-    the output: step ends in knots, functionals at the left ends in start, coefficients of the dense output.
+    (status, steps written). Where a functional jumps up, a trial step of ONE_STEP sets the size to which it need be
+    known. Overwrites m (modes), f (6 x n, the slope in row 0), sizes, control (all but RTOL, ESCAPE, ONE_STEP) and the
+    output: step ends in knots, functionals at the left ends in start, coefficients of the dense output.
     """
     n, count = rate.size, functionals.shape[0]
     base, trial = np.empty(n), np.empty(n)
     slopes, values = np.empty((count, STAGES)), np.empty(count)
-    t, h, rtol, fastest = control[TIME], control[STEP], control[RTOL], rate.max()
-    segment, written = int(control[SEGMENT]), 0
+    t, h, rtol, fastest = control[TIME], control[STEP], control[RTOL], 0.0
+    segment, written, trying = int(control[SEGMENT]), 0, False
     for k in range(count):
         values[k], slopes[k, 0] = _dot(functionals[k], m), _dot(functionals[k], f[0])
     while True:
@@ -247,7 +266,12 @@ def advance(
             _slope(m, rate, diffusion, eta, mu, nu, f[0])
             for k in range(count):
                 slopes[k, 0] = _dot(functionals[k], f[0])
-            h = _first_step(slopes[:, 0].copy(), functionals, m, eta, fastest, end - t)
+            fastest = eta * rate.max()
+            sizes[:] = 0.0
+            trying = _jumps_up(slopes[:, 0].copy(), values, floor, control[ONE_STEP])
+            h = _first_step(slopes[:, 0].copy(), values, sizes, fastest, 1e-13 * t, end - t)
+            if trying:
+                h = min(max(control[ONE_STEP], 1e-12 * t), end - t)
             control[RESTART] = 0.0
         last = t + 1.001 * h >= end
         if last:
@@ -293,7 +317,13 @@ def advance(
             new = _dot(functionals[k], trial)
             if k == 0 and not new >= -floor[0]:
                 solved = False
-            worst = max(worst, abs(error) / (rtol * max(values[k], new) + floor[k]))
+            worst = max(worst, abs(error) / (rtol * max(values[k], new, sizes[k]) + floor[k]))
+            if trying:
+                sizes[k] = 0.01 * new
+        if trying and solved:
+            trying = False
+            h = _first_step(slopes[:, 0].copy(), values, sizes, fastest, 1e-13 * t, end - t)
+            continue
         if not solved or not worst <= 1.0:
             h *= 0.25 if not worst < math.inf else max(0.2, 0.9 * worst**-0.25)
             continue
