@@ -255,9 +255,8 @@ def clip_schedule(trial: Trial, found: Followed, batch_size: int, sgd_risk: floa
     """The schedules along the predicted curve of a rule. sgd_risk: of SGD at its best constant lr, inf without one."""
     problem, noise = trial.problem, trial.problem.noise
     response = found.rule.response(noise, batch_size)
-    dense = solve(
-        Limit(trial.modes, response, found.lr, Constant(math.inf)), trial.modes, trial.horizon, ACCURACY
-    ).dense
+    limit = Limit(trial.modes, response, found.lr, Constant(math.inf), 1 / problem.dimension)
+    dense = solve(limit, trial.modes, trial.horizon, ACCURACY).dense
     time = _knots(dense, found.lr, found.rule.threshold)
     v = np.maximum(dense(time, 0), 1e-280)
     c = np.array([found.rule.threshold(x) for x in v])

@@ -46,7 +46,7 @@ def score_of(problem: Problem, lr: Any, horizon: float, batch_size: int) -> tupl
     if isinstance(schedule, Constant) and schedule.value >= critical:
         expected = f"a step size below {critical:.4g}, so that the risk stays bounded"
         raise InvalidInput("lr", expected, f"{schedule.value:g}")
-    limit = Limit(modes, Ceiling(problem.noise, batch_size), schedule, Constant(math.inf))
+    limit = Limit(modes, Ceiling(problem.noise, batch_size), schedule, Constant(math.inf), 1 / problem.dimension)
     solution = solve(limit, modes, horizon, RTOL)
     if solution.status != esdirk.REACHED:
         end = float(solution.dense.knots[-1])

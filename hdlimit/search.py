@@ -81,7 +81,7 @@ class Trial:
     def value(self, response: Response, lr: Schedule, threshold: float, fine: bool = False) -> float:
         """The objective for one response and step-size schedule."""
         modes, rtol = (self.modes, FINE) if fine else (self.few_modes, ROUGH)
-        limit = TrialLimit(self.few_modes, response, lr, Constant(threshold))
+        limit = TrialLimit(self.few_modes, response, lr, Constant(threshold), 1 / self.problem.dimension)
         solution = integrate(limit, modes, self.horizon, rtol)
         dense = solution.dense
         end = max(float(dense(dense.knots[-1:], 0)[0]) / 2, 1e-300)
