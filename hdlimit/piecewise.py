@@ -40,7 +40,7 @@ def stops(schedules: tuple[Schedule, ...], horizon: float, rtol: float) -> Float
     Knots of tables that bend by less than rtol/20 of the value, seen from their neighbours, are not stopped at.
     """
     inside = np.concatenate([_bends(s, rtol / 20) if isinstance(s, Table) else s.knots for s in schedules])
-    inside = inside[(inside > 0) & (inside < horizon)]
+    inside = inside[(inside > 0) & (inside < horizon * (1 - 1e-13))]
     return np.unique(np.concatenate([[0.0], inside, [horizon]]))
 
 

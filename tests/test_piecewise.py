@@ -197,3 +197,13 @@ def test_fine_tables_are_the_function() -> None:
     table = hd.predict(PROBLEM, hd.SGD(hd.Table(fine, smooth(fine))), 5.0)
     np.testing.assert_allclose(table.risk, hd.predict(PROBLEM, hd.SGD(smooth), 5.0).risk, rtol=3e-6)
     assert len(table.dense.knots) < 200
+
+
+def test_knots_one_rounding_apart() -> None:
+    """A jump written as two knots of a table that differ by one rounding error is a jump: Steps give the same curve."""
+    problem = hd.Problem(hd.Isotropic(100), hd.Gaussian(0.3))
+    after = float(np.nextafter(2.0, 3.0))
+    table = hd.predict(problem, hd.SGD(hd.Table([0.0, 2.0, after, 9.0], [0.8, 0.8, 0.2, 0.2])), 5.0)
+    steps = hd.predict(problem, hd.SGD(hd.Steps([2.0], [0.8, 0.2])), 5.0)
+    assert table.outcome.finished
+    np.testing.assert_allclose(table.risk, steps.risk, rtol=3e-6)

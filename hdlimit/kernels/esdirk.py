@@ -252,10 +252,11 @@ def advance(
         values[k], slopes[k, 0] = _dot(functionals[k], m), _dot(functionals[k], f[0])
     while True:
         end = ends[segment + 1]
-        if t >= end:
-            if segment + 2 == ends.size:
+        final = segment + 2 == ends.size
+        if t >= end or (end - t <= 1e-14 * t and not final):
+            if final:
                 return REACHED, written
-            segment, control[RESTART] = segment + 1, 1.0
+            t, segment, control[RESTART] = max(t, end), segment + 1, 1.0
             continue
         if written == start.shape[0]:
             control[TIME], control[STEP], control[SEGMENT] = t, h, segment
