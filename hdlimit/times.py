@@ -35,5 +35,4 @@ def default_times(horizon: float, dimension: int) -> FloatArray:
     """0 and 200 geometric points from 1/d to the horizon, shape (201,)."""
     times = np.concatenate([[0.0], np.geomspace(1 / dimension, max(horizon, 1 / dimension), 200)])
     times[-1] = horizon
-    np.minimum(times, horizon, out=times)
-    return times
+    return np.maximum.accumulate(np.minimum(times, horizon))
