@@ -99,5 +99,13 @@ def test_overlap_of_a_batch(noise: Any, size: int) -> None:
         assert abs(sample.mean() - 1.05 * expected) > 5 * sample.std() / math.sqrt(sample.size)
 
 
+@pytest.mark.parametrize("noise", [hd.Rademacher(0.4), hd.Gaussian(0.2)], ids=repr)
+def test_batches_that_are_hardly_clipped(noise: Any) -> None:
+    """Where P(S > x0) is a rounding error, the corrected mean is that of SGD to 1e-3."""
+    problem, steps = hd.Problem(hd.Isotropic(200), noise), np.array([200, 800, 1600])
+    clipped = corrected(problem, hd.ClippedSGD(0.5, 1.5, batch_size=4), steps)
+    np.testing.assert_allclose(clipped, corrected(problem, hd.SGD(0.5, batch_size=4), steps), rtol=1e-3)
+
+
 def test_kernel_and_python_agree_on_identity() -> None:
     assert responses.identity(0.3, 1.0, np.array([0.5, 2.0])) == (1.0, 0.4)

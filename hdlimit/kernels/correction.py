@@ -66,7 +66,8 @@ def _averaged(
         below = 1 + nu_q / c**2 if c > 0.0 else 0.0
         root = (batch * mu - below) / (batch - 1)
         density = -batch * mu_q - (batch - 1) * (root - below) / 2
-        inverse = (root - below) ** 2 / max(1 - below, 1e-300)
+        above = max(root - below, 0.0)
+        inverse = min(above * above / max(1 - below, 1e-300), above)
         second = ((batch**2 + batch) * below + (batch - 1) * (batch - 2) * inverse - 4 * density) / batch**2
     bend = variance / (2 * h * h)
     return mu + bend * (mu_short + mu_long - 2 * mu), nu + bend * (nu_short + nu_long - 2 * nu), mu_q, nu_q, second
