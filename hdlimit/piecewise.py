@@ -15,6 +15,7 @@ DEGREE = 8
 TOLERANCE = 1e-11
 ROUNDING = 1e-15
 MOST_PIECES = 4000
+ENOUGH_PIECES = 400
 
 _POINTS = np.cos(np.pi * np.arange(DEGREE + 1) / DEGREE)
 _FIT = np.linalg.inv(chebyshev.chebvander(_POINTS, DEGREE))
@@ -75,8 +76,8 @@ def tabulate(schedule: Schedule, horizon: float) -> Piecewise:
 def _smooth(schedule: Schedule, left: float, right: float) -> Piecewise:
     """A schedule on the open interval (left, right), by bisection.
 
-    Short pieces may be off by rounding errors of the largest value so far. Pieces that shrink to a point hold a kink if
-    they are right to 1e-11 of it, else a jump.
+    Pieces shrink towards a zero of the schedule. Short pieces may be off by rounding errors of the largest value so
+    far. Pieces that shrink to a point hold a kink if they are right to 1e-11 of it, else a jump.
     """
     pieces: list[tuple[float, FloatArray]] = []
     inner = np.array([np.nextafter(left, right), np.nextafter(right, left)])
@@ -93,7 +94,8 @@ def _smooth(schedule: Schedule, left: float, right: float) -> Piecewise:
         error = float(np.abs(_AT_BETWEEN @ fit - check).max())
         point = b - a < 1e-13 * max(abs(b), 1e-300)
         noise = TOLERANCE if point else ROUNDING if b - a < 0.01 * b else 0.0
-        if error <= max(TOLERANCE * float(values.max()), noise * largest):
+        vanishing = values.min() < 1e-3 * values.max() > 1e-16 * largest and not point and len(pieces) < ENOUGH_PIECES
+        if error <= max(TOLERANCE * float(values.max()), noise * largest) and not vanishing:
             pieces.append((a, fit @ _TO_POWERS))
         elif len(pieces) + len(todo) > MOST_PIECES or point:
             raise InvalidInput(

@@ -103,8 +103,8 @@ class Cosine(Schedule):
         )
 
     def _values(self, t: FloatArray) -> FloatArray:
-        phase = np.pi * np.minimum(t / self.duration, 1.0)
-        return self.final + (self.initial - self.final) * (1 + np.cos(phase)) / 2
+        left = 1 - np.minimum(t / self.duration, 1.0)
+        return self.final + (self.initial - self.final) * np.sin(np.pi / 2 * left) ** 2
 
     @property
     def knots(self) -> FloatArray:

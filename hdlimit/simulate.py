@@ -8,13 +8,11 @@ with delta = theta - theta* and B fresh samples a step. Recorded is the excess r
 from __future__ import annotations
 
 import math
-import os
-import pickle
 import warnings
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
+from concurrent.futures import Executor
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -24,6 +22,7 @@ import hdlimit
 from hdlimit import checks, samplers, updates
 from hdlimit.declaration import FloatArray
 from hdlimit.errors import DivergenceWarning, InvalidInput, Outcome, Status
+from hdlimit.execution import collect
 from hdlimit.kernels import stream
 from hdlimit.optimizers import Optimizer
 from hdlimit.problem import Problem
@@ -34,8 +33,6 @@ from hdlimit.times import check_horizon, default_times, steps_at
 Seed = int | np.random.SeedSequence | np.random.Generator
 
 _DIVERGED = 1e12
-_TASK_SECONDS = 0.5
-_TASKS_A_THREAD = 16
 _COORDINATE_SECONDS = 7e-9
 
 
@@ -148,7 +145,8 @@ def simulate(
     marks, place = np.unique(recorded, return_inverse=True)
     entropy, spawn_key = _as_int(sequence.entropy), tuple(sequence.spawn_key)
     task = _task(problem, optimizer, rows, steps_at(horizon, problem.dimension), marks, entropy, spawn_key)
-    risk, ends = _collect(task, runs, executor, progress)
+    cost = task.steps * optimizer.batch_size * problem.dimension * _COORDINATE_SECONDS
+    risk, ends = collect(partial(simulate_runs, task), runs, cost, executor, progress)
     outcome = _outcome(ends, task)
     if outcome.status is Status.DIVERGED:
         warnings.warn(outcome.sentence, DivergenceWarning, stacklevel=2)
@@ -215,57 +213,6 @@ def _recorded_steps(times: Any, horizon: float, dimension: int) -> NDArray[np.in
         nearest = np.rint(default_times(horizon, dimension) * dimension).astype(np.int64)
         return np.minimum(nearest, steps_at(horizon, dimension))
     return np.array([steps_at(t, dimension) for t in checks.times("times", times, horizon)], dtype=np.int64)
-
-
-def _collect(task: Task, runs: int, executor: Executor | None, progress: bool) -> tuple[FloatArray, NDArray[np.int64]]:
-    if executor is None:
-        workers = os.cpu_count() or 1
-        with ThreadPoolExecutor(workers) as threads:
-            return _gather(task, _batches(runs, math.ceil(runs / (_TASKS_A_THREAD * workers))), threads, progress)
-    if isinstance(executor, ProcessPoolExecutor):
-        _check_pickles(task)
-    cost = task.steps * task.optimizer.batch_size * task.problem.dimension * _COORDINATE_SECONDS
-    return _gather(task, _batches(runs, math.ceil(_TASK_SECONDS / cost)), executor, progress)
-
-
-def _check_pickles(task: Task) -> None:
-    try:
-        pickle.dumps((task.optimizer, task.problem.noise))
-    except (pickle.PicklingError, AttributeError, TypeError) as error:
-        expected = "threads, or schedules and noise that another process can read (functions of a module, no lambda)"
-        raise InvalidInput("executor", expected, f"a process pool and {error}") from None
-
-
-def _batches(runs: int, size: int) -> list[range]:
-    return [range(first, min(first + size, runs)) for first in range(0, runs, size)]
-
-
-def _gather(
-    task: Task, batches: list[range], executor: Executor, progress: bool
-) -> tuple[FloatArray, NDArray[np.int64]]:
-    runs = batches[-1].stop
-    risk, ends = np.empty((runs, task.marks.size)), np.empty(runs, dtype=np.int64)
-    futures = {executor.submit(simulate_runs, task, batch): batch for batch in batches}
-    try:
-        for future, batch in _completed(futures, runs, progress):
-            risk[batch.start : batch.stop], ends[batch.start : batch.stop] = future.result()
-    except BaseException:
-        for future in futures:
-            future.cancel()
-        raise
-    return risk, ends
-
-
-def _completed(futures: dict[Future[Any], range], runs: int, progress: bool) -> Iterator[tuple[Future[Any], range]]:
-    if not progress:
-        yield from ((future, futures[future]) for future in as_completed(futures))
-        return
-    from tqdm import tqdm
-
-    with tqdm(total=runs, unit="run") as bar:
-        for future in as_completed(futures):
-            yield future, futures[future]
-            bar.update(len(futures[future]))
 
 
 def simulate_runs(task: Task, runs: Sequence[int]) -> tuple[FloatArray, NDArray[np.int64]]:

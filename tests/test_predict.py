@@ -11,7 +11,7 @@ import mpmath
 import numpy as np
 import pytest
 from naive import LimitTwin, limit_curve
-from scipy import optimize
+from scipy import integrate, optimize
 
 import hdlimit as hd
 from hdlimit.covariance import CovarianceModel
@@ -356,3 +356,39 @@ def test_what_a_reader_must_know_is_warned_of() -> None:
         hd.predict(hd.Problem(hd.Isotropic(200)), hd.SGD(0.1, batch_size=64), 1.0)
     with pytest.warns(hd.HeavyTailWarning, match="infinite"):
         hd.predict(hd.Problem(hd.Isotropic(200), hd.StudentT(3, 1.0)), hd.SGD(0.1), 1.0)
+
+
+def test_a_ramp_from_zero_at_the_target() -> None:
+    """eta = s t, start = target: v = int_0^t (s u sigma)^2 e^(D(u) - D(t)) du, D(t) = s t^2 - s^2 t^3/3 (isotropic)."""
+    s, problem = 1e-4, at_target(FLAT, hd.Gaussian(0.5))
+    curve = predict(problem, hd.SGD(hd.Table([0.0, 1e4], [0.0, 1.0])), 1e4)
+    assert curve.outcome.finished and len(curve.dense.knots) < 400
+
+    def decay(t: float) -> float:
+        return s * t**2 - s**2 * t**3 / 3
+
+    for t, risk in list(zip(curve.time, curve.risk))[1::30]:
+        left = max(0.0, t - 60 / max(2 * s * t * (1 - s * t / 2), 1e-9))
+        exact = integrate.quad(
+            lambda u: (s * u * 0.5) ** 2 * np.exp(decay(u) - decay(t)), left, t, epsrel=1e-11, limit=200
+        )
+        assert risk == pytest.approx(exact[0] / 2, rel=PROMISE * 1e-6)
+
+
+def test_a_sudden_rise_late_in_a_run() -> None:
+    """At t = 2e9 times are known to 5e-7 and v rises 1e6-fold within one step: R goes on to eta sigma^2/(4 - 2 eta)."""
+    problem = hd.Problem(FLAT, hd.Gaussian(1e3))
+    curve = predict(problem, hd.SGD(hd.Steps([2e9], [1e-6, 1.0])), 1e12)
+    assert curve.outcome.finished
+    assert curve.at(2e9 - 1.0) == pytest.approx(1e-6 * 1e6 / 4, rel=1e-5)
+    assert curve.at([2e9 + 30.0, 1e12]) == pytest.approx(1e6 / 2, rel=PROMISE * 1e-6)
+
+
+def test_a_cosine_to_zero_is_followed_to_its_end() -> None:
+    """Without noise R of signSGD follows lr^2 until the last few steps, where lr ~ (T - t)^2: R(T) ~ T^-4."""
+    scaled = []
+    for horizon in (1e6, 1e8, 1e10):
+        curve = predict(hd.Problem(FLAT), hd.SignSGD(hd.Cosine(0.5, 0.0, horizon)), horizon)
+        assert curve.outcome.finished
+        scaled.append(curve.risk[-1] * horizon**4)
+    assert scaled == pytest.approx([scaled[0]] * 3, rel=2 * PROMISE * 1e-6)
