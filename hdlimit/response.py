@@ -203,9 +203,7 @@ def _compressed(noise: laws.NoiseLaw) -> bool:
 
 
 @lru_cache(maxsize=1024)
-def batch_law(
-    noise: laws.NoiseLaw, size: int, v: float, octaves: int = 0
-) -> batch.InvertedLaw | batch.NoncentralLaw:
+def batch_law(noise: laws.NoiseLaw, size: int, v: float, octaves: int = 0) -> batch.InvertedLaw | batch.NoncentralLaw:
     """The law of S = r_1^2 + ... + r_B^2 under a noise law, for sqrt(S) up to 2^octaves of the noise's width.
 
     Where it is inverted from its Laplace transform, v is taken as at least 1e-30 of the squared width of the noise.

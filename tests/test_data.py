@@ -195,9 +195,9 @@ def exact_mean_risk(x: Any, noise: Any, delta: Any, covariance: Any, lr: float, 
     mean, second = delta, np.outer(delta, delta)
     for _ in range(steps):
         moves = [(np.eye(d) - lr / d * np.outer(a, a), lr / d * e * a) for a, e in zip(x, noise, strict=True)]
-        second = sum(
-            m @ second @ m.T + np.outer(m @ mean, b) + np.outer(b, m @ mean) + np.outer(b, b) for m, b in moves
-        ) / n
+        second = (
+            sum(m @ second @ m.T + np.outer(m @ mean, b) + np.outer(b, m @ mean) + np.outer(b, b) for m, b in moves) / n
+        )
         mean = sum(m @ mean + b for m, b in moves) / n
     return float(np.trace(covariance @ second)) / 2
 

@@ -370,7 +370,7 @@ def test_a_ramp_from_zero_at_the_target() -> None:
     for t, risk in list(zip(curve.time, curve.risk))[1::30]:
         left = max(0.0, t - 60 / max(2 * s * t * (1 - s * t / 2), 1e-9))
         exact = integrate.quad(
-            lambda u: (s * u * 0.5) ** 2 * np.exp(decay(u) - decay(t)), left, t, epsrel=1e-11, limit=200
+            lambda u, t=t: (s * u * 0.5) ** 2 * np.exp(decay(u) - decay(t)), left, t, epsrel=1e-11, limit=200
         )
         assert risk == pytest.approx(exact[0] / 2, rel=PROMISE * 1e-6)
 

@@ -407,6 +407,7 @@ print(*sorted(m for m in sys.modules if m.startswith("hdlimit")))
             ".covariance",
             ".declaration",
             ".errors",
+            ".execution",
             ".kernels",
             ".kernels.jit",
             ".kernels.stream",
