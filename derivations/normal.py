@@ -2,11 +2,13 @@
 
 Theorem. Let r ~ N(m, s^2) with density p, and c > 0. Then
     mu = P(|r| <= c)      = [erf((c - m)/(s sqrt2)) + erf((c + m)/(s sqrt2))]/2,
-    nu = E min(r^2, c^2)  = c^2 P(|r| > c) + (s^2 + m^2) mu - s [(c + m) phi((c - m)/s) + (c - m) phi((c + m)/s)].
-Both are sums over positive integrands on [0, c], p(u) + p(-u) and u^2 (p(u) + p(-u)), which is how they are computed
-where the closed forms cancel (c below half a standard deviation).
+    nu = E min(r^2, c^2)  = c^2 P(|r| > c) + (s^2 + m^2) mu - s [(c + m) phi((c - m)/s) + (c - m) phi((c + m)/s)],
+    kappa = E min(r^4, c^4) = c^4 P(|r| > c) + (m^4 + 6 m^2 s^2 + 3 s^4) mu - s^2 [g(c) p(c) - g(-c) p(-c)],
+                              g(u) = u^3 + m u^2 + (m^2 + 3 s^2) u + m^3 + 5 m s^2.
+They are sums over positive integrands on [0, c], u^k (p(u) + p(-u)), which is how they are computed where the closed
+forms cancel (c below half a standard deviation).
 
-Proof. d mu/dc = p(c) + p(-c), d nu/dc = 2 c (1 - mu), and both vanish at c = 0.
+Proof. d mu/dc = p(c) + p(-c), d nu/dc = 2 c (1 - mu), d kappa/dc = 4 c^3 (1 - mu), and all vanish at c = 0.
 Sources of the point mass, eps = e: s^2 = v, m = -e. Gaussian eps: s^2 = v + sigma^2, m = 0.
 """
 
@@ -27,6 +29,12 @@ MU = (erf(BELOW) + erf(ABOVE)) / 2
 TAIL = (erfc(BELOW) + erfc(ABOVE)) / 2
 INSIDE = (s**2 + m**2) * MU - s * ((c + m) * exp(-(BELOW**2)) + (c - m) * exp(-(ABOVE**2))) / sqrt(2 * pi)
 NU = c**2 * TAIL + INSIDE
+EDGE = u**3 + m * u**2 + (m**2 + 3 * s**2) * u + m**3 + 5 * m * s**2
+UPPER, LOWER = EDGE.subs(u, c), EDGE.subs(u, -c)
+INSIDE_4 = (m**4 + 6 * m**2 * s**2 + 3 * s**4) * MU - s * (UPPER * exp(-(BELOW**2)) - LOWER * exp(-(ABOVE**2))) / sqrt(
+    2 * pi
+)
+KAPPA = c**4 * TAIL + INSIDE_4
 
 
 def both(value: Expr) -> Expr:
@@ -46,6 +54,9 @@ def prove() -> None:
     assert simplify(diff(INSIDE, c) - c**2 * both(DENSITY)) == 0, "(E r^2; |r| <= c)' = c^2 (p(c) + p(-c))"
     assert simplify(INSIDE.subs(c, 0)) == 0, "E (r^2; |r| <= c) = 0 at c = 0"
     assert simplify((diff(NU, c) - 2 * c * (1 - MU)).rewrite(erf)) == 0, "nu' = 2 c (1 - mu)"
+    assert simplify(diff(INSIDE_4, c) - c**4 * both(DENSITY)) == 0, "(E r^4; |r| <= c)' = c^4 (p(c) + p(-c))"
+    assert simplify(INSIDE_4.subs(c, 0)) == 0, "E (r^4; |r| <= c) = 0 at c = 0"
+    assert simplify((diff(KAPPA, c) - 4 * c**3 * (1 - MU)).rewrite(erf)) == 0, "kappa' = 4 c^3 (1 - mu)"
     even = exp(-(u**2 + m**2) / (2 * s**2)) * cosh(u * m / s**2) * 2 / (s * sqrt(2 * pi))
     assert simplify((DENSITY + DENSITY.subs(u, -u) - even).rewrite(exp)) == 0, "p(u) + p(-u) is even and positive"
 
@@ -62,17 +73,19 @@ def check() -> None:
 
 
 def compare(centre: float, level: float, std: float) -> None:
-    """mu and nu at one point against quadrature.
+    """mu, nu and kappa at one point against quadrature.
 
     Raises:
         AssertionError: if a result differs by more than 1e-12.
     """
-    density, mu_closed, nu_closed = (lambdify((u, m, c, s), e, "mpmath") for e in (DENSITY, MU, NU))
+    density, mu_closed, nu_closed, kappa = (lambdify((u, m, c, s), e, "mpmath") for e in (DENSITY, MU, NU, KAPPA))
     inside = mpmath.quad(lambda y: density(y, centre, level, std), [-level, 0, level])
     second = mpmath.quad(lambda y: y**2 * density(y, centre, level, std), [-level, 0, level])
     assert abs(inside - mu_closed(0, centre, level, std)) < 1e-12, "mu of the normal residual"
     expected = second + level**2 * (1 - inside)
     assert abs(expected - nu_closed(0, centre, level, std)) < 1e-12, "nu of the normal residual"
+    fourth = mpmath.quad(lambda y: y**4 * density(y, centre, level, std), [-level, 0, level]) + level**4 * (1 - inside)
+    assert abs(fourth - kappa(0, centre, level, std)) < 1e-12, "kappa of the normal residual"
 
 
 FORMULAS: dict[str, Assignments] = {
@@ -84,9 +97,13 @@ FORMULAS: dict[str, Assignments] = {
     "normal_mu_wide": {"mu": (erf(x) + erf(y)) / 2},
     "normal_mu_narrow": {"mu": (erfc(below) - erfc(y)) / 2},
     "normal_nu": {
-        "nu": c**2 * tail
-        + (s2 + m**2) * mu
-        - s * ((c + m) * exp(-(x**2)) + (c - m) * exp(-(y**2))) / sqrt(2 * pi)
+        "nu": c**2 * tail + (s2 + m**2) * mu - s * ((c + m) * exp(-(x**2)) + (c - m) * exp(-(y**2))) / sqrt(2 * pi)
+    },
+    "normal_small_fourth": {"kappa": c**4 * (1 - a * sqrt(2 / pi) * (g - h))},
+    "normal_fourth": {
+        "kappa": c**4 * tail
+        + (m**4 + 6 * m**2 * s2 + 3 * s2**2) * mu
+        - s * (UPPER.subs(s, sqrt(s2)) * exp(-(x**2)) - LOWER.subs(s, sqrt(s2)) * exp(-(y**2))) / sqrt(2 * pi)
     },
 }
 
@@ -146,4 +163,47 @@ def clip_normal(s2: float, c: float, m: float) -> tuple[float, float]:
         return 0.0, c * c
     <<normal_nu>>
     return mu, nu
+
+
+@jit("float64(float64, float64, float64)")
+def clip_fourth_normal(s2: float, c: float, m: float) -> float:
+    """kappa = E min(r^4, c^4) for r ~ N(m, s2).
+
+    kappa = c^4 P(|r| > c) + (m^4 + 6 m^2 s2 + 3 s2^2) mu - s2 [g(c) p(c) - g(-c) p(-c)],
+    g(u) = u^3 + m u^2 + (m^2 + 3 s2) u + m^3 + 5 m s2.
+
+    Args:
+        s2: variance of the residual, >= 0. c: clip threshold, >= 0, inf allowed. m: mean of the residual.
+    Returns:
+        kappa.
+    Source:
+        derivations/normal.py. Where c < sqrt(s2)/2 the closed form cancels: Gauss-Legendre over [0, c] there.
+    """
+    m = abs(m)
+    if c == inf:
+        return m**4 + 6 * m * m * s2 + 3 * s2 * s2
+    if c == 0.0:
+        return 0.0
+    if s2 == 0.0:
+        return m**4 if m <= c else c**4
+    s = sqrt(s2)
+    a, k = c / s, m / s
+    if a < 0.5 and a * k < 4.5:
+        g, h = 0.0, 0.0
+        for i in range(NODES):
+            x = NODE[i]
+            <<normal_node>>
+            g += WEIGHT[i] * weight
+            h += WEIGHT[i] * x**4 * weight
+        <<normal_small_fourth>>
+        return kappa
+    <<normal_arguments>>
+    <<normal_tail>>
+    mu = clip_normal(s2, c, m)[0]
+    if tail == 0.0:
+        return m**4 + 6 * m * m * s2 + 3 * s2 * s2
+    if mu == 0.0:
+        return c**4
+    <<normal_fourth>>
+    return kappa
 '''

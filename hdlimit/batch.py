@@ -31,8 +31,8 @@ _X64, _W64 = np.polynomial.legendre.leggauss(64)
 
 
 class BatchMoments(NamedTuple):
-    """What responses and corrections need of S: H = E min(1, sqrt(x0/S)), P(S <= x0), E min(S, x0), p_S(x0), E[1/S; S
-    > x0].
+    """What responses and corrections need of S: E min(1, sqrt(x0/S)), P(S <= x0), E min(S, x0), p_S(x0), E[1/S; S >
+    x0], E min(S, x0)^2.
     """
 
     root_ratio: float
@@ -40,6 +40,7 @@ class BatchMoments(NamedTuple):
     minimum: float
     density: float
     inverse_above: float
+    square: float
 
 
 class Transform(NamedTuple):
@@ -149,8 +150,11 @@ class InvertedLaw:
         probability: FloatArray = (weight * self.transform.value(q) ** self.size / q).real.sum(axis=1)
         return np.clip(probability, 0.0, 1.0)
 
-    def _at(self, x: float) -> tuple[float, float, float]:
-        """P(S <= x), p_S(x), and E min(S, x), the inverse transform of (1 - L^B)/q^2."""
+    def _at(self, x: float) -> tuple[float, float, float, float]:
+        """P(S <= x), p_S(x), E min(S, x), and E min(S, x)^2 = 2 x E min(S, x) - 2 int_0^x E min(S, y) dy.
+
+        The inverse transforms of (1 - L^B)/q^2 and (1 - L^B)/q^3 are E min(S, x) and its integral.
+        """
         q, weight = self.contour(np.array([x]))
         power = self.transform.value(q) ** self.size
         rest = 1 - power
@@ -158,8 +162,10 @@ class InvertedLaw:
             small = np.where(np.abs(rest) < 0.5, self.transform.deficit(q), 0.0)
             rest = np.where(np.abs(rest) < 0.5, -np.expm1(self.size * _log1p(-small)), rest)
         below, density = float((weight * power / q).real.sum()), float((weight * power).real.sum())
-        minimum = x * (x * float((weight * rest / (q * x) ** 2).real.sum()))
-        return min(max(below, 0.0), 1.0), max(density, 0.0), min(max(minimum, 0.0), x)
+        first, second = (x * float((weight * rest / (q * x) ** k).real.sum()) for k in (2, 3))
+        minimum = min(max(x * first, 0.0), x)
+        square = x * (2 * x * (first - second))
+        return min(max(below, 0.0), 1.0), max(density, 0.0), minimum, min(max(square, minimum**2), x * minimum)
 
     def _moment(self, power: float) -> float:
         """int_0^inf q^(power - 1) L(q)^B dq, trapezoid in log q."""
@@ -179,7 +185,7 @@ class InvertedLaw:
 
     def moments(self, x0: float) -> BatchMoments:
         """The moments at x0 > 0; integrals over the side of x0 where nothing cancels."""
-        below, density, minimum = self._at(x0)
+        below, density, minimum, square = self._at(x0)
         if below < 0.5:
             half, rest = self._below(x0)
             root_ratio = math.sqrt(x0) * (self.inverse_root - half)
@@ -188,7 +194,7 @@ class InvertedLaw:
             half, rest = self._above(x0)
             root_ratio = 1 - math.sqrt(x0) * half
             inverse_above = (1 - below) / x0 - rest
-        return BatchMoments(root_ratio, below, minimum, density, inverse_above)
+        return BatchMoments(root_ratio, below, minimum, density, inverse_above, square)
 
     def _below(self, x0: float) -> tuple[float, float]:
         """Integrals of x^(-3/2) P(S <= x)/2 and of x^(-2) P(S <= x) over x < x0; far below v the cdf is a power."""
@@ -290,17 +296,19 @@ class NoncentralLaw:
     def moments(self, x0: float) -> BatchMoments:
         """The moments at x0 > 0."""
         cut = math.sqrt(x0)
-        root_ratio, below, minimum, inverse = self._expect(
+        root_ratio, below, minimum, inverse, square = self._expect(
             (
                 lambda rho: np.minimum(1.0, cut / rho),
                 lambda rho: (rho <= cut).astype(np.float64),
                 lambda rho: np.minimum(rho, cut) ** 2,
                 lambda rho: np.where(rho > cut, 1 / rho**2, 0.0),
+                lambda rho: np.minimum(rho, cut) ** 4,
             ),
             cut,
         )
         at_cut = self._density(np.maximum(cut - self.radius, -self.radius)[:, None] / self.s)[:, 0]
-        return BatchMoments(root_ratio, below, minimum, float(self.weight @ at_cut) / (2 * cut * self.s), inverse)
+        density = float(self.weight @ at_cut) / (2 * cut * self.s)
+        return BatchMoments(root_ratio, below, minimum, density, inverse, square)
 
 
 def sums_of_squares(parts: Components, size: int) -> tuple[FloatArray, FloatArray] | None:

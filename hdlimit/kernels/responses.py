@@ -53,6 +53,18 @@ def sign_mixture(v: float, c: float, parameters: np.ndarray) -> tuple[float, flo
     return 2 * density, 1.0
 
 
+@jit(float64(float64, float64, VECTOR))
+def clip_fourth_mixture(v: float, c: float, parameters: np.ndarray) -> float:
+    """E min(r^4, c^4), eps a mixture of k normal laws. parameters: weights, means, variances, k of each."""
+    k = parameters.size // 3
+    kappa = 0.0
+    for i in range(k):
+        kappa += parameters[i] * formulas.clip_fourth_normal(
+            max(v, SMALLEST) + parameters[2 * k + i], c, parameters[k + i]
+        )
+    return kappa
+
+
 @jit(SIGNATURE)
 def clip_laplace(v: float, c: float, parameters: np.ndarray) -> tuple[float, float]:
     """Clip at c, Laplace noise. parameters: scale."""

@@ -1,0 +1,318 @@
+"""The spread of single runs around the limit curve, and the second-order shift of their mean (linear noise).
+
+P = covariance of the modes (m_i) of a run, P(0) = 0, obeys
+
+    dP/dt = J P + P J^T + Q/d,   J = -2 eta mu diag(lambda) + a lambda^T,   a = -2 eta mu' lambda m + eta^2 nu' b,
+    Q = 4 eta^2 [nu diag(c m) + (nu_2 - mu^2) (lambda m)(lambda m)^T]
+        - 2 eta^3 (chi - mu nu) [(lambda m) b^T + b (lambda m)^T] + eta^4 (kappa - nu^2) b b^T,
+
+b = c/d, with the moments nu_2, chi, kappa of hdlimit.fluctuation; sd(R) = sqrt(lambda^T P lambda)/2. The mean of runs
+is shifted, to the same order, by x with
+
+    dx/dt = J x - 2 eta lambda [mu' P lambda + (1/2) mu'' m Var v] + (1/2) eta^2 nu'' b Var v.
+
+Modes are put into bins, of which M = sum of m and b = sum of c/d. With P lambda given, a stage of an implicit method
+leaves every entry of P explicit, so that a stage is one linear system of the size of the number of bins.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from hdlimit import checks
+from hdlimit.declaration import FloatArray
+from hdlimit.errors import NotAvailable
+from hdlimit.features import FEATURES
+from hdlimit.fluctuation import StepMoments, step_moments
+from hdlimit.kernels import formulas
+from hdlimit.limit import has_spread, limit_of
+from hdlimit.modes import basis
+from hdlimit.optimizers import Optimizer
+from hdlimit.piecewise import stops
+from hdlimit.problem import Problem
+from hdlimit.response import Compiled
+from hdlimit.results import Curve, DenseOutput
+
+BINS = 48
+TOLERANCE = 1e-4
+MOST_STEPS = 20_000
+DIFFUSIONS = ("algorithm", "homogenized")
+
+_A = np.array([row + (0.0,) * (6 - len(row)) for row in formulas.A])
+_ERROR = np.array(formulas.B) - np.array(formulas.B_HAT)
+_NODES = np.array(formulas.C)
+_DENSE = np.array(formulas.DENSE)
+_GAMMA = formulas.A[1][1]
+_BEND = 0.02
+
+
+@dataclass(frozen=True)
+class NoiseModes:
+    """Bins of modes whose fluctuations are followed.
+
+    rate: lambda > 0 of each bin, shape (n,); single: c of one mode of it, shape (n,); diffusion: b = (sum of c)/d,
+    shape (n,); start: M(0) = sum of m_i(0), shape (n,); fourth: sum of m_i(0)^2, shape (n,); count: modes in each bin,
+    shape (n,).
+    """
+
+    rate: FloatArray
+    single: FloatArray
+    diffusion: FloatArray
+    start: FloatArray
+    fourth: FloatArray
+    count: FloatArray
+
+
+def noise_modes(problem: Problem, optimizer: Optimizer, bins: int = BINS) -> NoiseModes:
+    """The modes of a problem in at most `bins` geometric bins of the rate; those of rate 0 do not enter R.
+
+    A bin keeps lambda c and lambda m(0) summed over its modes. Raises: NotAvailable for sign features with a covariance
+    that is not diagonal, whose modes do not diffuse independently.
+    """
+    b = basis(problem.covariance, optimizer.features)
+    if b.noise.ndim == 2:
+        raise NotAvailable(
+            "spread: known for sign features with a diagonal covariance only; simulate(...).spread measures it"
+        )
+    w, moving = b.coordinates(problem.initial_error), b.rate > 0
+    rate, m, noise = b.rate[moving], w[moving] ** 2, b.noise[moving]
+    distinct, group = np.unique(rate, return_inverse=True)
+    if distinct.size > bins:
+        edges = np.geomspace(rate.min() * (1 - 1e-12), rate.max() * (1 + 1e-12), bins + 1)
+        _, group = np.unique(np.searchsorted(edges, rate, side="right"), return_inverse=True)
+
+    def total(values: FloatArray) -> FloatArray:
+        return np.bincount(group, values).astype(np.float64)
+
+    mean, count = total(rate * noise) / total(noise), total(np.ones(rate.size))
+    single = problem.dimension * total(rate * noise) / (count * mean)
+    weighted = total(rate * m) / mean
+    return NoiseModes(mean, single, total(noise), weighted, total((rate * m) ** 2) / mean**2, count)
+
+
+def check_spread(problem: Problem, optimizer: Optimizer) -> None:
+    """Raise NotAvailable where single runs have no finite variance."""
+    if not has_spread(problem, optimizer):
+        raise NotAvailable(
+            f"spread: E eps^4 is infinite for {problem.noise!r}, so that single runs of {optimizer!r} have no finite "
+            "variance; their mean curve exists"
+        )
+
+
+class LinearNoise(NamedTuple):
+    """Var v and the shift of E v as an interpolant in t (functionals 0 and 1)."""
+
+    dense: DenseOutput
+
+    def spread(self, t: FloatArray) -> FloatArray:
+        """Standard deviation of the risk of one run at times t."""
+        deviation: FloatArray = np.sqrt(np.maximum(self.dense(t, 0), 0.0)) / 2
+        return deviation
+
+    def shift(self, t: FloatArray) -> FloatArray:
+        """Mean risk of runs minus the limit curve at times t, to second order in the fluctuations."""
+        return self.dense(t, 1) / 2
+
+
+class _Coefficients(NamedTuple):
+    """What a stage needs at one time: eta and its slope in t, mu and nu with two derivatives in v, the moments."""
+
+    eta: float
+    slope: float
+    v: float
+    mu: tuple[float, float, float]
+    nu: tuple[float, float, float]
+    moments: StepMoments
+
+
+class _State(NamedTuple):
+    """m: bins, shape (n,); e: what is left of the start, squared, shape (n,); p: covariance, shape (n, n); x: shift of
+    the mean, shape (n,).
+    """
+
+    m: FloatArray
+    e: FloatArray
+    p: FloatArray
+    x: FloatArray
+
+    def plus(self, h: float, weights: Any, slopes: list[_State]) -> _State:
+        """The state plus h sum_j weights_j slopes_j."""
+        used = [(w * h, s) for w, s in zip(weights, slopes) if w != 0]
+        return _State(*(field + sum((w * s[k] for w, s in used), np.zeros_like(field)) for k, field in enumerate(self)))
+
+
+class _System:
+    """The linear equations of (m, e, p, x), given the curve."""
+
+    def __init__(self, curve: Curve, bins: int, diffusion: str) -> None:
+        problem, optimizer = curve.problem, curve.optimizer
+        check_spread(problem, optimizer)
+        self.curve, self.limit = curve, limit_of(problem, optimizer)
+        self.modes = noise_modes(problem, optimizer, bins)
+        self.batch, self.d = optimizer.batch_size, problem.dimension
+        self.linear = FEATURES[optimizer.features].linear
+        self.algorithm = diffusion == "algorithm"
+        v = np.abs(curve.dense.start[:, 0])
+        self.lowest = max(float(v[v > 0].min(initial=math.inf)) / 4, 1e-250) if v.any() else 1e-250
+        c = np.array([self.limit.threshold(t) for t in curve.dense.knots])
+        v_range = (self.lowest / 4, 8 * max(float(v.max()), 4 * self.lowest))
+        self.response: Compiled = self.limit.response.compiled(v_range, (float(c.min()) / 2, 2 * float(c.max())))
+
+    def start(self) -> _State:
+        n = self.modes.rate.size
+        return _State(self.modes.start, np.ones(n), np.zeros((n, n)), np.zeros(n))
+
+    def at(self, t: float, left: float, right: float) -> _Coefficients:
+        """Coefficients at a time of the step from left to right, whose schedules are read inside of it."""
+        inside = min(t, math.nextafter(right, 0.0))
+        eta, c = float(self.limit.lr(inside)), float(self.limit.threshold(inside))
+        before, after = left + 0.25 * (inside - left), inside + 0.25 * (math.nextafter(right, 0.0) - inside)
+        slope = (float(self.limit.lr(after)) - float(self.limit.lr(before))) / (after - before)
+        v = max(float(self.curve.dense(np.array(t), 0)), self.lowest)
+        values = [self.response.kernel(v * (1 + k * _BEND), c, self.response.parameters) for k in (-1, 0, 1)]
+        mu, nu = (_derivatives([value[i] for value in values], _BEND * v) for i in (0, 1))
+        return _Coefficients(eta, slope, v, mu, nu, self._moments(v, c, mu[0], nu[0]))
+
+    def _moments(self, v: float, c: float, mu: float, nu: float) -> StepMoments:
+        if not self.algorithm:
+            return StepMoments(mu * mu, mu * nu, nu * nu)
+        return step_moments(self.limit.response, v, c)
+
+    def feedback(self, k: _Coefficients, m: FloatArray) -> FloatArray:
+        """a: how v acts on the drift of the bins."""
+        a: FloatArray = -2 * k.eta * k.mu[1] * self.modes.rate * m + k.eta**2 * k.nu[1] * self.modes.diffusion
+        return a
+
+    def noise(self, k: _Coefficients, m: FloatArray) -> FloatArray:
+        """Q/d of the bins, shape (n, n)."""
+        modes, eta, (nu_2, chi, kappa) = self.modes, k.eta, k.moments
+        pull, b = modes.rate * m, modes.diffusion
+        cross = np.outer(pull, b)
+        q = 4 * eta**2 * (nu_2 - k.mu[0] ** 2) * np.outer(pull, pull) + eta**4 * (kappa - k.nu[0] ** 2) * np.outer(b, b)
+        q -= 2 * eta**3 * (chi - k.mu[0] * k.nu[0]) * (cross + cross.T)
+        q[np.diag_indices(m.size)] += 4 * eta**2 * k.nu[0] * modes.single * m
+        return q / self.d
+
+    def drift(self, k: _Coefficients, m: FloatArray) -> FloatArray:
+        """dm/dt."""
+        rate, b = self.modes.rate, self.modes.diffusion
+        f: FloatArray = -2 * k.eta * k.mu[0] * rate * m + k.eta**2 * k.nu[0] * b
+        return f
+
+    def push(self, k: _Coefficients, s: _State) -> FloatArray:
+        """What drives the shift of the mean, shape (n,)."""
+        rate, b, y = self.modes.rate, self.modes.diffusion, s.p @ self.modes.rate
+        variance = float(y @ rate)
+        force: FloatArray = -2 * k.eta * rate * (k.mu[1] * y + k.mu[2] * variance * s.m / 2)
+        force = force + k.eta**2 * k.nu[2] * variance * b / 2
+        return force if self.linear else force + self._discrete(k, s) + self._cubic(k, s)
+
+    def _discrete(self, k: _Coefficients, s: _State) -> FloatArray:
+        """-m''/(2 d): runs take steps of 1/d where the limit flows."""
+        rate, b, f = self.modes.rate, self.modes.diffusion, self.drift(k, s.m)
+        explicit = k.slope * (-2 * k.mu[0] * rate * s.m + 2 * k.eta * k.nu[0] * b)
+        bend = -2 * k.eta * k.mu[0] * rate * f + self.feedback(k, s.m) * float(rate @ f) + explicit
+        result: FloatArray = -bend / (2 * self.d)
+        return result
+
+    def _cubic(self, k: _Coefficients, s: _State) -> FloatArray:
+        """Sign features to third order in rho_i: E[sign(x_i) psi] ~ mu + rho_i^2 (B - 2) v mu'/3, rho_i^2 =
+        lambda_i w_i^2/v.
+        """
+        modes = self.modes
+        spread = np.maximum(s.m - modes.start * s.e, 0.0) / modes.count
+        fourth = modes.fourth * s.e**2 + 6 * spread * modes.start * s.e + 3 * modes.count * spread**2
+        result: FloatArray = -2 * k.eta * modes.rate**2 * fourth * (self.batch - 2) * k.mu[1] / 3
+        return result
+
+    def slope(self, k: _Coefficients, s: _State) -> _State:
+        """The time derivative of the state."""
+        decay, a = 2 * k.eta * k.mu[0] * self.modes.rate, self.feedback(k, s.m)
+        y = s.p @ self.modes.rate
+        back = np.outer(a, y)
+        p = back + back.T - (decay[:, None] + decay) * s.p + self.noise(k, s.m)
+        x = -decay * s.x + a * float(self.modes.rate @ s.x) + self.push(k, s)
+        return _State(self.drift(k, s.m), -decay * s.e, p, x)
+
+    def stage(self, k: _Coefficients, base: _State, hg: float) -> _State:
+        """The state s with s - hg slope(s) = base."""
+        rate = self.modes.rate
+        decay = 2 * hg * k.eta * k.mu[0] * rate
+        m = (base.m + hg * k.eta**2 * k.nu[0] * self.modes.diffusion) / (1 + decay)
+        e, a = base.e / (1 + decay), hg * self.feedback(k, m)
+        weight = 1 / (1 + decay[:, None] + decay)
+        known = weight * (base.p + hg * self.noise(k, m))
+        matrix = -a[:, None] * weight * rate
+        matrix[np.diag_indices(rate.size)] += 1 - (weight * rate) @ a
+        y = np.linalg.solve(matrix, known @ rate)
+        back = np.outer(a, y)
+        p = known + weight * (back + back.T)
+        known_x = (base.x + hg * self.push(k, _State(m, e, p, base.x))) / (1 + decay)
+        total = float(rate @ known_x) / (1 - float(rate @ (a / (1 + decay))))
+        return _State(m, e, p, known_x + a * total / (1 + decay))
+
+    def functionals(self, s: _State) -> FloatArray:
+        """Var v and the shift of E v."""
+        rate = self.modes.rate
+        return np.array([rate @ s.p @ rate, rate @ s.x])
+
+
+def _derivatives(values: list[float], h: float) -> tuple[float, float, float]:
+    low, middle, high = values
+    return middle, (high - low) / (2 * h), (high - 2 * middle + low) / h**2
+
+
+def linear_noise(curve: Curve, *, bins: int = BINS, diffusion: str = "algorithm") -> LinearNoise:
+    """Integrate the covariance of the modes and the shift of the mean along a curve.
+
+    curve: from predict; bins: most bins of modes, each with one rate; diffusion: "algorithm" for runs of the
+    algorithm, "homogenized" for the limiting SDE, whose Q is 4 eta^2 nu diag(c m). Returns: a LinearNoise over [0,
+    curve.end]. Raises: NotAvailable where the spread does not exist or is not known.
+    """
+    checks.one_of("diffusion", diffusion, DIFFUSIONS)
+    system = _System(curve, bins, diffusion)
+    ends = stops((system.limit.lr, system.limit.threshold), curve.horizon, curve.rtol)
+    ends = np.append(ends[ends < curve.end], curve.end)
+    state, first = system.start(), min(float(curve.dense.knots[1]), 1 / system.d)
+    knots, start, coefficients = [0.0], [], []
+    for left, right in zip(ends[:-1], ends[1:], strict=True):
+        t, h = float(left), min(first, float(right - left))
+        while t < right:
+            if t + 1.001 * h >= right:
+                h = float(right) - t
+            after, worst, values, dense = _step(system, state, t, h)
+            if not worst <= 1.0 and h > 1e-12 * max(t, first):
+                h *= max(0.2, 0.9 * worst**-0.25) if worst < math.inf else 0.25
+                continue
+            state, t = after, float(right) if t + h >= right else t + h
+            knots.append(t)
+            start.append(values)
+            coefficients.append(dense)
+            if len(start) > MOST_STEPS:
+                raise NotAvailable(f"spread: more than {MOST_STEPS} steps are needed")
+            h *= min(5.0, 0.9 * max(worst, 1e-8) ** -0.25)
+    return LinearNoise(DenseOutput(np.array(knots), np.array(start), np.array(coefficients)))
+
+
+def _step(system: _System, state: _State, t: float, h: float) -> tuple[_State, float, FloatArray, FloatArray]:
+    """One step of the ESDIRK pair: the new state, its error over the tolerance, the functionals before and their
+    interpolant's coefficients.
+    """
+    slopes = [system.slope(system.at(t, t, t + h), state)]
+    for s in range(1, _NODES.size):
+        base = state.plus(h, _A[s, :s], slopes)
+        after = system.stage(system.at(t + _NODES[s] * h, t, t + h), base, h * _GAMMA)
+        slopes.append(_State(*((new - old) / (h * _GAMMA) for new, old in zip(after, base))))
+    rates = np.array([system.functionals(slope) for slope in slopes])
+    before, now = system.functionals(state), system.functionals(after)
+    error = np.abs(h * (_ERROR @ rates))
+    size = np.maximum(np.abs(before), np.abs(now))
+    size[1] = max(size[1], 0.1 * math.sqrt(max(size[0], 0.0)))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        ratio = np.where(error > 0, error / (TOLERANCE * size), 0.0)
+    worst = float(ratio.max()) if np.isfinite(ratio).all() and np.isfinite(now).all() and now[0] >= 0 else math.inf
+    return after, worst, before, h * (rates.T @ _DENSE)
