@@ -7,6 +7,7 @@ compares and writes nothing.
 
 MODULES = (
     "stein",
+    "isserlis",
     "normal",
     "laplace",
     "uniform",

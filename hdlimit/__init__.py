@@ -26,7 +26,9 @@ _HOME = {
         "Status",
         "ValidityWarning",
         "VerificationRefused",
+        "WorkersLost",
     ),
+    "exact": ("ExactMean", "exact_mean"),
     "files": ("load",),
     "fisher": ("Efficiency", "efficiency", "efficiency_along", "fisher_information"),
     "follow": ("ClipSchedule",),
@@ -84,6 +86,9 @@ if TYPE_CHECKING:
     from hdlimit.errors import Status as Status
     from hdlimit.errors import ValidityWarning as ValidityWarning
     from hdlimit.errors import VerificationRefused as VerificationRefused
+    from hdlimit.errors import WorkersLost as WorkersLost
+    from hdlimit.exact import ExactMean as ExactMean
+    from hdlimit.exact import exact_mean as exact_mean
     from hdlimit.files import load as load
     from hdlimit.fisher import Efficiency as Efficiency
     from hdlimit.fisher import efficiency as efficiency

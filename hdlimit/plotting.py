@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.axis import Axis
 
     from hdlimit.compare import Comparison
+    from hdlimit.exact import ExactMean
     from hdlimit.landscape import Landscape
     from hdlimit.results import Curve, Ensemble
     from hdlimit.verify import Report
@@ -186,3 +187,15 @@ def _thinned(ax: Axes, time: FloatArray) -> Any:
         return np.arange(time.size)
     spaced = np.geomspace if ax.get_xscale() == "log" else np.linspace
     return np.unique(np.searchsorted(time, spaced(time[0], time[-1], _MARKERS) * (1 - 1e-12)))
+
+
+def plot_exact(mean: ExactMean, ax: Axes | None = None, **line: Any) -> Axes:
+    """Draw an exact mean as a line.
+
+    mean: from exact_mean; ax: where to draw, None for a new log-log figure; line: passed to Axes.plot. Returns the
+    Axes.
+    """
+    ax = _new_axes() if ax is None else ax
+    shown = _shown(ax, mean.time, mean.risk)
+    ax.plot(mean.time[shown], mean.risk[shown], **{"label": f"exact mean, d = {mean.problem.dimension}", **line})
+    return ax

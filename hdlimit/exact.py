@@ -1,0 +1,136 @@
+"""The exact mean risk of streaming SGD at finite d, without sampling."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hdlimit import __version__, checks
+from hdlimit.declaration import FloatArray, IntArray
+from hdlimit.errors import InvalidInput, NoLimit, NotAvailable, Outcome, Status
+from hdlimit.features import FEATURES
+from hdlimit.kernels.exact import second_moments
+from hdlimit.limit import check_types
+from hdlimit.modes import mode_system
+from hdlimit.optimizers import Optimizer
+from hdlimit.problem import Problem
+from hdlimit.stability import stability
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+ESCAPE = 1e12
+_AT_ONCE = 1 << 16
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class ExactMean:
+    """The exact mean risk.
+
+    problem, optimizer: as given; steps: step numbers, shape (T,), up to the divergence if there is one; time: steps/d;
+    risk: E R after these steps, shape (T,); outcome: how the recursion ended; version: of the package.
+    """
+
+    problem: Problem
+    optimizer: Any
+    steps: IntArray
+    time: FloatArray
+    risk: FloatArray
+    outcome: Outcome
+    version: str
+
+    def __repr__(self) -> str:
+        reached = (
+            f"risk {self.risk[0]:.4g} -> {self.risk[-1]:.4g} at step {self.steps[-1]}" if self.risk.size else "empty"
+        )
+        return f"ExactMean({self.optimizer!r}, d={self.problem.dimension}, {self.outcome.status.value}, {reached})"
+
+    @property
+    def samples(self) -> FloatArray:
+        """Samples seen after every number of steps: batch size times steps, shape (T,)."""
+        samples: FloatArray = (self.steps * self.optimizer.batch_size).astype(np.float64)
+        return samples
+
+    def plot(self, ax: Axes | None = None, **style: Any) -> Axes:
+        """Draw the mean risk as a line; returns the Axes."""
+        from hdlimit.plotting import plot_exact
+
+        return plot_exact(self, ax, **style)
+
+
+def exact_mean(problem: Problem, optimizer: Optimizer, steps: Any) -> ExactMean:
+    """The mean risk of streaming SGD at this d, exactly, for Gaussian x and any batch size B.
+
+        rho_i <- (1 - g l_i)^2 rho_i + g^2 [l_i^2 rho_i + l_i S]/B,   g = eta(t)/d,   S = sum_i l_i rho_i + E eps^2,
+
+    rho_i = E <q_i, delta>^2 along the eigenvectors of K, l_i its eigenvalues; R = (1/2) sum_i l_i rho_i. Equal
+    eigenvalues are held as one. A problem from data is taken as Gaussian with its K and noise law.
+
+    problem: a Problem; optimizer: SGD, its lr a number or a schedule; steps: K, for all of 0, ..., K, or non-decreasing
+    step numbers, shape (T,).
+
+    Returns: an ExactMean with `steps`, `time`, `risk`. Divergence is an outcome: the record then ends where R exceeds
+    1e12 max(R(0), E eps^2). Raises: InvalidInput; NotAvailable for another optimizer, whose mean obeys no closed
+    recursion; NoLimit where E eps^2 is infinite and with it the mean risk. Source: derivations/isserlis.py.
+    """
+    check_types(problem, optimizer)
+    numbers = _step_numbers(steps)
+    _check_exists(problem, optimizer)
+    modes = mode_system(problem.covariance, optimizer.features, problem.initial_error)
+    d, variance = problem.dimension, problem.noise.second_moment
+    rate = modes.rate
+    weight = np.divide(modes.diffusion * d, rate, out=np.zeros_like(rate), where=rate > 0)
+    escape = 2 * ESCAPE * max(problem.initial_risk, variance)
+    v = np.empty(numbers.size)
+    rho, written = modes.start.copy(), 0
+    for first in range(0, max(int(numbers[-1]), 1), _AT_ONCE):
+        last = min(first + _AT_ONCE, int(numbers[-1]))
+        g = optimizer.lr_schedule(np.arange(first, last) / d) / d
+        stop = int(np.searchsorted(numbers, last, side="right"))
+        marks, out = numbers[written:stop] - first, v[written:stop]
+        found = second_moments(rate, weight, rho, g, variance, float(optimizer.batch_size), escape, marks, out)
+        written += found
+        if found < marks.size:
+            break
+    reached, risk = numbers[:written], v[:written] / 2
+    outcome = _outcome(problem, optimizer, reached, int(numbers[-1]), written == numbers.size)
+    return ExactMean(problem, optimizer, reached, reached / d, risk, outcome, __version__)
+
+
+def _check_exists(problem: Problem, optimizer: Optimizer) -> None:
+    linear = FEATURES[optimizer.features].linear and optimizer.residual == "identity"
+    if not linear:
+        raise NotAvailable(
+            f"exact_mean: the mean of {optimizer!r} obeys no closed recursion, only that of SGD does; verify holds its "
+            "runs against the curve with an allowance from the corrected mean"
+        )
+    if not math.isfinite(problem.noise.second_moment):
+        raise NoLimit(
+            f"noise: {problem.noise!r} has infinite variance, and so has every step of SGD: its mean risk is infinite "
+            "from the first step on; clipped SGD and signSGD have a finite one"
+        )
+
+
+def _step_numbers(steps: Any) -> IntArray:
+    expected = "a number of steps, an integer >= 0, or non-decreasing step numbers"
+    if np.ndim(steps) == 0:
+        return np.arange(checks.count("steps", steps, 0) + 1, dtype=np.int64)
+    numbers = checks.array("steps", steps, 1)
+    if (numbers != np.floor(numbers)).any() or numbers[0] < 0 or numbers[-1] > 2.0**53:
+        raise InvalidInput("steps", expected, repr(numbers.tolist())[:120])
+    if (falls := np.flatnonzero(np.diff(numbers) < 0)).size:
+        raise InvalidInput("steps", expected, f"{numbers[falls[0]]:g} followed by {numbers[falls[0] + 1]:g}")
+    return numbers.astype(np.int64)
+
+
+def _outcome(problem: Problem, optimizer: Optimizer, reached: IntArray, last: int, whole: bool) -> Outcome:
+    judged = stability(problem, optimizer, max(last, 1) / problem.dimension).outcome
+    if not whole:
+        after = f"after step {reached[-1]} of {last}" if reached.size else f"before the first of the steps up to {last}"
+        return Outcome(Status.DIVERGED, f"diverged {after}: {judged.sentence}")
+    if judged.status is Status.UNSTABLE:
+        return Outcome(Status.UNSTABLE, f"{last} steps, but {judged.sentence}: at such an lr the risk grows")
+    return Outcome(Status.FINISHED, f"{last} steps, up to t = {last / problem.dimension:g}")
