@@ -36,6 +36,12 @@ class VerificationRefused(HdlimitError):
     """Runs of this problem have no finite variance, so a comparison of means would say nothing."""
 
 
+class WorkersLost(HdlimitError):
+    """Workers died again and again, or took no more work, before all runs had finished (the message says which runs
+    are kept).
+    """
+
+
 class HdlimitWarning(UserWarning):
     """Base of every warning of the package."""
 
