@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hdlimit import checks
-from hdlimit.declaration import FloatArray
+from hdlimit.declaration import Declaration, FloatArray
 from hdlimit.errors import InvalidInput, NotAvailable, Outcome
 from hdlimit.problem import Problem
 from hdlimit.times import steps_at
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from os import PathLike
 
     from matplotlib.axes import Axes
+
+RECORDABLE = ("distance", "gradient_norm", "clipped_fraction")
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,12 +143,44 @@ class Curve:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
+class Observable(Declaration):
+    """One quantity of several runs. name: of the quantity; values: shape (runs, T), inf after a run diverged."""
+
+    name: str
+    values: FloatArray
+
+    @property
+    def mean(self) -> FloatArray:
+        """Mean over the runs, shape (T,)."""
+        mean: FloatArray = self.values.mean(axis=0)
+        return mean
+
+    @property
+    def spread(self) -> FloatArray:
+        """Standard deviation of one run (n - 1 in the denominator), shape (T,); inf with a single run or diverged
+        runs.
+        """
+        runs, times = self.values.shape
+        spread = np.full(times, math.inf)
+        if runs > 1:
+            finite = np.isfinite(self.values).all(axis=0)
+            spread[finite] = self.values[:, finite].std(axis=0, ddof=1)
+        return spread
+
+    @property
+    def stderr(self) -> FloatArray:
+        """Standard error of the mean, spread/sqrt(runs), shape (T,)."""
+        return self.spread / math.sqrt(self.values.shape[0])
+
+
+@dataclass(frozen=True, eq=False, repr=False)
 class Ensemble:
     """Simulated runs of the real algorithm.
 
     problem, optimizer, horizon: as given to simulate; time: shape (T,), exact step times k/d; risk: shape (runs, T),
     inf after a run diverged; entropy, spawn_key: of the SeedSequence whose child k drives run k; rows: "data" or
-    "gaussian"; outcome: how the runs ended; version: of the package.
+    "gaussian"; outcome: how the runs ended; version: of the package; method: "direct" or "blocks"; recorded: what was
+    recorded beside the risk.
     """
 
     problem: Problem
@@ -159,6 +193,8 @@ class Ensemble:
     rows: str
     outcome: Outcome
     version: str
+    method: str = "direct"
+    recorded: tuple[Observable, ...] = ()
 
     def __repr__(self) -> str:
         return (
@@ -171,28 +207,52 @@ class Ensemble:
         """Number of runs."""
         return int(self.risk.shape[0])
 
+    def observable(self, name: str) -> Observable:
+        """The values of all runs with their mean, spread and stderr.
+
+        name: "risk", or one of "distance", "gradient_norm" and "clipped_fraction" that simulate was asked to record.
+        Raises: InvalidInput for another name, NotAvailable for one that was not recorded.
+        """
+        if checks.one_of("name", name, ("risk", *RECORDABLE)) == "risk":
+            return Observable("risk", self.risk)
+        for observable in self.recorded:
+            if observable.name == name:
+                return observable
+        raise NotAvailable(f"{name}: was not recorded; simulate(..., record=({name!r},)) records it")
+
     @property
     def mean(self) -> FloatArray:
         """Mean risk over the runs, shape (T,)."""
-        mean: FloatArray = self.risk.mean(axis=0)
-        return mean
+        return self.observable("risk").mean
 
     @property
     def spread(self) -> FloatArray:
-        """Standard deviation of one run (n - 1 in the denominator), shape (T,); inf with a single run or diverged
-        runs.
+        """Standard deviation of the risk of one run (n - 1 in the denominator), shape (T,); inf with a single run or
+        diverged runs.
         """
-        if self.runs == 1:
-            return np.full(self.time.size, math.inf)
-        finite = np.isfinite(self.risk).all(axis=0)
-        spread = np.full(self.time.size, math.inf)
-        spread[finite] = self.risk[:, finite].std(axis=0, ddof=1)
-        return spread
+        return self.observable("risk").spread
 
     @property
     def stderr(self) -> FloatArray:
-        """Standard error of the mean, spread/sqrt(runs), shape (T,)."""
-        return self.spread / math.sqrt(self.runs)
+        """Standard error of the mean risk, spread/sqrt(runs), shape (T,)."""
+        return self.observable("risk").stderr
+
+    @property
+    def distance(self) -> FloatArray:
+        """norm(delta)^2 of every run, shape (runs, T), if it was recorded."""
+        return self.observable("distance").values
+
+    @property
+    def gradient_norm(self) -> FloatArray:
+        """norm(K delta) of every run, the norm of the population gradient, shape (runs, T), if it was recorded."""
+        return self.observable("gradient_norm").values
+
+    @property
+    def clipped_fraction(self) -> FloatArray:
+        """Share of the steps since the recorded time before (or the start) whose gradient was clipped, shape (runs, T),
+        if it was recorded; 0 at time 0. A time that is listed twice has the same value twice.
+        """
+        return self.observable("clipped_fraction").values
 
     @property
     def samples(self) -> FloatArray:

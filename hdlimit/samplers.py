@@ -47,12 +47,23 @@ class Rule:
 class Block(Protocol):
     """The samples of consecutive steps of one run, to be used up in order."""
 
-    def advance(self, delta: FloatArray, rule: Rule, first: int, last: int) -> None:
-        """Take the steps first, ..., last - 1 of the block: changes delta in place."""
+    def advance(self, state: FloatArray, rule: Rule, first: int, last: int) -> int:
+        """Take the steps first, ..., last - 1 of the block: changes delta, or what stands for it, in place.
+
+        Returns the number of steps whose gradient was clipped.
+        """
 
 
 class Sampler(Protocol):
     """Source of the samples of every run."""
+
+    @property
+    def width(self) -> int:
+        """Coordinates of a sample, which block_steps goes by."""
+
+    @property
+    def step_seconds(self) -> float:
+        """About what a step costs."""
 
     def draw(self, features: np.random.Generator, noise: np.random.Generator, steps: int) -> Block:
         """The samples of the next `steps` steps, at most block_steps, of the run with these two generators."""
@@ -65,17 +76,16 @@ class _Rows:
     noise: FloatArray
     batch_size: int
 
-    def advance(self, delta: FloatArray, rule: Rule, first: int, last: int) -> None:
+    def advance(self, state: FloatArray, rule: Rule, first: int, last: int) -> int:
         part, samples = slice(first, last), slice(first * self.batch_size, last * self.batch_size)
-        gradient = np.empty_like(delta)
-        stream.advance_rows(
-            delta,
+        return stream.advance_rows(
+            state,
             self.x,
             self.rows[samples],
             self.noise[samples],
             rule.step[part],
             rule.control[part],
-            gradient,
+            np.empty_like(state),
             rule.update,
             rule.table,
         )
@@ -88,18 +98,17 @@ class _Diagonal:
     noise: FloatArray
     batch_size: int
 
-    def advance(self, delta: FloatArray, rule: Rule, first: int, last: int) -> None:
+    def advance(self, state: FloatArray, rule: Rule, first: int, last: int) -> int:
         part, samples = slice(first, last), slice(first * self.batch_size, last * self.batch_size)
-        gradient, x = np.empty_like(delta), np.empty_like(delta)
-        stream.advance_diagonal(
-            delta,
+        return stream.advance_diagonal(
+            state,
             self.generator,
             self.deviation,
             self.noise[samples],
             rule.step[part],
             rule.control[part],
-            gradient,
-            x,
+            np.empty_like(state),
+            np.empty_like(state),
             rule.update,
             rule.table,
         )
@@ -116,8 +125,16 @@ class DiagonalSampler:
     noise: NoiseLaw
     batch_size: int
 
+    @property
+    def width(self) -> int:
+        return self.deviation.size
+
+    @property
+    def step_seconds(self) -> float:
+        return 7e-9 * self.width * self.batch_size
+
     def draw(self, features: np.random.Generator, noise: np.random.Generator, steps: int) -> Block:
-        values = _block_of_noise(self.noise, noise, self.deviation.size, self.batch_size)
+        values = block_of_noise(self.noise, noise, self.width, self.batch_size)
         return _Diagonal(features, self.deviation, values, self.batch_size)
 
 
@@ -133,13 +150,22 @@ class FullSampler:
     noise: NoiseLaw
     batch_size: int
 
+    @property
+    def width(self) -> int:
+        width: int = self.factor.shape[1]
+        return width
+
+    @property
+    def step_seconds(self) -> float:
+        return (7e-9 + 2e-10 * self.width) * self.width * self.batch_size
+
     def draw(self, features: np.random.Generator, noise: np.random.Generator, steps: int) -> Block:
-        count, d = steps * self.batch_size, self.factor.shape[1]
+        count, d = steps * self.batch_size, self.width
         z = np.zeros((count + count % 2, self.factor.shape[0]))
         z[:count, :d] = features.standard_normal((count, d))
         x = np.empty((z.shape[0], d))
         stream.product(x, z, self.factor)
-        return _Rows(x, np.arange(count), _block_of_noise(self.noise, noise, d, self.batch_size), self.batch_size)
+        return _Rows(x, np.arange(count), block_of_noise(self.noise, noise, d, self.batch_size), self.batch_size)
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,12 +179,21 @@ class RowSampler:
     noise: FloatArray
     batch_size: int
 
+    @property
+    def width(self) -> int:
+        width: int = self.x.shape[1]
+        return width
+
+    @property
+    def step_seconds(self) -> float:
+        return 1e-9 * self.width * self.batch_size
+
     def draw(self, features: np.random.Generator, noise: np.random.Generator, steps: int) -> Block:
         rows = features.integers(0, self.x.shape[0], steps * self.batch_size)
         return _Rows(self.x, rows, self.noise[rows], self.batch_size)
 
 
-def _block_of_noise(law: NoiseLaw, generator: np.random.Generator, dimension: int, batch_size: int) -> FloatArray:
+def block_of_noise(law: NoiseLaw, generator: np.random.Generator, dimension: int, batch_size: int) -> FloatArray:
     """Noise for a whole block, however few of its steps are taken: a longer horizon then continues the same run."""
     size = block_steps(dimension, batch_size) * batch_size
     return np.ascontiguousarray(law.sample(generator, size), dtype=np.float64)

@@ -22,19 +22,20 @@ class Update:
     """An update of the simulator.
 
     number: of its kernel in `kernels.stream.apply_update`; rotates: whether update(Q g) = Q update(g) for every
-    orthogonal Q, so that it may be computed in the eigenbasis of K; unbounded: whether its length grows with that of
-    the gradient, given max_norm.
+    orthogonal Q, so that it may be computed in the eigenbasis of K; clips: whether it shortens long gradients;
+    unbounded: whether its length grows with that of the gradient, given max_norm.
     """
 
     number: int
     rotates: bool
+    clips: bool
     unbounded: Callable[[float], bool]
 
 
 UPDATES = {
-    "gradient": Update(stream.GRADIENT, True, lambda max_norm: True),
-    "clipped-gradient": Update(stream.CLIPPED_GRADIENT, True, math.isinf),
-    "signed-gradient": Update(stream.SIGNED_GRADIENT, False, lambda max_norm: False),
+    "gradient": Update(stream.GRADIENT, True, False, lambda max_norm: True),
+    "clipped-gradient": Update(stream.CLIPPED_GRADIENT, True, True, math.isinf),
+    "signed-gradient": Update(stream.SIGNED_GRADIENT, False, False, lambda max_norm: False),
 }
 
 

@@ -31,7 +31,10 @@ MODULES = {
     ".".join(("hdlimit", *path.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(".__init__"): path
     for path in PACKAGE.rglob("*.py")
 }
-SIMULATOR = "hdlimit.simulate", "hdlimit.samplers", "hdlimit.updates", "hdlimit.kernels.stream"
+SIMULATOR = [
+    *("hdlimit.simulate", "hdlimit.chain", "hdlimit.samplers", "hdlimit.blocks", "hdlimit.updates"),
+    *("hdlimit.kernels.stream", "hdlimit.kernels.blocks"),
+]
 THEORY = {
     f"hdlimit.{name}"
     for name in (

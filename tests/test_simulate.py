@@ -403,12 +403,15 @@ print(*sorted(m for m in sys.modules if m.startswith("hdlimit")))
         f"hdlimit{name}"
         for name in (
             "",
+            ".blocks",
+            ".chain",
             ".checks",
             ".covariance",
             ".declaration",
             ".errors",
             ".execution",
             ".kernels",
+            ".kernels.blocks",
             ".kernels.jit",
             ".kernels.stream",
             ".noise",

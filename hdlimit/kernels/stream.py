@@ -23,21 +23,25 @@ _READ = types.Array(types.float64, 1, "C", readonly=True)
 _READ_MATRIX = types.Array(types.float64, 2, "C", readonly=True)
 _READ_INDEX = types.Array(types.int64, 1, "C", readonly=True)
 _MATRIX = types.float64[:, ::1]
-_UPDATE = types.void(_VECTOR, _READ, _NUMBER, _NUMBER)
+_INTEGER = types.int64
+_UPDATE = _INTEGER(_VECTOR, _READ, _NUMBER, _NUMBER)
 
 GRADIENT, CLIPPED_GRADIENT, SIGNED_GRADIENT = range(3)
 
 
 @jit(_UPDATE)
-def descend(delta: FloatArray, gradient: FloatArray, step: float, max_norm: float) -> None:
-    """delta <- delta - step * gradient."""
+def descend(delta: FloatArray, gradient: FloatArray, step: float, max_norm: float) -> int:
+    """delta <- delta - step * gradient. Returns 0."""
     for i in range(delta.size):
         delta[i] -= step * gradient[i]
+    return 0
 
 
 @jit(_UPDATE, fastmath=_SUMS)
-def descend_clipped(delta: FloatArray, gradient: FloatArray, step: float, max_norm: float) -> None:
-    """delta <- delta - step * gradient, the gradient scaled to norm max_norm where it is longer."""
+def descend_clipped(delta: FloatArray, gradient: FloatArray, step: float, max_norm: float) -> int:
+    """delta <- delta - step * gradient, the gradient scaled to norm max_norm where it is longer. Returns 1 if it was,
+    else 0.
+    """
     square = 0.0
     for i in range(gradient.size):
         square += gradient[i] * gradient[i]
@@ -45,24 +49,27 @@ def descend_clipped(delta: FloatArray, gradient: FloatArray, step: float, max_no
     scaled = step * (max_norm / norm) if norm > max_norm else step
     for i in range(delta.size):
         delta[i] -= scaled * gradient[i]
+    return int(norm > max_norm)
 
 
 @jit(_UPDATE)
-def descend_signed(delta: FloatArray, gradient: FloatArray, step: float, max_norm: float) -> None:
-    """delta <- delta - step * sign(gradient) coordinate by coordinate, sign(0) = 0."""
+def descend_signed(delta: FloatArray, gradient: FloatArray, step: float, max_norm: float) -> int:
+    """delta <- delta - step * sign(gradient) coordinate by coordinate, sign(0) = 0. Returns 0."""
     for i in range(delta.size):
         delta[i] -= step * (int(gradient[i] > 0.0) - int(gradient[i] < 0.0))
+    return 0
 
 
-@jit(types.void(types.int64, _VECTOR, _READ, _NUMBER, _NUMBER))
-def apply_update(update: int, delta: FloatArray, gradient: FloatArray, step: float, max_norm: float) -> None:
-    """Change delta by the update with the given number: a number reaches a kernel much faster than a function does."""
-    if update == GRADIENT:
-        descend(delta, gradient, step, max_norm)
-    elif update == CLIPPED_GRADIENT:
-        descend_clipped(delta, gradient, step, max_norm)
-    elif update == SIGNED_GRADIENT:
-        descend_signed(delta, gradient, step, max_norm)
+@jit(_INTEGER(_INTEGER, _VECTOR, _READ, _NUMBER, _NUMBER))
+def apply_update(update: int, delta: FloatArray, gradient: FloatArray, step: float, max_norm: float) -> int:
+    """Change delta by the update with the given number: a number reaches a kernel much faster than a function does.
+    Returns 1 if the gradient was clipped, else 0.
+    """
+    if update == CLIPPED_GRADIENT:
+        return descend_clipped(delta, gradient, step, max_norm)
+    if update == SIGNED_GRADIENT:
+        return descend_signed(delta, gradient, step, max_norm)
+    return descend(delta, gradient, step, max_norm)
 
 
 @jit(_NUMBER(_NUMBER, _NUMBER, _READ))
@@ -105,7 +112,7 @@ def add_gradient(
         gradient[i] += residual * x[i]
 
 
-@jit(types.void(_VECTOR, _READ_MATRIX, _READ_INDEX, _READ, _READ, _READ, _VECTOR, types.int64, _READ))
+@jit(_INTEGER(_VECTOR, _READ_MATRIX, _READ_INDEX, _READ, _READ, _READ, _VECTOR, _INTEGER, _READ))
 def advance_rows(
     delta: FloatArray,
     x: FloatArray,
@@ -116,22 +123,23 @@ def advance_rows(
     gradient: FloatArray,
     update: int,
     table: FloatArray,
-) -> None:
+) -> int:
     """Take n steps on given rows: step k uses the rows x[rows[k B : (k + 1) B]] and the noise of the same places.
 
     delta: shape (d,), overwritten; x: (anything, d); rows, noise: (n B,); step = eta/d and control: (n,);
     gradient: scratch, (d,); update: one of the numbers above; table: psi of the residuals, read at level control, or
-    empty: then control is max_norm.
+    empty: then control is max_norm. Returns the number of steps whose gradient was clipped.
     """
-    batch = rows.size // step.size
+    batch, clipped = rows.size // step.size, 0
     for k in range(step.size):
         gradient[:] = 0.0
         for j in range(k * batch, (k + 1) * batch):
             add_gradient(gradient, delta, x[rows[j]], noise[j], 1.0 / batch, table, control[k])
-        apply_update(update, delta, gradient, step[k], control[k])
+        clipped += apply_update(update, delta, gradient, step[k], control[k])
+    return clipped
 
 
-@jit(types.void(_VECTOR, types.npy_rng, _READ, _READ, _READ, _READ, _VECTOR, _VECTOR, types.int64, _READ))
+@jit(_INTEGER(_VECTOR, types.npy_rng, _READ, _READ, _READ, _READ, _VECTOR, _VECTOR, _INTEGER, _READ))
 def advance_diagonal(
     delta: FloatArray,
     generator: Any,
@@ -143,20 +151,21 @@ def advance_diagonal(
     x: FloatArray,
     update: int,
     table: FloatArray,
-) -> None:
+) -> int:
     """Take n steps on independent normal features x_i = deviation_i N(0, 1), drawn sample after sample.
 
     delta: shape (d,), overwritten; generator: of the normals; deviation: (d,); noise: (n B,); step = eta/d and
-    control: (n,); gradient, x: scratch, (d,); update, table: as in advance_rows.
+    control: (n,); gradient, x: scratch, (d,); update, table, returned number: as in advance_rows.
     """
-    batch = noise.size // step.size
+    batch, clipped = noise.size // step.size, 0
     for k in range(step.size):
         gradient[:] = 0.0
         for j in range(k * batch, (k + 1) * batch):
             for i in range(delta.size):
                 x[i] = deviation[i] * generator.standard_normal()
             add_gradient(gradient, delta, x, noise[j], 1.0 / batch, table, control[k])
-        apply_update(update, delta, gradient, step[k], control[k])
+        clipped += apply_update(update, delta, gradient, step[k], control[k])
+    return clipped
 
 
 @jit(types.void(_MATRIX, _READ_MATRIX, _READ_MATRIX), fastmath={"contract"})
@@ -203,3 +212,26 @@ def matrix_form(k: FloatArray, delta: FloatArray) -> float:
             row += k[i, j] * delta[j]
         total += delta[i] * (2.0 * row + k[i, i] * delta[i])
     return total
+
+
+@jit(types.void(_VECTOR, _READ_MATRIX, _READ), fastmath=_SUMS)
+def matrix_times(product: FloatArray, k: FloatArray, delta: FloatArray) -> None:
+    """product <- K delta; unlike with BLAS the bits do not depend on the number of threads."""
+    for i in range(delta.size):
+        total = 0.0
+        for j in range(delta.size):
+            total += k[i, j] * delta[j]
+        product[i] = total
+
+
+@jit(_NUMBER(_READ), fastmath=_SUMS)
+def norm(vector: FloatArray) -> float:
+    """Euclidean norm, without overflow or underflow on the way."""
+    largest, total = 0.0, 0.0
+    for i in range(vector.size):
+        largest = max(largest, abs(vector[i]))
+    if not 0.0 < largest < math.inf:
+        return largest
+    for i in range(vector.size):
+        total += (vector[i] / largest) ** 2
+    return largest * math.sqrt(total)
