@@ -38,7 +38,7 @@ class _Steps:
             self.noise[first * batch : last * batch],
             rule.step[part],
             rule.control[part],
-            np.empty((3, self.sampler.width)),
+            np.empty((5, self.sampler.width)),
             rule.update,
             rule.table,
         )

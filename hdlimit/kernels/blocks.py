@@ -16,6 +16,33 @@ _READ = types.Array(types.float64, 1, "C", readonly=True)
 _MATRIX = types.float64[:, ::1]
 
 
+@jit(types.float64(types.npy_rng, types.float64, types.float64), inline="always")
+def gamma(generator: Any, b: float, c: float) -> float:
+    """A gamma variate of shape b + 1/3 > 1, c = 1/sqrt(9 b) (Marsaglia & Tsang 2000): NumPy's, bit for bit, at twice
+    the speed, as b and c are not computed anew.
+    """
+    while True:
+        x: float = generator.standard_normal()
+        v = 1.0 + c * x
+        if v <= 0.0:
+            continue
+        v = v * v * v
+        u = generator.random()
+        if u < 1.0 - 0.0331 * (x * x) * (x * x) or math.log(u) < 0.5 * x * x + b * (1.0 - v + math.log(v)):
+            return b * v
+
+
+@jit(types.float64(types.npy_rng, types.float64, types.float64, types.float64), inline="always")
+def chi_square(generator: Any, degrees: float, b: float, c: float) -> float:
+    """A chi^2 variate of 0, 1, 2, ... degrees; b = degrees/2 - 1/3, c = 1/sqrt(9 b)."""
+    if degrees > 2.0:
+        return 2.0 * gamma(generator, b, c)
+    if degrees == 2.0:
+        return 2.0 * float(generator.standard_exponential())
+    x: float = generator.standard_normal() if degrees == 1.0 else 0.0
+    return x * x
+
+
 @jit(types.int64(_VECTOR, types.npy_rng, _READ, _READ, _READ, _READ, _READ, _MATRIX, types.int64, _READ))
 def advance_blocks(
     length: FloatArray,
@@ -36,12 +63,16 @@ def advance_blocks(
     given psi, are independent normal of variance lambda_b norm(psi)^2/B^2: their squares add up to a chi^2.
 
     length: rho, shape (n,) or longer, the first n entries overwritten; generator: of the numbers, a step takes B x n
-    normals in C order, then one chi^2 of n_b - 1 degrees for every b with n_b > 1; deviation: sqrt(lambda_b), (n,);
-    others: n_b - 1, (n,); noise: (steps B,); step = eta/d and control: (steps,); scratch: (3, n); update, table: as in
-    kernels.stream.advance_rows. Returns the number of steps whose gradient was clipped.
+    normals in C order, then for every b with n_b > 1 a chi^2 of n_b - 1 degrees (a normal squared for n_b = 2);
+    deviation: sqrt(lambda_b), (n,); others: n_b - 1, (n,); noise: (steps B,); step = eta/d and control: (steps,);
+    scratch: (5, n); update, table: as in kernels.stream.advance_rows. Returns the number of steps whose gradient was
+    clipped.
     """
     batch, clipped = noise.size // step.size, 0
-    xi, along, across = scratch[0], scratch[1], scratch[2]
+    xi, along, across, gamma_b, gamma_c = scratch[0], scratch[1], scratch[2], scratch[3], scratch[4]
+    for b in range(deviation.size):
+        gamma_b[b] = others[b] / 2.0 - 1.0 / 3.0
+        gamma_c[b] = 1.0 / math.sqrt(9.0 * max(gamma_b[b], 1.0 / 6.0))
     for k in range(step.size):
         power = 0.0
         along[:] = 0.0
@@ -58,7 +89,7 @@ def advance_blocks(
                 along[b] += residual * xi[b]
         square = 0.0
         for b in range(deviation.size):
-            across[b] = generator.chisquare(others[b]) * power if others[b] > 0.0 else 0.0
+            across[b] = power * chi_square(generator, others[b], gamma_b[b], gamma_c[b])
             square += deviation[b] ** 2 * (along[b] ** 2 + across[b])
         scaled = step[k]
         if update == CLIPPED_GRADIENT and math.sqrt(square) > control[k]:
