@@ -94,20 +94,24 @@ def read_table(residual: float, level: float, table: FloatArray) -> float:
     return value
 
 
-@jit(types.void(_VECTOR, _READ, _READ, _NUMBER, _NUMBER, _READ, _NUMBER), fastmath=_SUMS)
-def add_gradient(
-    gradient: FloatArray, delta: FloatArray, x: FloatArray, noise: float, weight: float, table: FloatArray, level: float
-) -> None:
-    """gradient <- gradient + weight * psi(<x, delta> - eps) x for one sample x with noise eps.
+@jit(_NUMBER(_READ, _READ, _NUMBER, _READ, _NUMBER), fastmath=_SUMS)
+def mapped_residual(delta: FloatArray, x: FloatArray, noise: float, table: FloatArray, level: float) -> float:
+    """psi(<x, delta> - eps) for one sample x with noise eps.
 
     table, level: psi as a table and where to read it; an empty table is psi(r) = r.
     """
     residual = -noise
     for i in range(delta.size):
         residual += x[i] * delta[i]
-    if table.size > 0:
-        residual = read_table(residual, level, table)
-    residual *= weight
+    return read_table(residual, level, table) if table.size > 0 else residual
+
+
+@jit(types.void(_VECTOR, _READ, _READ, _NUMBER, _NUMBER, _READ, _NUMBER), fastmath=_SUMS)
+def add_gradient(
+    gradient: FloatArray, delta: FloatArray, x: FloatArray, noise: float, weight: float, table: FloatArray, level: float
+) -> None:
+    """gradient <- gradient + weight * psi(<x, delta> - eps) x; the rest as in mapped_residual."""
+    residual = weight * mapped_residual(delta, x, noise, table, level)
     for i in range(delta.size):
         gradient[i] += residual * x[i]
 
@@ -139,6 +143,13 @@ def advance_rows(
     return clipped
 
 
+@jit(types.void(_VECTOR, types.npy_rng, _READ), inline="always")
+def draw_normals(x: FloatArray, generator: Any, deviation: FloatArray) -> None:
+    """x_i <- deviation_i N(0, 1), independent, one after the other."""
+    for i in range(x.size):
+        x[i] = deviation[i] * generator.standard_normal()
+
+
 @jit(_INTEGER(_VECTOR, types.npy_rng, _READ, _READ, _READ, _READ, _VECTOR, _VECTOR, _INTEGER, _READ))
 def advance_diagonal(
     delta: FloatArray,
@@ -159,10 +170,16 @@ def advance_diagonal(
     """
     batch, clipped = noise.size // step.size, 0
     for k in range(step.size):
+        if batch == 1:
+            draw_normals(x, generator, deviation)
+            residual = mapped_residual(delta, x, noise[k], table, control[k])
+            for i in range(delta.size):
+                x[i] *= residual
+            clipped += apply_update(update, delta, x, step[k], control[k])
+            continue
         gradient[:] = 0.0
         for j in range(k * batch, (k + 1) * batch):
-            for i in range(delta.size):
-                x[i] = deviation[i] * generator.standard_normal()
+            draw_normals(x, generator, deviation)
             add_gradient(gradient, delta, x, noise[j], 1.0 / batch, table, control[k])
         clipped += apply_update(update, delta, gradient, step[k], control[k])
     return clipped
