@@ -49,8 +49,9 @@ _HOME = {
     "optimizers": ("SGD", "ClippedSGD", "ScoreSGD", "ScoreTable", "SignSGD"),
     "predict": ("predict",),
     "problem": ("Problem",),
-    "results": ("Curve", "Ensemble"),
+    "results": ("Curve", "Ensemble", "Observable"),
     "search": ("best_constants",),
+    "scaling": ("ScalingStudy", "scaling_study"),
     "schedules": ("Constant", "Cosine", "Function", "Power", "Steps", "Table"),
     "simulate": ("simulate",),
     "stability": ("stability", "steady_state"),
@@ -118,6 +119,9 @@ if TYPE_CHECKING:
     from hdlimit.problem import Problem as Problem
     from hdlimit.results import Curve as Curve
     from hdlimit.results import Ensemble as Ensemble
+    from hdlimit.results import Observable as Observable
+    from hdlimit.scaling import ScalingStudy as ScalingStudy
+    from hdlimit.scaling import scaling_study as scaling_study
     from hdlimit.schedules import Constant as Constant
     from hdlimit.schedules import Cosine as Cosine
     from hdlimit.schedules import Function as Function

@@ -75,6 +75,25 @@ class CovarianceModel(Declaration):
         """The same spectrum in a uniformly random orthonormal basis (matters for sign features)."""
         return Rotated(self, seed)
 
+    def binned(self, blocks: int) -> Covariance:
+        """A model close to this one with few distinct eigenvalues, for simulate(..., method="blocks").
+
+        The nonzero eigenvalues are sorted into bins of equal ratio from the smallest to the largest, and those of a bin
+        are replaced by their mean. Trace, dimension and rank are kept; an eigenvalue moves by a factor of at most
+        (largest/smallest)^(1/blocks), so that norm(K) and the intrinsic dimension change a little. The result is
+        diagonal, in descending order: the basis of a full model is given up.
+
+        blocks: how many bins, from 1 to d (empty ones give no block). Raises InvalidInput for another number.
+        """
+        if (bins := checks.count("blocks", blocks)) > self.dimension:
+            raise InvalidInput("blocks", f"at most as many blocks as dimensions, {self.dimension}", bins)
+        values = self.eigenvalues[::-1]
+        positive = values[values > 0]
+        share = np.log(positive / positive[0]) / min(np.log(positive[-1] / positive[0]), -1e-300)
+        group = np.minimum((bins * share).astype(np.int64), bins - 1)
+        means = np.bincount(group, positive) / np.maximum(np.bincount(group), 1)
+        return Covariance(np.concatenate([means[group], values[positive.size :]]))
+
 
 def _frozen(values: FloatArray) -> FloatArray:
     values.setflags(write=False)

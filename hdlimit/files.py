@@ -40,7 +40,7 @@ _COLUMNS = {
 }
 _FACTS = {
     "Curve": ("rtol",),
-    "Ensemble": ("runs", "rows", "entropy", "spawn_key"),
+    "Ensemble": ("runs", "rows", "method", "entropy", "spawn_key"),
     "Report": ("verdict", "passed", "detectable", "z_max", "critical", "false_alarm"),
 }
 _FORMAT = "hdlimit-result-1"
@@ -145,7 +145,11 @@ def load(path: str | PathLike[str]) -> Result:
 
 def columns(result: Result) -> dict[str, FloatArray]:
     """The columns of a result by name, each of shape (T,)."""
-    return {name: getattr(result, name) for name in _COLUMNS[type(result).__name__]}
+    table = {name: getattr(result, name) for name in _COLUMNS[type(result).__name__]}
+    for observable in getattr(result, "recorded", ()):
+        name = observable.name
+        table |= {name: observable.mean, f"{name}_spread": observable.spread, f"{name}_stderr": observable.stderr}
+    return table
 
 
 def metadata(result: Result) -> dict[str, Any]:
