@@ -61,6 +61,7 @@ class _Study:
     def __init__(self, work: Work, runs: int, executor: Executor, store: Store | None) -> None:
         self.work, self.runs, self.executor, self.store = work, runs, executor, store
         self.parts = [] if store is None else list(store.parts)
+        self.accepted = False
         stored = {run for numbers, _ in self.parts for run in numbers}
         self.missing = [run for run in range(runs) if run not in stored]
 
@@ -105,8 +106,9 @@ class _Study:
         for batch in todo:
             try:
                 futures[self.executor.submit(self.work, batch)] = batch
+                self.accepted = True
             except RuntimeError as error:
-                if not futures and not self.parts:
+                if not self.accepted:
                     raise InvalidInput("executor", "one that takes work", _described(error)) from error
                 return futures, error
         return futures, None

@@ -47,7 +47,8 @@ class Task:
 
     chain: state, sampler and what is read; optimizer: as given; dimension: d; steps: how many; marks: the increasing
     step numbers at which to record; record: names of what is recorded beside the risk; largest_risk: beyond it a run
-    with an update of unbounded length has diverged; entropy, spawn_key: of the SeedSequence whose child k drives run k.
+    with an update of unbounded length has diverged; entropy, spawn_key: of the SeedSequence whose child first + k
+    drives run k.
     """
 
     chain: Chain
@@ -59,10 +60,11 @@ class Task:
     largest_risk: float
     entropy: int
     spawn_key: tuple[int, ...]
+    first: int
 
     def generators(self, run: int) -> tuple[np.random.Generator, np.random.Generator]:
         """The generators of the features and of the noise of a run."""
-        seeds = (np.random.SeedSequence(self.entropy, spawn_key=(*self.spawn_key, run, k)) for k in (0, 1))
+        seeds = (np.random.SeedSequence(self.entropy, spawn_key=(*self.spawn_key, self.first + run, k)) for k in (0, 1))
         features, noise = (np.random.Generator(np.random.SFC64(seed)) for seed in seeds)
         return features, noise
 
@@ -106,6 +108,7 @@ def simulate(
     executor: Executor | None = None,
     progress: bool = False,
     checkpoint: str | os.PathLike[str] | None = None,
+    first: int = 0,
 ) -> Ensemble:
     """Run the optimizer on fresh samples of the problem, several times, and record the excess risk.
 
@@ -137,6 +140,8 @@ def simulate(
         progress: show a progress bar over the runs.
         checkpoint: path of a file in which finished runs are stored as they finish, and from which they are taken
             when the same study is asked for again, with the same or another number of runs.
+        first: number of the first run: those made are first, ..., first + runs - 1 of the same seed, which continue a
+            smaller ensemble. Not together with a checkpoint, which continues by itself.
 
     Returns:
         An Ensemble: time k/d of shape (T,), risk and what else is recorded of shape (runs, T), and an outcome that says
@@ -167,7 +172,10 @@ def simulate(
         largest_risk=_largest_risk(problem, chain),
         entropy=_as_int(sequence.entropy),
         spawn_key=tuple(sequence.spawn_key),
+        first=checks.integer("first", first, 0),
     )
+    if first and checkpoint is not None:
+        raise InvalidInput("first", "0 with a checkpoint, which continues by itself", first)
     cost = task.steps * chain.sampler.step_seconds
     store = None if checkpoint is None else _checkpoint(checkpoint, task, problem, rows, method)
     values, ends = collect(partial(simulate_runs, task), runs, cost, executor, progress, store)
@@ -230,8 +238,9 @@ def _checkpoint(path: Any, task: Task, problem: Problem, rows: str, method: str)
     from hdlimit.checkpoint import Checkpoint
 
     shared = ("optimizer", "steps", "marks", "record", "entropy", "spawn_key")
-    study = {name: getattr(task, name) for name in shared}
-    return Checkpoint(path, {"problem": problem, "rows": rows, "method": method, **study})
+    study = {"problem": problem, "rows": rows, "method": method} | {name: getattr(task, name) for name in shared}
+    computed = (task.chain.start, task.chain.covariance, getattr(task.chain.sampler, "factor", np.empty(0)))
+    return Checkpoint(path, study | {"linear_algebra": np.concatenate([array.ravel() for array in computed])})
 
 
 def _largest_risk(problem: Problem, chain: Chain) -> float:

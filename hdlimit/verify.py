@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,8 @@ from hdlimit.optimizers import Optimizer
 from hdlimit.predict import predict
 from hdlimit.problem import Problem
 from hdlimit.results import Curve, Ensemble
+from hdlimit.seeds import seed_sequence
+from hdlimit.sequential import extended, plan, until_decided
 from hdlimit.simulate import simulate
 from hdlimit.times import check_horizon, default_times, steps_at
 
@@ -39,7 +41,8 @@ class Report:
 
     curve: the prediction; runs: the simulation, at the default times and the test times; time: the test times, shape
     (20,), exact step times; predicted, mean, stderr, allowance: risk at these times; false_alarm: the stated rate;
-    critical: the quantile that z_max is held against.
+    critical: the quantile that z_max is held against; stopped: why no more runs were added, empty where their
+    number was given.
     """
 
     curve: Curve
@@ -51,6 +54,7 @@ class Report:
     allowance: FloatArray
     false_alarm: float
     critical: float
+    stopped: str = ""
 
     @cached_property
     def z(self) -> FloatArray:
@@ -107,7 +111,7 @@ class Report:
             f"smallest error seen with {POWER:.0%} power: {self.detectable:.2%} of the curve"
             + ("" if self.detectable <= TARGET else f", more than {TARGET:.0%}: use more runs"),
         ]
-        return "\n".join(lines)
+        return "\n".join([*lines, self.stopped] if self.stopped else lines)
 
     def __repr__(self) -> str:
         return (
@@ -192,6 +196,8 @@ def verify(
     rows: str | None = None,
     executor: Any = None,
     progress: bool = False,
+    checkpoint: str | PathLike[str] | None = None,
+    max_runs: int | None = None,
 ) -> Report:
     """Hold the predicted curve against runs of the real algorithm.
 
@@ -202,13 +208,47 @@ def verify(
     bias of the limit at this d; where it exceeds 2 % of the curve the verdict is "inconclusive".
 
     problem, optimizer, horizon: as in predict; runs: >= 2; seed: int, SeedSequence or Generator; false_alarm: rate at
-    which a correct curve may be rejected; rows, executor, progress: as in simulate. Returns: a Report. Raises:
-    InvalidInput; VerificationRefused where runs have no finite variance (SGD with E eps^4 infinite) or the prediction
-    diverges; NoLimit where there is no prediction.
+    which a correct curve may be rejected; rows, executor, progress, checkpoint: as in simulate; max_runs: None for one
+    look at all runs, else looks at runs, 2 runs, 4 runs, ..., max_runs, each judged at false_alarm over their number,
+    until the verdict is inconsistent, passed, or one that runs do not change. Returns: a Report. Raises: InvalidInput;
+    VerificationRefused where runs have no finite variance (SGD with E eps^4 infinite) or the prediction diverges;
+    NoLimit where there is no prediction.
     """
     check_types(problem, optimizer)
     check_horizon(horizon, problem.dimension)
-    runs, false_alarm = checks.integer("runs", runs, 2), checks.fraction("false_alarm", false_alarm)
+    planned = plan(checks.integer("runs", runs, 2), max_runs, checks.fraction("false_alarm", false_alarm))
+    curve, steps, allowed = expected_curve(problem, optimizer, horizon)
+    d = problem.dimension
+    recorded = np.union1d([steps_at(t, d) for t in default_times(horizon, d)], steps) / d
+    how = {"times": recorded, "rows": rows, "executor": executor, "progress": progress, "checkpoint": checkpoint}
+    sequence, made = seed_sequence(seed), list[Ensemble]()
+
+    def look(size: int) -> Report:
+        if made and checkpoint is None:
+            made.append(extended(made[-1], size, executor, progress))
+        else:
+            made.append(simulate(problem, optimizer, horizon, size, sequence, **how))
+        return judge(curve, made[-1], steps, allowed, planned.rate)
+
+    ending = until_decided(planned, look, decided)
+    return replace(ending.result, false_alarm=planned.false_alarm, stopped=ending.sentence)
+
+
+def decided(report: Report) -> str:
+    """Why more runs would not change the verdict; empty where they might."""
+    if report.verdict == "inconclusive":
+        return "inconclusive at any number of runs"
+    if report.verdict == "inconsistent":
+        return "inconsistent"
+    return f"consistent, an error of {report.detectable:.1%} <= {TARGET:.0%} would be seen" if report.passed else ""
+
+
+def expected_curve(problem: Problem, optimizer: Optimizer, horizon: float) -> tuple[Curve, FloatArray, FloatArray]:
+    """What is fixed before sampling: the curve, the test steps, and the allowance there.
+
+    Raises: VerificationRefused where runs have no finite variance or the prediction diverges; NoLimit where there is no
+    prediction.
+    """
     limit_of(problem, optimizer)
     if not has_spread(problem, optimizer):
         raise VerificationRefused(
@@ -219,13 +259,7 @@ def verify(
     if curve.outcome.status in (Status.DIVERGED, Status.STOPPED):
         raise VerificationRefused(f"optimizer: there is no curve to verify, it {curve.outcome.sentence}")
     steps = verification_steps(curve)
-    allowed = allowance(curve, steps)
-    d = problem.dimension
-    recorded = np.union1d([steps_at(t, d) for t in default_times(horizon, d)], steps) / d
-    ensemble = simulate(
-        problem, optimizer, horizon, runs, seed, times=recorded, rows=rows, executor=executor, progress=progress
-    )
-    return judge(curve, ensemble, steps, allowed, false_alarm)
+    return curve, steps, allowance(curve, steps)
 
 
 def judge(curve: Curve, runs: Ensemble, steps: FloatArray, allowed: FloatArray, false_alarm: float) -> Report:
