@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,20 +10,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import hdlimit
+from hdlimit import commands, printing
+from hdlimit.cli_verify import verify
 from hdlimit.errors import HdlimitError, HdlimitWarning, InvalidInput
 
 if TYPE_CHECKING:
-    from hdlimit.kernels.formulas import Formula
-    from hdlimit.logs import LogTuning
     from hdlimit.optimizers import Optimizer
     from hdlimit.problem import Problem
-    from hdlimit.results import Curve
-    from hdlimit.verify import Report
 
-_EXIT_CODES = {"consistent": 0, "inconsistent": 1, "inconclusive": 3}
 _OPTIMIZERS = ("sgd", "clipped-sgd", "sign-sgd")
-_SHOWN_TIMES = 9
-_RESPONSE = "mu(v) = E[psi(r) z]/v, nu(v) = E[psi(r)^2], r = z - eps, z ~ N(0, v), v = 2R"
 
 
 class _Commands(click.Group):
@@ -52,19 +46,6 @@ def _warnings_on_one_line() -> Iterator[None]:
         warnings.simplefilter("default", HdlimitWarning)
         warnings.showwarning = show
         yield
-
-
-def _plot_option(command: Any) -> Any:
-    return click.option("--plot", metavar="FIGURE", help="Draw a figure (.png, .pdf or .svg).")(command)
-
-
-def _out_option(command: Any) -> Any:
-    text = "Save the result: .npz (everything, exact), .csv or .json (columns)."
-    return click.option("--out", metavar="FILE", help=text)(command)
-
-
-def _json_option(command: Any) -> Any:
-    return click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")(command)
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -95,9 +76,9 @@ def main() -> None:
 @click.option("--threshold", type=float, help="With --data and clipped-sgd: clip threshold in units of the residual.")
 @click.option("--batch-size", type=int, help="With --data: samples a step.  [default: 1]")
 @click.option("--horizon", type=float, help="With --data: length of the curve in units of t = steps/d.  [default: 20]")
-@_plot_option
-@_out_option
-@_json_option
+@commands.plot_option
+@commands.out_option
+@commands.json_option
 def predict(
     file: str | None, data: str | None, plot: str | None, out: str | None, as_json: bool, **options: Any
 ) -> None:
@@ -113,7 +94,7 @@ def predict(
     from hdlimit.predict import predict as predict_curve
     from hdlimit.studies import read_toml
 
-    _check_targets(plot, out)
+    commands.check_targets(plot, out)
     given = [f"--{name.replace('_', '-')}" for name, value in options.items() if value is not None]
     if (file is None) == (data is None):
         raise click.UsageError("give either a problem FILE or --data TABLE")
@@ -126,8 +107,8 @@ def predict(
         problem = _problem_from_table(str(data), options["target"])
         horizon = 20.0 if options["horizon"] is None else options["horizon"]
         curve = predict_curve(problem, _optimizer(problem, options), horizon)
-    _write(curve, plot, out)
-    click.echo(_json_text(curve) if as_json else _curve_text(curve))
+    commands.write(curve, plot, out)
+    click.echo(printing.json_text(curve) if as_json else printing.curve_text(curve))
 
 
 @main.command()
@@ -142,7 +123,7 @@ def predict(
 @click.option("--column", metavar="NAME", help="With a log: its column, where it has several.")
 @click.option("--plot", metavar="FIGURE", help="With FILE: draw the risk over lr x threshold (.png, .pdf or .svg).")
 @click.option("--out", metavar="OUT", help="With FILE: save the answer (.json) or the steps of --schedule (.csv).")
-@_json_option
+@commands.json_option
 def tune(file: str | None, as_json: bool, **options: Any) -> None:
     """Tune the clip threshold and the step size.
 
@@ -177,7 +158,7 @@ _FILE_OPTIONS = ("keep_lr", "schedule", "risk", "plot", "out")
 
 
 def _tune_file(file: str, as_json: bool, options: dict[str, Any]) -> None:
-    from hdlimit.files import checked_path, finite_or_none
+    from hdlimit.files import checked_path
     from hdlimit.plotting import FIGURE_FILES, write_figure
     from hdlimit.studies import read_toml
     from hdlimit.tune import tune_clip
@@ -196,15 +177,14 @@ def _tune_file(file: str, as_json: bool, options: dict[str, Any]) -> None:
         steps.save(out)
     if plot is not None:
         write_figure(plot, tuning.landscape.plot)
-    facts = finite_or_none(tuning.facts())
-    click.echo(json.dumps(facts, allow_nan=False) if as_json else f"{study.problem!r}\n{tuning.summary()}")
+    text = f"{study.problem!r}\n{tuning.summary()}"
+    click.echo(printing.json_line(tuning.facts()) if as_json else text)
 
 
 def _tune_log(kind: str, as_json: bool, options: dict[str, Any]) -> None:
     from dataclasses import asdict
 
     from hdlimit.columns import read_column
-    from hdlimit.files import finite_or_none
     from hdlimit.logs import tune_clip_from_residuals
 
     values = read_column(options[kind], options["column"])
@@ -212,62 +192,10 @@ def _tune_log(kind: str, as_json: bool, options: dict[str, Any]) -> None:
     given: dict[str, Any] = {"losses": values, "loss": options["loss"] or "half_squared"}
     given = {"residuals": values} if kind == "residuals" else given
     tuning = tune_clip_from_residuals(**given, gradient_norms=None if norms is None else read_column(norms))
-    click.echo(json.dumps(finite_or_none(asdict(tuning)), allow_nan=False) if as_json else _log_text(tuning))
+    click.echo(printing.json_line(asdict(tuning)) if as_json else printing.log_text(tuning))
 
 
-def _log_text(tuning: LogTuning) -> str:
-    """A table of what the log says, the sentence, and the line for a trainer."""
-    low, high = tuning.interval
-    least, most = tuning.rate_gain_interval
-    lines = [
-        f"{'rows':<18}{tuning.rows}",
-        f"{'threshold':<18}{tuning.threshold:.5g}   ({low:.4g} to {high:.4g})",
-        f"{'clipped fraction':<18}{tuning.clipped_fraction:.1%}",
-        f"{'rate gain':<18}{tuning.rate_gain:.4g}   ({least:.4g} to {most:.4g})",
-        tuning.sentence,
-    ]
-    return "\n".join([*lines, f"max_norm = {tuning.max_norm:.6g}"] if tuning.max_norm is not None else lines)
-
-
-@main.command()
-@click.argument("file")
-@click.option("--runs", type=int, help="Number of simulated runs.  [default: the file's, or 32]")
-@click.option("--seed", type=int, help="Seed of the runs.  [default: the file's, or 0]")
-@click.option("--progress", is_flag=True, help="Show a progress bar.")
-@_plot_option
-@_out_option
-@_json_option
-def verify(
-    file: str, runs: int | None, seed: int | None, progress: bool, plot: str | None, out: str | None, as_json: bool
-) -> None:
-    """Compare a prediction with simulated runs.
-
-    FILE is a problem file (TOML). The real algorithm is run at its d, and the mean of the runs is held against the
-    curve; hdlimit.verify says how.
-
-    \b
-    Exit codes:  0  consistent
-                 1  inconsistent: the runs contradict the curve
-                 3  inconclusive: this d is too small for a verdict, or runs diverged
-                 2  wrong input
-    """
-    from hdlimit.studies import read_toml
-    from hdlimit.verify import verify as verify_curve
-
-    _check_targets(plot, out)
-    study = read_toml(file)
-    report = verify_curve(
-        study.problem,
-        study.optimizer,
-        study.run.horizon,
-        runs=study.run.runs if runs is None else runs,
-        seed=study.run.seed if seed is None else seed,
-        false_alarm=study.run.false_alarm,
-        progress=progress,
-    )
-    _write(report, plot, out)
-    click.echo(_json_text(report) if as_json else f"{study.optimizer!r} on {study.problem!r}\n{report.summary()}")
-    raise SystemExit(_EXIT_CODES[report.verdict])
+main.add_command(verify)
 
 
 @main.command()
@@ -288,7 +216,7 @@ def formula(optimizer: str | None, law: str | None, latex: bool) -> None:
     from hdlimit.kernels.formulas import FORMULAS
 
     if optimizer is None:
-        click.echo(_formula_list(list(FORMULAS)))
+        click.echo(printing.formula_list(list(FORMULAS)))
         return
     laws = {name: entry for (of, name), entry in FORMULAS.items() if of == optimizer}
     if not laws:
@@ -296,7 +224,9 @@ def formula(optimizer: str | None, law: str | None, latex: bool) -> None:
     if law is not None and law not in laws:
         raise InvalidInput("LAW", f"one of {', '.join(laws)}", repr(law))
     shown = laws if law is None else {law: laws[law]}
-    click.echo("\n\n".join(_formula_text(f"{optimizer}, {name}", entry, latex) for name, entry in shown.items()))
+    click.echo(
+        "\n\n".join(printing.formula_text(f"{optimizer}, {name}", entry, latex) for name, entry in shown.items())
+    )
 
 
 @main.command()
@@ -310,7 +240,7 @@ def demo(out: str, runs: int, seed: int) -> None:
     """
     from hdlimit import demo as job
 
-    _check_targets(out, None)
+    commands.check_targets(out, None)
     click.echo(job.PROBLEM.summary())
     click.echo(f"\nRisk at t = {job.HORIZON:g}, predicted and in {runs} simulated runs:\n\n{job.HEADER}")
     lines = []
@@ -351,52 +281,3 @@ def _half_critical(problem: Problem, batch_size: int) -> float:
     from hdlimit.stability import stability
 
     return float(stability(problem, SGD(1.0, batch_size)).critical_lr) / 2
-
-
-def _check_targets(plot: str | None, out: str | None) -> None:
-    """Refuse a path that cannot be written before anything is computed."""
-    from hdlimit.files import RESULT_FILES, checked_path
-    from hdlimit.plotting import FIGURE_FILES
-
-    if plot is not None:
-        checked_path(plot, FIGURE_FILES)
-    if out is not None:
-        checked_path(out, RESULT_FILES)
-
-
-def _write(result: Curve | Report, plot: str | None, out: str | None) -> None:
-    from hdlimit.files import save
-    from hdlimit.plotting import write_figure
-
-    if out is not None:
-        save(result, out)
-    if plot is not None:
-        write_figure(plot, result.plot)
-
-
-def _json_text(result: Curve | Report) -> str:
-    from hdlimit.files import columns, finite_or_none, metadata
-
-    return json.dumps(finite_or_none({**metadata(result), **columns(result)}), allow_nan=False)
-
-
-def _curve_text(curve: Curve) -> str:
-    import numpy as np
-
-    lines = [curve.problem.summary(), f"optimizer: {curve.optimizer!r}", f"outcome: {curve.outcome}", ""]
-    lines.append(f"{'t':>12}{'samples':>14}{'R':>14}")
-    for i in np.unique(np.linspace(0, curve.time.size - 1, _SHOWN_TIMES).round().astype(int)):
-        lines.append(f"{curve.time[i]:>12.4g}{curve.samples[i]:>14.0f}{curve.risk[i]:>14.6g}")
-    return "\n".join(lines)
-
-
-def _formula_list(names: list[tuple[str, str]]) -> str:
-    optimizers = dict.fromkeys(optimizer for optimizer, _ in names)
-    lines = [f"{of}:  {', '.join(law for other, law in names if other == of)}" for of in optimizers]
-    return "\n".join([*lines, "", "hdlimit formula OPTIMIZER LAW prints one of them."])
-
-
-def _formula_text(title: str, entry: Formula, latex: bool) -> str:
-    mu, nu = (entry.mu_latex, entry.nu_latex) if latex else (entry.mu_pretty, entry.nu_pretty)
-    facts = [f"exact for: {entry.exact_for}", f"source: {entry.source}", f"derivation: {entry.derivation}"]
-    return "\n".join([title, _RESPONSE, "", mu, "", nu, "", *facts])
