@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from hdlimit.exact import ExactMean
     from hdlimit.landscape import Landscape
     from hdlimit.results import Curve, Ensemble
+    from hdlimit.scaling import ScalingStudy
     from hdlimit.verify import Report
 
 _STYLE = Path(__file__).with_name("hdlimit.mplstyle")
@@ -199,3 +200,40 @@ def plot_exact(mean: ExactMean, ax: Axes | None = None, **line: Any) -> Axes:
     shown = _shown(ax, mean.time, mean.risk)
     ax.plot(mean.time[shown], mean.risk[shown], **{"label": f"exact mean, d = {mean.problem.dimension}", **line})
     return ax
+
+
+def plot_scaling(study: ScalingStudy, ax: Axes | None = None, **line: Any) -> Axes:
+    """Draw |bias| and spread of a scaling study against D, with one standard error and lines of slope -1 and -1/2.
+
+    study: from scaling_study; ax: where to draw, None for a new log-log figure; line: passed to Axes.errorbar. A bias
+    below its standard error is drawn as an arrow from the error down. Returns the Axes.
+    """
+    ax = _new_axes() if ax is None else ax
+    lost = np.abs(study.bias) < study.bias_stderr
+    bias = np.where(lost, study.bias_stderr, np.abs(study.bias))
+    reach = np.where(lost, 0.5 * bias, np.minimum(study.bias_stderr, 0.9 * bias)), np.where(lost, 0, study.bias_stderr)
+    look = {"linestyle": "none", "capsize": 3, **line}
+    ax.errorbar(
+        study.size, bias, reach, uplims=lost, marker="o", color="C0", label=f"|bias|, slope {study.bias_slope}", **look
+    )
+    ax.errorbar(
+        *(study.size, study.spread, study.spread_stderr),
+        **{"marker": "s", "color": "C1", "label": f"spread, slope {study.spread_slope}", **look},
+    )
+    for values, errors, slope, color in (
+        (bias, np.where(lost, np.inf, study.bias_stderr), -1.0, "C0"),
+        (study.spread, study.spread_stderr, -0.5, "C1"),
+    ):
+        level = _level(study.size, values, errors, slope)
+        ax.plot(study.size, level * study.size**slope, color=color, linestyle=":", label=f"slope {slope:g}")
+    if np.isfinite(study.predicted_spread).any():
+        ax.plot(study.size, study.predicted_spread, color="C1", linewidth=1, label="spread, predicted")
+    ax.set(xlabel="D = (tr K)^2 / tr(K^2)", ylabel="relative to the curve", title=f"scaling study: {study.verdict}")
+    ax.legend()
+    return ax
+
+
+def _level(size: FloatArray, values: FloatArray, stderr: FloatArray, slope: float) -> float:
+    """The factor of size^slope that passes through the best known points; through all where none is known."""
+    weight = (values / stderr) ** 2 if np.isfinite(stderr).any() else np.ones(size.size)
+    return float(np.exp((weight @ np.log(values / size**slope)) / weight.sum()))
