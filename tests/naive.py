@@ -21,7 +21,17 @@ from hdlimit.schedules import Schedule
 def simulated_run(
     problem: Problem, optimizer: Optimizer, steps: int, seed: int, run: int, factor: FloatArray | None = None
 ) -> FloatArray:
-    """Excess risk of one run after 0, 1, ..., steps steps, from theta, x and y themselves.
+    """Excess risk of one run after 0, 1, ..., steps steps."""
+    errors, _ = simulated_errors(problem, optimizer, steps, seed, run, factor)
+    k = problem.covariance.matrix
+    return np.array([error @ k @ error / 2 for error in errors])
+
+
+def simulated_errors(
+    problem: Problem, optimizer: Optimizer, steps: int, seed: int, run: int, factor: FloatArray | None = None
+) -> tuple[FloatArray, Any]:
+    """theta - theta* of one run after 0, 1, ..., steps steps, shape (steps + 1, d), from theta, x and y themselves, and
+    whether the gradient of each step was longer than c sqrt(tr K), shape (steps,).
 
     The random numbers are the simulator's. Child `run` of SeedSequence(seed) has two children, which seed an SFC64
     generator each, for features and for noise. Every step takes B x d normals in C order (one row a sample), turned
@@ -35,7 +45,7 @@ def simulated_run(
     theta = np.zeros(d) if problem.start is None else np.array(problem.start)
     block = max(1, min(4096, 2**19 // (d * batch))) * batch
     pending: list[float] = []
-    risk = [(theta - target) @ k @ (theta - target) / 2]
+    errors, clipped = [theta - target], []
     for step in range(steps):
         if problem.rows is not None:
             rows = features.integers(0, len(problem.rows.x), batch)
@@ -51,9 +61,55 @@ def simulated_run(
         if isinstance(optimizer, ScoreSGD):
             r = np.array([_table_twin(optimizer, value, step / d) for value in r])
         gradient = sum((r[j] * x[j] for j in range(batch)), np.zeros(d)) / batch
-        theta = theta - optimizer.lr_schedule(step / d) / d * _update(optimizer, gradient, step / d, np.trace(k))
-        risk.append((theta - target) @ k @ (theta - target) / 2)
-    return np.array(risk)
+        update = _update(optimizer, gradient, step / d, np.trace(k))
+        theta = theta - optimizer.lr_schedule(step / d) / d * update
+        errors.append(theta - target)
+        clipped.append(isinstance(optimizer, ClippedSGD) and bool((update != gradient).any()))
+    return np.array(errors), np.array(clipped)
+
+
+def reduced_run(problem: Problem, optimizer: Optimizer, steps: int, seed: int, run: int) -> dict[str, FloatArray]:
+    """Excess risk, norm(delta)^2, norm(K delta) after 0, 1, ..., steps steps and which steps were clipped, for diagonal
+    K, by the recursion of M_b = squared norm of delta among the coordinates of variance l_b (THEORY section 7).
+
+    Generators as in simulated_run. A step takes B x n normals in C order, the n distinct variances > 0 descending, then
+    for every b a chi^2 of n_b - 1 degrees: Generator.chisquare from 2 on, a normal squared for 1, nothing for 0.
+    """
+    child = np.random.SeedSequence(seed, spawn_key=(run,))
+    features, noise = (np.random.Generator(np.random.SFC64(s)) for s in child.spawn(2))
+    d, batch, variances = problem.dimension, optimizer.batch_size, problem.covariance.variances
+    l = np.unique(variances[variances > 0])[::-1]  # noqa: E741
+    count = [int((variances == value).sum()) for value in l]
+    m = np.array([(problem.initial_error[variances == value] ** 2).sum() for value in l])
+    still = (problem.initial_error[variances == 0] ** 2).sum()
+    block = max(1, min(4096, 2**19 // (l.size * batch))) * batch
+    pending: list[float] = []
+    rows = [(l @ m / 2, m.sum() + still, math.sqrt(l**2 @ m), False)]
+    for step in range(steps):
+        if not pending:
+            pending = list(problem.noise.sample(noise, block))
+        eps, pending = np.array(pending[:batch]), pending[batch:]
+        xi = features.standard_normal((batch, l.size))
+        u = np.sqrt(l * m) * xi
+        psi = u.sum(axis=1) - eps
+        if isinstance(optimizer, ScoreSGD):
+            psi = np.array([_table_twin(optimizer, value, step / d) for value in psi])
+        chi2 = np.array([_chi_square(features, n - 1) for n in count])
+        squares = l * ((psi @ xi) ** 2 + psi @ psi * chi2) / batch**2  # of the mean gradient in every eigenspace
+        norm, longest = math.sqrt(squares.sum()), math.inf
+        if isinstance(optimizer, ClippedSGD):
+            longest = optimizer.threshold_schedule(step / d) * math.sqrt(variances.sum())
+        g = optimizer.lr_schedule(step / d) / d * (longest / norm if norm > longest else 1.0)
+        m = np.maximum(m - 2 * g / batch * (psi @ u) + g**2 * squares, 0)
+        rows.append((l @ m / 2, m.sum() + still, math.sqrt(l**2 @ m), norm > longest))
+    names = ("risk", "distance", "gradient_norm", "clipped")
+    return {name: np.array(values) for name, values in zip(names, zip(*rows))}
+
+
+def _chi_square(generator: np.random.Generator, degrees: int) -> float:
+    if degrees < 2:
+        return generator.standard_normal() ** 2 if degrees else 0.0
+    return float(generator.chisquare(degrees))
 
 
 def _table_twin(optimizer: ScoreSGD, r: float, t: float) -> float:

@@ -160,13 +160,15 @@ def test_updates() -> None:
 @pytest.mark.parametrize("name", UPDATES)
 @pytest.mark.parametrize("max_norm", [0.7, math.inf])
 def test_update_entries_say_the_truth(name: str, max_norm: float) -> None:
-    """`rotates` and `unbounded` are decided by applying the update to a rotated and to a long gradient."""
+    """`rotates`, `clips` and `unbounded` are decided by applying the update to a rotated and to long gradients."""
     generator = np.random.default_rng(2)
     gradient, q = generator.standard_normal(5), np.linalg.qr(generator.standard_normal((5, 5)))[0]
     plain, turned = (np.array(applied(name, g.tolist(), max_norm)) for g in (gradient, q @ gradient))
     assert np.allclose(turned, q @ plain, atol=1e-12) == UPDATES[name].rotates
     lengths = [np.linalg.norm(applied(name, (s * gradient).tolist(), max_norm)) for s in (1e6, 1e9)]
     assert bool(lengths[1] > 2 * lengths[0]) == UPDATES[name].unbounded(max_norm)
+    counted = [stream.apply_update(UPDATES[name].number, np.zeros(5), s * gradient, 0.5, max_norm) for s in (1e-6, 1e6)]
+    assert counted == [0, int(UPDATES[name].clips and math.isfinite(max_norm))]
 
 
 def test_every_optimizer_names_an_update() -> None:
