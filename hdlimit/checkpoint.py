@@ -69,13 +69,11 @@ class Checkpoint:
         """The store of the runs, for this process alone; raises InvalidInput, and leaves the file as it is, where it
         is not a whole checkpoint of this study that can be written to.
         """
-        place, token = self.path.resolve(), object()
+        place, token = Path(os.path.realpath(self.path)), object()
         if _in_use.setdefault(place, token) is not token:
             raise self._refused("a file that no other study uses", "in use by this process")
         try:
-            if not os.path.lexists(place):
-                self._create()
-            with self._writable(place) as file:
+            with self._file(place) as file:
                 self._lock(file)
                 yield self._read(file)
         finally:
@@ -89,8 +87,12 @@ class Checkpoint:
         except InvalidInput as error:
             raise InvalidInput("checkpoint", error.expected, error.got) from error
 
-    def _writable(self, place: Path) -> FileIO:
+    def _file(self, place: Path) -> FileIO:
         try:
+            if not place.exists():
+                self._create()
+            if not place.is_file():
+                raise self._refused("a file or a path that can be written", "a folder or a device")
             return FileIO(place, "r+")
         except OSError as error:
             raise self._refused("a path that can be written", error.strerror) from error
@@ -186,7 +188,7 @@ def _parse(content: bytes) -> tuple[int, int, list[bytes]]:
     while place < end:
         length, digest = _RECORD.unpack_from(content, place)
         data = content[place + _RECORD.size : place + _RECORD.size + length]
-        if hashlib.sha256(data).digest() != digest:
+        if place + _RECORD.size + length > end or hashlib.sha256(data).digest() != digest:
             raise _Broken("changed")
         records.append(data)
         place += _RECORD.size + length
