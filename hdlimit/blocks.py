@@ -27,6 +27,7 @@ class _Steps:
     generator: np.random.Generator
     sampler: BlockSampler
     noise: FloatArray
+    scratch: FloatArray
 
     def advance(self, state: FloatArray, rule: samplers.Rule, first: int, last: int) -> int:
         part, batch = slice(first, last), self.sampler.batch_size
@@ -38,7 +39,7 @@ class _Steps:
             self.noise[first * batch : last * batch],
             rule.step[part],
             rule.control[part],
-            np.empty((5, self.sampler.width)),
+            self.scratch,
             rule.update,
             rule.table,
         )
@@ -65,9 +66,14 @@ class BlockSampler:
     def step_seconds(self) -> float:
         return (8e-9 * self.batch_size + 3e-8) * self.width
 
-    def draw(self, features: np.random.Generator, noise: np.random.Generator, steps: int) -> samplers.Block:
+    def scratch(self) -> FloatArray:
+        return np.empty((5, self.width))
+
+    def draw(
+        self, features: np.random.Generator, noise: np.random.Generator, steps: int, scratch: FloatArray
+    ) -> samplers.Block:
         values = samplers.block_of_noise(self.noise, noise, self.width, self.batch_size)
-        return _Steps(features, self, values)
+        return _Steps(features, self, values, scratch)
 
 
 def block_chain(problem: Problem, batch_size: int) -> Chain:

@@ -65,7 +65,10 @@ class Sampler(Protocol):
     def step_seconds(self) -> float:
         """About what a step costs."""
 
-    def draw(self, features: np.random.Generator, noise: np.random.Generator, steps: int) -> Block:
+    def scratch(self) -> FloatArray:
+        """Room to work in, for `draw`: made once a run, as new memory of this size costs as much as it is used for."""
+
+    def draw(self, features: np.random.Generator, noise: np.random.Generator, steps: int, scratch: FloatArray) -> Block:
         """The samples of the next `steps` steps, at most block_steps, of the run with these two generators."""
 
 
@@ -75,6 +78,7 @@ class _Rows:
     rows: NDArray[np.int64]
     noise: FloatArray
     batch_size: int
+    scratch: FloatArray
 
     def advance(self, state: FloatArray, rule: Rule, first: int, last: int) -> int:
         part, samples = slice(first, last), slice(first * self.batch_size, last * self.batch_size)
@@ -85,7 +89,7 @@ class _Rows:
             self.noise[samples],
             rule.step[part],
             rule.control[part],
-            np.empty_like(state),
+            self.scratch[0],
             rule.update,
             rule.table,
         )
@@ -97,6 +101,7 @@ class _Diagonal:
     deviation: FloatArray
     noise: FloatArray
     batch_size: int
+    scratch: FloatArray
 
     def advance(self, state: FloatArray, rule: Rule, first: int, last: int) -> int:
         part, samples = slice(first, last), slice(first * self.batch_size, last * self.batch_size)
@@ -107,8 +112,8 @@ class _Diagonal:
             self.noise[samples],
             rule.step[part],
             rule.control[part],
-            np.empty_like(state),
-            np.empty_like(state),
+            self.scratch[0],
+            self.scratch[1],
             rule.update,
             rule.table,
         )
@@ -133,9 +138,12 @@ class DiagonalSampler:
     def step_seconds(self) -> float:
         return 7e-9 * self.width * self.batch_size
 
-    def draw(self, features: np.random.Generator, noise: np.random.Generator, steps: int) -> Block:
+    def scratch(self) -> FloatArray:
+        return np.empty((2, self.width))
+
+    def draw(self, features: np.random.Generator, noise: np.random.Generator, steps: int, scratch: FloatArray) -> Block:
         values = block_of_noise(self.noise, noise, self.width, self.batch_size)
-        return _Diagonal(features, self.deviation, values, self.batch_size)
+        return _Diagonal(features, self.deviation, values, self.batch_size, scratch)
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,13 +167,17 @@ class FullSampler:
     def step_seconds(self) -> float:
         return (7e-9 + 2e-10 * self.width) * self.width * self.batch_size
 
-    def draw(self, features: np.random.Generator, noise: np.random.Generator, steps: int) -> Block:
+    def scratch(self) -> FloatArray:
+        return np.empty((1, self.width))
+
+    def draw(self, features: np.random.Generator, noise: np.random.Generator, steps: int, scratch: FloatArray) -> Block:
         count, d = steps * self.batch_size, self.width
         z = np.zeros((count + count % 2, self.factor.shape[0]))
         z[:count, :d] = features.standard_normal((count, d))
         x = np.empty((z.shape[0], d))
         stream.product(x, z, self.factor)
-        return _Rows(x, np.arange(count), block_of_noise(self.noise, noise, d, self.batch_size), self.batch_size)
+        values = block_of_noise(self.noise, noise, d, self.batch_size)
+        return _Rows(x, np.arange(count), values, self.batch_size, scratch)
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,9 +200,12 @@ class RowSampler:
     def step_seconds(self) -> float:
         return 1e-9 * self.width * self.batch_size
 
-    def draw(self, features: np.random.Generator, noise: np.random.Generator, steps: int) -> Block:
+    def scratch(self) -> FloatArray:
+        return np.empty((1, self.width))
+
+    def draw(self, features: np.random.Generator, noise: np.random.Generator, steps: int, scratch: FloatArray) -> Block:
         rows = features.integers(0, self.x.shape[0], steps * self.batch_size)
-        return _Rows(self.x, rows, self.noise[rows], self.batch_size)
+        return _Rows(self.x, rows, self.noise[rows], self.batch_size, scratch)
 
 
 def block_of_noise(law: NoiseLaw, generator: np.random.Generator, dimension: int, batch_size: int) -> FloatArray:

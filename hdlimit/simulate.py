@@ -315,10 +315,11 @@ def _states(task: Task, run: int) -> Iterator[tuple[int, FloatArray, int, float]
     generators = task.generators(run)
     update = updates.update_of(task.optimizer)
     state, sampler = task.chain.start.copy(), task.chain.sampler
+    scratch = sampler.scratch()
     length = samplers.block_steps(sampler.width, task.optimizer.batch_size)
     for start in range(0, task.steps, length):
         stop = min(start + length, task.steps)
-        block = sampler.draw(*generators, stop - start)
+        block = sampler.draw(*generators, stop - start, scratch)
         rule = task.rule(start, stop)
         unbounded = task.table is None and update.unbounded(float(rule.control.max()))
         largest = task.largest_risk if unbounded else math.inf

@@ -255,7 +255,7 @@ def one_step_squares(problem: Problem, optimizer: Optimizer, count: int) -> np.n
     lr = optimizer.lr_schedule(0.0) / problem.dimension
     after = np.tile(chain.start, (count, 1))
     for first in range(0, count, 1000):
-        block = chain.sampler.draw(*generators, 1000)
+        block = chain.sampler.draw(*generators, 1000, chain.sampler.scratch())
         rule = Rule(stream.GRADIENT, np.full(1000, lr), np.full(1000, math.inf))
         for k in range(1000):
             block.advance(after[first + k], rule, k, k + 1)

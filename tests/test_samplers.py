@@ -30,7 +30,7 @@ def features(problem: Problem, count: int, batch_size: int = 1, rows: str = "gau
     x = np.empty((count, d))
     for start in range(0, count, block_steps(d, batch_size)):
         steps = min(block_steps(d, batch_size), count - start)
-        block = sampler.draw(*generators, steps)
+        block = sampler.draw(*generators, steps, sampler.scratch())
         rule = Rule(UPDATES["gradient"].number, np.ones(steps), np.full(steps, math.inf))
         for k in range(steps):
             delta = np.zeros(d)
@@ -116,7 +116,8 @@ def test_a_shorter_block_begins_with_the_same_samples(noise: NoiseLaw) -> None:
         ends = []
         for steps in (9, 4):
             generators = (np.random.default_rng(0), np.random.default_rng(1))
-            block = sampler_of(Problem(covariance, noise), 3, "gaussian").draw(*generators, steps)
+            sampler = sampler_of(Problem(covariance, noise), 3, "gaussian")
+            block = sampler.draw(*generators, steps, sampler.scratch())
             delta = np.ones(4)
             block.advance(delta, Rule(stream.GRADIENT, np.full(steps, 0.1), np.full(steps, 1.0)), 0, 4)
             ends.append(delta)

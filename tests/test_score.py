@@ -145,7 +145,7 @@ def one_step_decreases(noise: NoiseLaw, v: float, level: float, count: int) -> t
     found = []
     for start in range(0, count, block_steps(d, 1)):
         n = min(block_steps(d, 1), count - start)
-        block, number = sampler.draw(*generators, n), UPDATES["gradient"].number
+        block, number = sampler.draw(*generators, n, sampler.scratch()), UPDATES["gradient"].number
         rule = Rule(number, np.full(n, eta / d), np.full(n, level), table.flat)
         after = np.tile(delta, (n, 1))
         for j in range(n):
