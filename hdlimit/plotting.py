@@ -220,20 +220,17 @@ def plot_scaling(study: ScalingStudy, ax: Axes | None = None, **line: Any) -> Ax
         *(study.size, study.spread, study.spread_stderr),
         **{"marker": "s", "color": "C1", "label": f"spread, slope {study.spread_slope}", **look},
     )
-    for values, errors, slope, color in (
-        (bias, np.where(lost, np.inf, study.bias_stderr), -1.0, "C0"),
-        (study.spread, study.spread_stderr, -0.5, "C1"),
-    ):
-        level = _level(study.size, values, errors, slope)
+    guides = [(study.spread, study.spread_stderr, -0.5, "C1")]
+    if study.bias_slope.resolved:
+        guides.append((bias, np.where(lost, np.inf, study.bias_stderr), -1.0, "C0"))
+    for values, errors, slope, color in guides:
+        weight = (values / errors) ** 2
+        level = np.exp((weight @ np.log(values / study.size**slope)) / weight.sum())
         ax.plot(study.size, level * study.size**slope, color=color, linestyle=":", label=f"slope {slope:g}")
     if np.isfinite(study.predicted_spread).any():
         ax.plot(study.size, study.predicted_spread, color="C1", linewidth=1, label="spread, predicted")
-    ax.set(xlabel="D = (tr K)^2 / tr(K^2)", ylabel="relative to the curve", title=f"scaling study: {study.verdict}")
-    ax.legend()
+    ax.set(xlabel="D = (tr K)^2 / tr(K^2)", ylabel="relative to the risk", title=f"scaling study: {study.verdict}")
+    low, high = ax.get_ylim()
+    ax.set_ylim(low, high * (high / low) ** 0.35)
+    ax.legend(loc="upper right")
     return ax
-
-
-def _level(size: FloatArray, values: FloatArray, stderr: FloatArray, slope: float) -> float:
-    """The factor of size^slope that passes through the best known points; through all where none is known."""
-    weight = (values / stderr) ** 2 if np.isfinite(stderr).any() else np.ones(size.size)
-    return float(np.exp((weight @ np.log(values / size**slope)) / weight.sum()))

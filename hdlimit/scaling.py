@@ -25,6 +25,7 @@ from hdlimit.seeds import as_int, seed_sequence
 from hdlimit.sequential import extended, plan, until_decided
 from hdlimit.simulate import simulate
 from hdlimit.slopes import Slope, detectable_constant, positive_slope, signed_slope
+from hdlimit.spread import linear_noise
 from hdlimit.verify import POWER, TARGET, Report, expected_curve, judge, smooth_dimension
 
 if TYPE_CHECKING:
@@ -157,7 +158,13 @@ def scaling_study(
         return assess(sizes, tuple(reports), planned.rate)
 
     ending = until_decided(planned, look, lambda study: "" if study.verdict == "inconclusive" else study.verdict)
-    return replace(ending.result, false_alarm=planned.false_alarm, stopped=ending.sentence)
+    predicted = np.array([predicted_spread(report) for report in ending.result.reports])
+    return replace(
+        ending.result,
+        false_alarm=planned.false_alarm,
+        stopped=ending.sentence,
+        predicted_spread=predicted,
+    )
 
 
 def _child(sequence: np.random.SeedSequence, d: int) -> np.random.SeedSequence:
@@ -251,8 +258,18 @@ def relative_moments(report: Report) -> tuple[float, float, float, float]:
     return float(each.mean()), float(each.std(ddof=1)) / math.sqrt(n), spread, error
 
 
+def predicted_spread(report: Report) -> float:
+    """The relative spread that the theory of fluctuations gives at the test times, NaN where it gives none."""
+    try:
+        noise = linear_noise(report.curve)
+    except NotAvailable:
+        return math.nan
+    t = np.minimum(report.time, report.curve.end)
+    return float(np.sqrt(np.mean((noise.spread(t) / (report.predicted + noise.shift(t))) ** 2)))
+
+
 def assess(sizes: IntArray, reports: tuple[Report, ...], false_alarm: float) -> ScalingStudy:
-    """The study of finished runs. sizes: the dimensions; reports: one for each, of the same number of runs."""
+    """The study of finished runs, without predicted_spread. sizes: the dimensions; reports: one for each of them."""
     from scipy import stats
 
     runs = reports[0].runs.runs
@@ -307,9 +324,7 @@ def _verdict(study: ScalingStudy) -> tuple[str, str]:
         return "inconclusive", f"only an error of {study.detectable:.1%} of the curve would be seen: use more runs"
     if spread.high - spread.low > 2 * WIDEST:
         return "inconclusive", f"the slope of the spread is known to {(spread.high - spread.low) / 2:.2f} only"
-    what = f"the bias vanishes with slope {bias}" if bias.resolved else _unresolved(study)
-    return "consistent", f"{what}, the spread with slope {spread}"
-
-
-def _unresolved(study: ScalingStudy) -> str:
-    return f"the slope of the bias is not resolved, but an error of {study.detectable:.1%} of the curve would be seen"
+    if bias.resolved:
+        return "consistent", "the bias of the curve vanishes like 1/D, the spread of runs like 1/sqrt(D)"
+    seen = f"an error of {study.detectable:.1%} of the curve would be seen"
+    return "consistent", f"no bias is resolved, though {seen}; the spread of runs vanishes like 1/sqrt(D)"

@@ -44,36 +44,36 @@ def positive_slope(size: FloatArray, values: FloatArray, stderr: FloatArray, qua
     return Slope(value, value - reach, value + reach)
 
 
-def _contrast(size: FloatArray, stderr: FloatArray, slope: float) -> FloatArray:
-    """The unit-variance statistic, as weights on the values, that is 0 in the mean for values = a size^slope.
-
-    It estimates the coefficient of size^slope log(size) beside size^slope: what a wrong slope adds to first order.
-    """
+def _powers(size: FloatArray, stderr: FloatArray, slopes: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """size^slope/stderr, scaled to length 1, and log(size) times it; one row a slope, shape (m, k)."""
     x = np.log(size / size[-1])
-    own, other = size_power(x, slope) / stderr, x * size_power(x, slope) / stderr
-    left = other - own * (own @ other) / (own @ own)
-    statistic: FloatArray = left / np.linalg.norm(left) / stderr
-    return statistic
+    exponents = np.outer(slopes, x)
+    own = np.exp(exponents - exponents.max(axis=1, keepdims=True)) / stderr
+    own /= np.linalg.norm(own, axis=1, keepdims=True)
+    return own, own * x
 
 
-def size_power(x: FloatArray, slope: float) -> FloatArray:
-    """e^(slope x), scaled so that its largest value is 1."""
-    power: FloatArray = np.exp(slope * x - (slope * x).max())
-    return power
+def contrasts(size: FloatArray, stderr: FloatArray, slopes: FloatArray) -> FloatArray:
+    """For each slope the statistic, as weights on the values, of variance 1 and of mean 0 for values = a size^slope.
+
+    It estimates the coefficient of size^slope log(size) beside size^slope: what a wrong slope adds to first order. Of
+    shape (m, k).
+    """
+    own, other = _powers(size, stderr, slopes)
+    left = other - own * (own * other).sum(axis=1, keepdims=True)
+    statistics: FloatArray = left / np.linalg.norm(left, axis=1, keepdims=True) / stderr
+    return statistics
 
 
 def signed_slope(size: FloatArray, values: FloatArray, stderr: FloatArray, quantile: float) -> Slope:
     """The slope s of values = a size^s, where the values have errors of either sign and may not be resolved from 0.
 
-    The interval inverts a test: s is in it where the statistic of `_contrast` is below the quantile. Its level is exact
-    for every a, a = 0 included, where every s is right and the interval is open.
+    The interval inverts a test: s is in it where the statistic of `contrasts` is within the quantile. Its level is
+    exact for every a, a = 0 included, where every s is right and the interval is open (it is looked for in -4 to 2).
     """
-    x = np.log(size / size[-1])
     grid = np.linspace(STEEPEST, FLATTEST, GRID)
-    fits = [size_power(x, s) / stderr for s in grid]
-    explained = np.array([float(fit @ (values / stderr)) ** 2 / float(fit @ fit) for fit in fits])
-    best = int(explained.argmax())
-    accepted = np.array([abs(float(_contrast(size, stderr, s) @ values)) <= quantile for s in grid])
+    best = int(np.abs(_powers(size, stderr, grid)[0] @ (values / stderr)).argmax())
+    accepted = np.abs(contrasts(size, stderr, grid) @ values) <= quantile
     accepted[best] = True
     inside = grid[accepted]
     low = -math.inf if accepted[0] else float(inside[0])
@@ -82,5 +82,9 @@ def signed_slope(size: FloatArray, values: FloatArray, stderr: FloatArray, quant
 
 
 def detectable_constant(size: FloatArray, stderr: FloatArray, slope: float, reach: float) -> float:
-    """The value, the same at every size, whose statistic against a decay with this slope is `reach` in the mean."""
-    return reach / abs(float(_contrast(size, stderr, slope).sum()))
+    """The value, the same at every size, whose statistics against all decays of this slope and steeper ones are at
+    least `reach` in the mean.
+    """
+    grid = np.linspace(STEEPEST, FLATTEST, GRID)
+    means = contrasts(size, stderr, grid[grid <= slope + 1e-9]).sum(axis=1)
+    return reach / float(np.abs(means).min())
