@@ -3,7 +3,7 @@
     python examples/benchmarks/simulate.py
 
 1. The algorithm itself against drawing its normals in a kernel of the same loops without anything else, d = 100 to
-   100 000: seconds of simulate, one run, for each of the optimizers over seconds of the draws.
+   100 000: cost of the kernel, and of all of simulate, over the cost of the draws.
 2. The same 32 runs on threads and on processes.
 3. The reduced chain (method="blocks") against the algorithm, d = 10 000 with 16 distinct eigenvalues; and d = 10^6
    with 32, 10^7 steps.
@@ -14,6 +14,7 @@ processor time of one thread, 2 is time on the clock.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
@@ -27,6 +28,8 @@ import numba
 import numpy as np
 
 import hdlimit as hd
+from hdlimit.samplers import Rule, block_steps, sampler_of
+from hdlimit.updates import update_of
 
 NORMALS = 20_000_000
 
@@ -68,17 +71,34 @@ def one_run(problem: hd.Problem, optimizer: Any, steps: int, method: str = "dire
     hd.simulate(problem, optimizer, horizon, 1, times=[horizon], method=method, executor=Here())
 
 
+def kernel(problem: hd.Problem, optimizer: Any, steps: int) -> Callable[[], None]:
+    """The steps of the algorithm in blocks, on samples whose noise is drawn already."""
+    sampler = sampler_of(problem, 1, "gaussian")
+    length, d = min(block_steps(problem.dimension, 1), steps), problem.dimension
+    state, generators = problem.initial_error.copy(), (np.random.Generator(np.random.SFC64(k)) for k in (0, 1))
+    block = sampler.draw(*generators, length, sampler.scratch())
+    threshold = float(optimizer.threshold_schedule(0.0)) * math.sqrt(problem.covariance.trace)
+    rule = Rule(update_of(optimizer).number, np.full(length, 0.3 / d), np.full(length, threshold))
+
+    def run() -> None:
+        for start in range(0, steps, length):
+            block.advance(state, rule, 0, min(length, steps - start))
+
+    return run
+
+
 def against_draws(dimensions: tuple[int, ...], normals: int, repeats: int) -> None:
-    print(f"{'d':>8}{'ns a normal':>14}" + "".join(f"{name:>10}" for name in ("SGD", "clip", "sign")))
+    optimizers = (hd.SGD(0.3), hd.ClippedSGD(0.3, 0.5), hd.SignSGD(0.3))
+    print(f"{'':>22}{'kernel / draws':^30}{'simulate / draws':^30}")
+    print(f"{'d':>8}{'ns a normal':>14}" + "".join(f"{name:>10}" for name in ("SGD", "clip", "sign")) * 2)
     generator = np.random.Generator(np.random.SFC64(0))
     for d in dimensions:
         steps = max(normals // d, 1)
         problem = hd.Problem(hd.PowerLaw(d, 0.5), hd.Gaussian(0.5))
-        tasks: dict[str, Callable[[], Any]] = {
-            "draws": partial(draws, generator, np.sqrt(problem.covariance.variances), np.empty(d), steps)
-        }
-        for optimizer in (hd.SGD(0.3), hd.ClippedSGD(0.3, 0.5), hd.SignSGD(0.3)):
-            tasks[optimizer.name] = partial(one_run, problem, optimizer, steps)
+        deviation, x = np.sqrt(problem.covariance.variances), np.empty(d)
+        tasks: dict[str, Callable[[], Any]] = {"draws": partial(draws, generator, deviation, x, steps)}
+        tasks |= {f"kernel {o.name}": kernel(problem, o, steps) for o in optimizers}
+        tasks |= {o.name: partial(one_run, problem, o, steps) for o in optimizers}
         time = seconds(tasks, repeats)
         ratios = "".join(f"{time[name] / time['draws']:>10.2f}" for name in list(tasks)[1:])
         print(f"{d:>8}{time['draws'] / (steps * d) * 1e9:>14.2f}{ratios}")
