@@ -61,71 +61,84 @@ class _Study:
     def __init__(self, work: Work, runs: int, executor: Executor, store: Store | None) -> None:
         self.work, self.runs, self.executor, self.store = work, runs, executor, store
         self.parts = [] if store is None else list(store.parts)
+        self.done = {run for numbers, _ in self.parts for run in numbers}
+        self.advance: Callable[[int], object] = _nothing
+        self.death: BaseException | None = None
         self.accepted = False
-        stored = {run for numbers, _ in self.parts for run in numbers}
-        self.missing = [run for run in range(runs) if run not in stored]
 
     def run(self, tasks: int, progress: bool) -> Arrays:
         """All results; tasks: into how many a study with no run stored would be cut."""
-        todo = batches(self.missing, max(1, math.ceil(min(tasks, self.runs) * len(self.missing) / self.runs)))
+        missing = [run for run in range(self.runs) if run not in self.done]
+        todo = batches(missing, max(1, math.ceil(min(tasks, self.runs) * len(missing) / self.runs)))
         rounds = 0
-        with _bar(self.runs, self.runs - len(self.missing), progress) as advance:
+        with _bar(self.runs, self.runs - len(missing), progress) as self.advance:
             while todo:
-                left, reason = self._round(todo, advance)
+                self._round(todo)
+                left = [batch for batch in todo if batch[0] not in self.done]
                 rounds = rounds + 1 if len(left) == len(todo) else 0
                 if rounds == _ROUNDS:
-                    raise self._lost(f"{_ROUNDS} times in a row ({reason})")
+                    raise self._lost(f"{_ROUNDS} times in a row")
                 todo = left
         return self._joined()
 
-    def _round(self, todo: list[Runs], advance: Callable[[int], object]) -> tuple[list[Runs], str]:
-        """Hand out batches once and keep what comes back; returns those whose worker died, and how it is called."""
-        futures, refusal = self._submitted(todo)
-        left, reason = todo[len(futures) :], ""
+    def _round(self, todo: list[Runs]) -> None:
+        """Hand out batches once, and keep what comes back."""
+        waiting: dict[Future[Arrays], Runs] = {}
+        refusal = None
         try:
-            for future in as_completed(futures):
+            for batch in todo:
                 try:
-                    arrays = future.result()
-                except _deaths() as error:
-                    left.append(futures[future])
-                    reason = _described(error)
+                    future = self.executor.submit(self.work, batch)
+                except Exception as error:
+                    refusal = self._refusal(error)
+                    break
+                self.accepted = True
+                if future.done():
+                    self._take(future, batch)
                 else:
-                    self._keep(futures[future], arrays)
-                    advance(len(futures[future]))
+                    waiting[future] = batch
+            for future in as_completed(waiting):
+                self._take(future, waiting[future])
         except BaseException as error:
-            for future in futures:
+            for future in waiting:
                 future.cancel()
             self._check_pickles(error)
             raise
         if refusal is not None:
-            raise self._lost(f"and the executor takes no more work ({refusal})") from refusal
-        return left, reason
+            self.death = refusal
+            raise self._lost("and the executor takes no more work") from refusal
 
-    def _submitted(self, todo: list[Runs]) -> tuple[dict[Future[Arrays], Runs], RuntimeError | None]:
-        futures: dict[Future[Arrays], Runs] = {}
-        for batch in todo:
-            try:
-                futures[self.executor.submit(self.work, batch)] = batch
-                self.accepted = True
-            except RuntimeError as error:
-                if not self.accepted:
-                    raise InvalidInput("executor", "one that takes work", _described(error)) from error
-                return futures, error
-        return futures, None
-
-    def _keep(self, runs: Runs, arrays: Arrays) -> None:
+    def _take(self, future: Future[Arrays], runs: Runs) -> None:
+        try:
+            arrays = future.result()
+        except _deaths() as error:
+            self.death = error
+            return
         if self.store is not None:
             self.store.add(runs, arrays)
         self.parts.append((runs, arrays))
+        self.done.update(runs)
+        self.advance(len(runs))
+
+    def _refusal(self, error: Exception) -> Exception:
+        """The error of a submission, if the executor raised it: it is shut down, broken, or has lost its scheduler."""
+        home = type(error).__module__.partition(".")[0]
+        if not (isinstance(error, RuntimeError) or type(error) is Exception or home == "distributed"):
+            raise error
+        if not self.accepted:
+            raise InvalidInput("executor", "one that takes work", _described(error)) from error
+        return error
 
     def _joined(self) -> Arrays:
         order = np.argsort([run for numbers, _ in self.parts for run in numbers])[: self.runs]
         return tuple(np.concatenate(rows)[order] for rows in zip(*(arrays for _, arrays in self.parts)))
 
     def _lost(self, what: str) -> WorkersLost:
-        there = sum(run < self.runs for numbers, _ in self.parts for run in numbers)
+        there = sum(run < self.runs for run in self.done)
         fate = "kept in the checkpoint" if self.store is not None else "lost (checkpoint=PATH would keep them)"
-        return WorkersLost(f"executor: workers died {what}; {there} of {self.runs} runs had finished and are {fate}")
+        why = "" if self.death is None else f" ({_described(self.death)})"
+        finished = f"{there} of {self.runs} runs had finished and are {fate}"
+        return WorkersLost(f"executor: workers died {what}{why}; {finished}")
 
     def _check_pickles(self, error: BaseException) -> None:
         """Raise InvalidInput if the error is that the work cannot be sent to another process."""
@@ -152,14 +165,18 @@ def _deaths() -> tuple[type[BaseException], ...]:
 
 
 def _described(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    return " ".join(f"{type(error).__name__}: {error}".split())[:200].removesuffix(":")
+
+
+def _nothing(finished: int) -> None:
+    pass
 
 
 @contextmanager
 def _bar(runs: int, done: int, shown: bool) -> Iterator[Callable[[int], object]]:
     """What to call with the number of runs that finished."""
     if not shown:
-        yield lambda finished: None
+        yield _nothing
         return
     from tqdm import tqdm
 

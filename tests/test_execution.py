@@ -164,6 +164,19 @@ def test_it_ends_the_study_but_not_what_is_stored(tmp_path: Path) -> None:
     assert np.array_equal(collect(squares, 6, 1.0, Serial(), False, checkpoint)[0], expected(6))
 
 
+def test_what_a_serial_executor_computes_is_stored_at_once(tmp_path: Path) -> None:
+    """Not only when everything has been handed out: here in the middle of a study."""
+    path = tmp_path / "x"
+    sizes: list[int] = []
+
+    def watched(runs: Runs) -> tuple[np.ndarray, ...]:
+        sizes.append(path.stat().st_size)
+        return squares(runs)
+
+    collect(watched, 5, 1.0, Serial(), False, Checkpoint(path, {"study": 1}))
+    assert len(sizes) == 5 and np.all(np.diff(sizes) > 0)
+
+
 # ---- workers that die
 
 
@@ -224,6 +237,35 @@ def test_cancelled_tasks_are_handed_out_again() -> None:
     with pytest.raises(CancelledError):
         Cancels().submit(squares, range(2)).result()
     assert np.array_equal(collect(squares, 4, 1.0, Cancels(), False)[0], expected(4))
+
+
+class Closes(Serial):
+    """Takes two tasks and then raises what a Dask client raises that has lost its scheduler."""
+
+    def __init__(self, error: type[Exception]) -> None:
+        super().__init__()
+        self.error = error
+
+    def submit(self, work: Callable[..., Any], /, *args: Any, **options: Any) -> Future[Any]:
+        if len(self.tasks) == 2:
+            raise self.error("Client is closed.\nCan't send a message.")
+        return super().submit(work, *args, **options)
+
+
+@pytest.mark.parametrize(
+    "error", [type("ClosedClientError", (Exception,), {"__module__": "distributed.client"}), Exception]
+)
+def test_an_executor_that_closes_halfway(tmp_path: Path, error: type[Exception]) -> None:
+    """The class of this error in new releases of Dask, and in old ones."""
+    checkpoint = Checkpoint(tmp_path / "x", {"study": 1})
+    with pytest.raises(WorkersLost) as caught:
+        collect(squares, 5, 1.0, Closes(error), False, checkpoint)
+    assert str(caught.value) == (
+        f"executor: workers died and the executor takes no more work ({error.__name__}: Client is closed. Can't send a "
+        "message.); 2 of 5 runs had finished and are kept in the checkpoint"
+    )
+    again = Serial()
+    assert np.array_equal(collect(squares, 5, 1.0, again, False, checkpoint)[0], expected(5)) and len(again.tasks) == 3
 
 
 ORPHANS = """
