@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import re
 import socket
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -428,3 +430,18 @@ def test_what_the_command_refuses(file: Path, tmp_path: Path, monkeypatch: pytes
     ):
         result = verify(file, *options)
         assert result.exit_code == 2 and message in result.stderr and result.stdout == ""
+
+
+def test_the_script_of_the_readme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    """The code for MPI as it stands, at a smaller size, on threads in place of MPI's processes."""
+    readme = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```py\n(.*?)```", readme, flags=re.DOTALL)
+    small = code.replace("2000", "60").replace("runs=256", "runs=4")
+    assert small.count("60") == small.count("runs=4") == 1
+    futures = ModuleType("mpi4py.futures")
+    futures.MPIPoolExecutor = ThreadPoolExecutor  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "mpi4py", ModuleType("mpi4py"))
+    monkeypatch.setitem(sys.modules, "mpi4py.futures", futures)
+    monkeypatch.chdir(tmp_path)
+    exec(small, {"__name__": "__main__"})
+    assert "4 runs at d = 60" in capsys.readouterr().out and Path("runs.ckpt").exists()
