@@ -33,7 +33,7 @@ MODULES = {
 }
 SIMULATOR = [
     *("hdlimit.simulate", "hdlimit.chain", "hdlimit.samplers", "hdlimit.blocks", "hdlimit.updates"),
-    *("hdlimit.kernels.stream", "hdlimit.kernels.blocks"),
+    *("hdlimit.kernels.stream", "hdlimit.kernels.blocks", "hdlimit.execution", "hdlimit.checkpoint", "hdlimit.workers"),
 ]
 THEORY = {
     f"hdlimit.{name}"
