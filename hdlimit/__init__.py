@@ -52,6 +52,7 @@ _HOME = {
     "results": ("Curve", "Ensemble", "Observable"),
     "search": ("best_constants",),
     "scaling": ("ScalingStudy", "scaling_study"),
+    "sde": ("SdePaths", "sample_sde"),
     "schedules": ("Constant", "Cosine", "Function", "Power", "Steps", "Table"),
     "simulate": ("simulate",),
     "stability": ("stability", "steady_state"),
@@ -128,6 +129,8 @@ if TYPE_CHECKING:
     from hdlimit.schedules import Power as Power
     from hdlimit.schedules import Steps as Steps
     from hdlimit.schedules import Table as Table
+    from hdlimit.sde import SdePaths as SdePaths
+    from hdlimit.sde import sample_sde as sample_sde
     from hdlimit.search import best_constants as best_constants
     from hdlimit.simulate import simulate as simulate
     from hdlimit.stability import stability as stability

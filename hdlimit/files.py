@@ -28,19 +28,22 @@ if TYPE_CHECKING:
     from os import PathLike
 
     from hdlimit.results import Curve, Ensemble
+    from hdlimit.sde import SdePaths
     from hdlimit.verify import Report
 
-Result: TypeAlias = "Curve | Ensemble | Report"
+Result: TypeAlias = "Curve | Ensemble | SdePaths | Report"
 
 RESULT_FILES = (".npz", ".csv", ".json")
 _COLUMNS = {
     "Curve": ("time", "samples", "risk", "distance", "gradient_norm"),
     "Ensemble": ("time", "samples", "mean", "spread", "stderr"),
+    "SdePaths": ("time", "mean", "spread", "stderr"),
     "Report": ("time", "predicted", "mean", "stderr", "allowance", "relative_error"),
 }
 _FACTS = {
     "Curve": ("rtol",),
     "Ensemble": ("runs", "rows", "method", "entropy", "spawn_key"),
+    "SdePaths": ("runs", "diffusion", "steps", "entropy", "spawn_key"),
     "Report": ("verdict", "passed", "detectable", "z_max", "critical", "false_alarm"),
 }
 _FORMAT = "hdlimit-result-1"

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from hdlimit.exact import ExactMean
     from hdlimit.landscape import Landscape
     from hdlimit.results import Curve, Ensemble
+    from hdlimit.sde import SdePaths
     from hdlimit.scaling import ScalingStudy
     from hdlimit.verify import Report
 
@@ -94,10 +95,10 @@ def plot_curve(curve: Curve, ax: Axes | None = None, **line: Any) -> Axes:
     return ax
 
 
-def plot_ensemble(ensemble: Ensemble, ax: Axes | None = None, **line: Any) -> Axes:
+def plot_ensemble(ensemble: Ensemble | SdePaths, ax: Axes | None = None, **line: Any) -> Axes:
     """Draw the mean of simulated runs as about 25 markers, with a band of plus and minus the spread of one run.
 
-    ensemble: from simulate; ax: where to draw, None for a new log-log figure; line: passed to Axes.plot.
+    ensemble: from simulate or sample_sde; ax: where to draw, None for a new log-log figure; line: passed to Axes.plot.
     The band ends at the lowest run where the spread would reach below it. Times with a diverged run are left out.
     Returns the Axes.
     """
