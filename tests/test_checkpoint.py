@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy import stats
 
 import hdlimit as hd
 from hdlimit.checkpoint import Checkpoint, Store
@@ -244,10 +245,6 @@ def test_another_version_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         study(tmp_path / "x")
 
 
-class Odd(hd.Gaussian):
-    """A law made by a user in a test."""
-
-
 FOREIGN: list[tuple[str, Callable[[Path], Any], str]] = [
     ("empty", lambda p: p.write_bytes(b""), "an empty file"),
     ("text", lambda p: p.write_text("t,risk\n0,1\n"), "a foreign file"),
@@ -305,11 +302,27 @@ def test_with_any_byte_changed_it_is_refused_or_still_right(tmp_path: Path) -> N
     assert refused == len(whole) - len(slots)
 
 
-def test_what_cannot_be_described_is_refused(tmp_path: Path) -> None:
-    message = "checkpoint: expected None, as what a study computes must be told .* a Python function"
-    with pytest.raises(InvalidInput, match=message):
-        study(tmp_path / "x", optimizer=hd.SGD(lambda t: 0.4))
+class Odd(stats.rv_continuous):
+    """A law made by a user, who may change it."""
+
+    def _pdf(self, x: Any) -> Any:
+        return 0.5 * np.ones_like(x)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"optimizer": hd.SGD(lambda t: 0.4)},
+        {"optimizer": hd.ClippedSGD(0.4, lambda t: 0.8)},
+        {"problem": hd.Problem(PROBLEM.covariance, Odd(a=-1.0, b=1.0, name="odd")())},
+    ],
+    ids=["lr", "threshold", "noise"],
+)
+def test_what_cannot_be_described_is_refused(tmp_path: Path, changed: dict[str, Any]) -> None:
+    with pytest.raises(InvalidInput, match="checkpoint: expected None, as what a study computes must be told"):
+        study(tmp_path / "x", **changed)
     assert not list(tmp_path.iterdir())
+    assert study(None, **changed).runs == 6
 
 
 @pytest.mark.parametrize("path", [3, "", "a\0b", b"x"])
@@ -328,12 +341,37 @@ def test_what_cannot_be_written_is_refused_before_anything_is_computed(
     assert computed == []
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere")
-def test_no_permission(tmp_path: Path) -> None:
-    study(tmp_path / "x")
-    (tmp_path / "x").chmod(0o400)
-    with pytest.raises(InvalidInput, match="checkpoint: expected a path that can be written"):
-        study(tmp_path / "x")
+FORBIDDEN = """
+import os, tempfile
+from hdlimit.checkpoint import Checkpoint, InvalidInput
+with tempfile.TemporaryDirectory() as folder:
+    old, new = os.path.join(folder, "old"), os.path.join(folder, "new")
+    with Checkpoint(old, {"study": 1}).opened():
+        pass
+    os.chmod(old, 0o444)
+    os.chmod(folder, 0o555)
+    if root := os.geteuid() == 0:
+        os.seteuid(65534)
+    for path in (old, new):
+        try:
+            with Checkpoint(path, {"study": 1}).opened():
+                print("opened")
+        except InvalidInput as error:
+            print(error)
+    if root:
+        os.seteuid(0)
+    os.chmod(folder, 0o755)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="other permissions")
+def test_no_permission() -> None:
+    """A file that may not be written, and a folder that takes no new one (root steps down, who may write anywhere)."""
+    with begin(FORBIDDEN) as child:
+        assert child.stdout is not None
+        lines = child.stdout.read().splitlines()
+    assert len(lines) == 2 and all("a path that can be written, got" in line for line in lines)
+    assert lines[0].endswith("old' (Permission denied)") and lines[1].endswith("new' (Permission denied)")
 
 
 def test_one_study_at_a_time(tmp_path: Path) -> None:
