@@ -31,7 +31,7 @@ import hdlimit as hd
 from hdlimit.samplers import Rule, block_steps, sampler_of
 from hdlimit.updates import update_of
 
-NORMALS = 20_000_000
+NORMALS = 10_000_000
 
 
 class Here(Executor):
@@ -147,7 +147,7 @@ def main(
     long: int = 10**7,
     repeats: int = 7,
 ) -> None:
-    against_draws(dimensions, normals, repeats)
+    against_draws(dimensions, normals, 3 * repeats)
     threads_and_processes(max(repeats - 2, 1))
     chain_against_algorithm(steps, long, repeats)
 
