@@ -8,6 +8,7 @@ import click
 
 if TYPE_CHECKING:
     from hdlimit.results import Curve
+    from hdlimit.scaling import ScalingStudy
     from hdlimit.verify import Report
 
 
@@ -38,7 +39,7 @@ def check_targets(plot: str | None, out: str | None) -> None:
         checked_path(out, RESULT_FILES)
 
 
-def write(result: Curve | Report, plot: str | None, out: str | None) -> None:
+def write(result: Curve | Report | ScalingStudy, plot: str | None, out: str | None) -> None:
     """Write the files that were asked for."""
     from hdlimit.files import save
     from hdlimit.plotting import write_figure

@@ -28,10 +28,11 @@ if TYPE_CHECKING:
     from os import PathLike
 
     from hdlimit.results import Curve, Ensemble
+    from hdlimit.scaling import ScalingStudy
     from hdlimit.sde import SdePaths
     from hdlimit.verify import Report
 
-Result: TypeAlias = "Curve | Ensemble | SdePaths | Report"
+Result: TypeAlias = "Curve | Ensemble | SdePaths | Report | ScalingStudy"
 
 RESULT_FILES = (".npz", ".csv", ".json")
 _COLUMNS = {
@@ -39,12 +40,17 @@ _COLUMNS = {
     "Ensemble": ("time", "samples", "mean", "spread", "stderr"),
     "SdePaths": ("time", "mean", "spread", "stderr"),
     "Report": ("time", "predicted", "mean", "stderr", "allowance", "relative_error"),
+    "ScalingStudy": (
+        *("dimensions", "size", "bias", "bias_stderr"),
+        *("spread", "spread_stderr", "predicted_spread"),
+    ),
 }
 _FACTS = {
     "Curve": ("rtol",),
     "Ensemble": ("runs", "rows", "method", "entropy", "spawn_key"),
     "SdePaths": ("runs", "diffusion", "steps", "entropy", "spawn_key"),
-    "Report": ("verdict", "passed", "detectable", "z_max", "critical", "false_alarm"),
+    "Report": ("verdict", "passed", "detectable", "z_max", "critical", "false_alarm", "stopped"),
+    "ScalingStudy": ("verdict", "reason", "detectable", "slopes", "false_alarm", "stopped"),
 }
 _FORMAT = "hdlimit-result-1"
 _METADATA = "metadata"
@@ -106,12 +112,13 @@ def new_file(path: str | PathLike[str]) -> Iterator[IO[bytes]]:
 def save(result: Result, path: str | PathLike[str]) -> None:
     """Write a result, whole or not at all.
 
-    result: a Curve, an Ensemble or a Report; path: ends in .npz (everything, exact; hd.load reads it back), .csv or
-    .json (columns and metadata only; NaN and inf are null in .json).
+    result: a Curve, an Ensemble, SdePaths, a Report or a ScalingStudy; path: ends in .npz (everything, exact; hd.load
+    reads it back), .csv or .json (columns and metadata only; NaN and inf are null in .json).
     Raises InvalidInput for another ending, a path that cannot be written, and what cannot be saved (Python functions).
     """
     if not _is_result(result):
-        raise InvalidInput("result", "a Curve, an Ensemble or a Report", f"a {type(result).__name__}")
+        expected = "a Curve, an Ensemble, SdePaths, a Report or a ScalingStudy"
+        raise InvalidInput("result", expected, f"a {type(result).__name__}")
     writers = {".npz": _npz, ".csv": _csv, ".json": _json}
     target = checked_path(path, RESULT_FILES)
     with new_file(target) as file:
@@ -156,10 +163,13 @@ def columns(result: Result) -> dict[str, FloatArray]:
 
 
 def metadata(result: Result) -> dict[str, Any]:
-    """What a reader of the columns needs to know: version, problem, optimizer, horizon, outcomes, seeds, verdict."""
+    """What a reader of the columns needs to know: version, problem, optimizer, horizon, outcomes, seeds, verdict; of a
+    study those of its largest dimension.
+    """
     kind = type(result).__name__
     whole: Any = result
-    parts = (whole.curve, whole.runs) if kind == "Report" else (whole,)
+    judged = whole.reports[-1] if kind == "ScalingStudy" else whole
+    parts = (judged.curve, judged.runs) if judged is not whole or kind == "Report" else (whole,)
     facts = {"result": kind, "version": parts[0].version}
     facts |= {"problem": repr(parts[0].problem), "optimizer": repr(parts[0].optimizer), "horizon": parts[0].horizon}
     for part in parts:

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from hdlimit.kernels.formulas import Formula
     from hdlimit.logs import LogTuning
     from hdlimit.results import Curve
+    from hdlimit.scaling import ScalingStudy
     from hdlimit.verify import Report
 
 _SHOWN_TIMES = 9
@@ -22,7 +23,7 @@ def json_line(facts: Any) -> str:
     return json.dumps(finite_or_none(facts), allow_nan=False)
 
 
-def json_text(result: Curve | Report) -> str:
+def json_text(result: Curve | Report | ScalingStudy) -> str:
     """Metadata and columns of a result as one JSON object."""
     from hdlimit.files import columns, metadata
 
