@@ -218,6 +218,8 @@ def make_task(
     c_range = float(threshold.min()), float(threshold.max())
     rate = float(limit.modes.rate.max())
     speed = rate * _pulls(limit, _compiled(limit.response, v_range, c_range), v, lr, threshold)
+    if not v.any() and limit.response.noise.second_moment == 0:
+        speed = np.zeros_like(speed)
     grid = _grid(breaks, speed, step)
     lr, threshold = _both_ends(limit.lr, grid), _both_ends(limit.threshold, grid)
     system: Diffusion
