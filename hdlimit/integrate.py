@@ -64,7 +64,7 @@ def integrate(limit: Limit, modes: ModeSystem, horizon: float, rtol: float) -> S
     """
     ends = stops((limit.lr, limit.threshold), horizon, rtol)
     lr, threshold = tabulate(limit.lr, horizon), tabulate(limit.threshold, horizon)
-    v_range, c_range = _initial_range(limit, modes), _range(threshold)
+    v_range, c_range = _initial_range(limit, modes), value_range(threshold)
     for _ in range(40):
         response = limit.response.compiled(v_range, c_range)
         solution, low, high = _integrate(limit, modes, response, ends, lr, threshold, rtol)
@@ -85,12 +85,12 @@ def _initial_range(limit: Limit, modes: ModeSystem) -> tuple[float, float]:
 def _floors(limit: Limit, modes: ModeSystem, lr: Piecewise) -> FloatArray:
     """Values of the functionals that count as 0, shape (k,): 1e-60 of the sizes that start and noise give them."""
     spread = modes.functionals @ modes.diffusion
-    scale = limit.scale or (_range(lr)[1] * spread[0]) ** 2
+    scale = limit.scale or (value_range(lr)[1] * spread[0]) ** 2
     floors: FloatArray = FLOOR * (modes.functionals @ modes.start + scale * spread / spread[0]) + 1e-300
     return floors
 
 
-def _range(schedule: Piecewise) -> tuple[float, float]:
+def value_range(schedule: Piecewise) -> tuple[float, float]:
     """Smallest and largest value on a fine grid of every piece."""
     values: FloatArray = schedule.coefficients
     if values.shape[1] > 2:

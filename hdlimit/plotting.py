@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hdlimit.declaration import FloatArray
+from hdlimit.errors import NotAvailable
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
     from hdlimit.exact import ExactMean
     from hdlimit.landscape import Landscape
     from hdlimit.results import Curve, Ensemble
-    from hdlimit.sde import SdePaths
     from hdlimit.scaling import ScalingStudy
+    from hdlimit.sde import SdePaths
     from hdlimit.verify import Report
 
 _STYLE = Path(__file__).with_name("hdlimit.mplstyle")
@@ -83,16 +84,29 @@ def write_figure(path: str | PathLike[str], draw: Callable[[Axes], object]) -> N
         figure.savefig(file, format=target.suffix.lower().removeprefix("."))
 
 
-def plot_curve(curve: Curve, ax: Axes | None = None, **line: Any) -> Axes:
-    """Draw a predicted risk curve as a line.
+def plot_curve(curve: Curve, ax: Axes | None = None, *, band: bool = True, **line: Any) -> Axes:
+    """Draw a predicted risk curve as a line, with dots at plus and minus the predicted spread of one run.
 
-    curve: from predict; ax: where to draw, None for a new log-log figure; line: passed to Axes.plot.
-    A logarithmic time axis starts at the first time > 0. Returns the Axes.
+    curve: from predict; ax: where to draw, None for a new log-log figure; band: whether to draw the dots, which are
+    left out where the spread is not known or above 0.3 of the risk; line: passed to Axes.plot. A logarithmic time axis
+    starts at the first time > 0. Returns the Axes.
     """
     ax = _new_axes() if ax is None else ax
     shown = _shown(ax, curve.time, curve.risk)
-    ax.plot(curve.time[shown], curve.risk[shown], **{"label": repr(curve.optimizer), **line})
+    (drawn,) = ax.plot(curve.time[shown], curve.risk[shown], **{"label": repr(curve.optimizer), **line})
+    if band and (spread := _trusted_spread(curve)) is not None:
+        look: dict[str, Any] = {"color": drawn.get_color(), "linewidth": 1.0, "linestyle": ":", "label": "_spread"}
+        for edge in (curve.risk - spread, curve.risk + spread):
+            ax.plot(curve.time[shown], edge[shown], **look)
     return ax
+
+
+def _trusted_spread(curve: Curve) -> FloatArray | None:
+    """The spread, NaN where it is not to be trusted; None where there is none."""
+    try:
+        return np.where(curve.spread_trusted, curve.linear_noise.spread(curve.time), np.nan)
+    except NotAvailable:
+        return None
 
 
 def plot_ensemble(ensemble: Ensemble | SdePaths, ax: Axes | None = None, **line: Any) -> Axes:
@@ -121,7 +135,7 @@ def plot_report(report: Report, ax: Axes | None = None, **line: Any) -> Axes:
     report: from verify; ax: where to draw, None for a new log-log figure; line: passed to both plots. Returns the Axes.
     """
     ax = _new_axes() if ax is None else ax
-    plot_curve(report.curve, ax, **{"label": "predicted", **line})
+    plot_curve(report.curve, ax, **{"label": "predicted, dots: $\\pm$ spread of one run", **line})
     color = ax.lines[-1].get_color()
     plot_ensemble(report.runs, ax, **{"label": f"{report.runs.runs} simulated runs", "color": color, **line})
     ax.set_title(f"{report.curve.optimizer!r}: {report.verdict}")
@@ -162,7 +176,7 @@ def plot_comparison(comparison: Comparison, ax: Axes | None = None) -> Axes:
     ax = _new_axes() if ax is None else ax
     for number, entry in enumerate(comparison.entries):
         if entry.curve is not None:
-            look = {"color": f"C{number}", "linestyle": ("-", "--", "-.")[number]}
+            look: dict[str, Any] = {"color": f"C{number}", "linestyle": ("-", "--", "-.")[number]}
             plot_curve(entry.curve, ax, label=f"{entry.name}, {entry.constants}", **look)
     ax.set_title(f"{comparison.best.name} does best: R = {comparison.best.risk:.3g} at t = {comparison.horizon:g}")
     ax.legend()

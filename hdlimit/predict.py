@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -79,13 +80,17 @@ def _outcome(problem: Problem, optimizer: Optimizer, solution: Solution, horizon
     return Outcome(Status.STOPPED, f"stopped at t = {end:.6g} of {horizon:g}: {reason} ({solution.steps} steps)")
 
 
-def pair_observables(curve: Curve) -> tuple[FloatArray, FloatArray]:
-    """norm(delta)^2 and norm(K delta) on the curve's times where they need all second moments of the modes (sign
+def pair_squares(curve: Curve) -> Callable[[FloatArray], FloatArray]:
+    """(norm(delta)^2, norm(K delta)^2) as a function of t, where they need all second moments of the modes (sign
     features, full K).
     """
     problem, optimizer = curve.problem, curve.optimizer
     modes = pair_system(problem.covariance, optimizer.features, problem.initial_error)
     dense = solve(limit_of(problem, optimizer), modes, curve.end, curve.rtol).dense
     fixed = float((problem.initial_error[~basis(problem.covariance, optimizer.features).moving] ** 2).sum())
-    time = np.minimum(curve.time, dense.knots[-1])
-    return np.maximum(dense(time, 1), 0.0) + fixed, np.sqrt(np.maximum(dense(time, 2), 0.0))
+
+    def squares(t: FloatArray) -> FloatArray:
+        inside = np.minimum(t, dense.knots[-1])
+        return np.stack([np.maximum(dense(inside, 1), 0.0) + fixed, np.maximum(dense(inside, 2), 0.0)])
+
+    return squares

@@ -7,6 +7,7 @@ Marchenko-Pastur covariances. For power laws it grows more slowly than d, and th
 from __future__ import annotations
 
 import math
+import warnings
 from concurrent.futures import Executor
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
@@ -16,19 +17,21 @@ import numpy as np
 from hdlimit import checks
 from hdlimit.covariance import CovarianceModel, Rotated
 from hdlimit.declaration import FloatArray, IntArray
-from hdlimit.errors import InvalidInput, NotAvailable, VerificationRefused
+from hdlimit.errors import InvalidInput, LowDimensionWarning, NotAvailable, VerificationRefused
 from hdlimit.features import FEATURES
 from hdlimit.limit import check_types
 from hdlimit.optimizers import Optimizer
 from hdlimit.problem import Problem
+from hdlimit.quantities import measured, smooth_dimension
 from hdlimit.seeds import as_int, seed_sequence
 from hdlimit.sequential import extended, plan, until_decided
 from hdlimit.simulate import simulate
 from hdlimit.slopes import Slope, detectable_constant, positive_slope, signed_slope
-from hdlimit.spread import linear_noise
-from hdlimit.verify import POWER, TARGET, Report, expected_curve, judge, smooth_dimension
+from hdlimit.verify import POWER, TARGET, Report, expected_curve, judge
 
 if TYPE_CHECKING:
+    from os import PathLike
+
     from matplotlib.axes import Axes
 
 BIAS_SLOPE, BIAS_TOLERANCE = -1.0, 0.1
@@ -82,7 +85,8 @@ class ScalingStudy:
             f"intervals of {1 - self.false_alarm / 2:.1%}; slopes in D = (tr K)^2/tr(K^2); {self.runs} runs at each d",
             f"{'d':>8}{'D':>10}{'bias':>10}{'+-':>9}{'spread':>9}{'+-':>9}{'predicted':>11}",
         ]
-        for row in zip(self.dimensions, *self.columns(), strict=True):
+        columns = (self.size, self.bias, self.bias_stderr, self.spread, self.spread_stderr, self.predicted_spread)
+        for row in zip(self.dimensions, *columns, strict=True):
             d, size, bias, bias_error, spread, spread_error, predicted = row
             theory = "-" if math.isnan(predicted) else f"{predicted:.2%}"
             lines.append(
@@ -90,12 +94,20 @@ class ScalingStudy:
             )
         return "\n".join([*lines, self.stopped] if self.stopped else lines)
 
-    def columns(self) -> tuple[FloatArray, ...]:
-        """size, bias, bias_stderr, spread, spread_stderr, predicted_spread."""
-        return self.size, self.bias, self.bias_stderr, self.spread, self.spread_stderr, self.predicted_spread
-
     def __repr__(self) -> str:
         return f"ScalingStudy({self.verdict!r}, bias slope {self.bias_slope}, spread slope {self.spread_slope})"
+
+    @property
+    def slopes(self) -> dict[str, list[float]]:
+        """Value, low and high of the two slopes, by "bias" and "spread"."""
+        named = {"bias": self.bias_slope, "spread": self.spread_slope}
+        return {name: [slope.value, slope.low, slope.high] for name, slope in named.items()}
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write to .npz (exact, hd.load reads it back), .csv or .json (columns only)."""
+        from hdlimit.files import save
+
+        save(self, path)
 
     def plot(self, ax: Axes | None = None, **style: Any) -> Axes:
         """Draw |bias| and spread against D, log-log, with lines of the expected slopes; returns the Axes."""
@@ -214,7 +226,9 @@ class _Case:
         self.problem, self.optimizer = problem, optimizer
         self.method = _best_method(problem, optimizer) if method is None else method
         try:
-            self.curve, self.steps, self.allowed = expected_curve(problem, optimizer, horizon)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", LowDimensionWarning)  # small dimensions are what a study is for
+                self.curve, self.steps, self.allowed = expected_curve(problem, optimizer, horizon)
         except NotAvailable as error:
             raise VerificationRefused(f"dimensions: d = {problem.dimension} is too small: {error}") from error
 
@@ -248,8 +262,7 @@ def relative_moments(report: Report) -> tuple[float, float, float, float]:
     With u_k the average over the test times of R_k/curve - 1 in run k, and q_k that of (R_k/mean - 1)^2: the mean of
     u_k, and the root of the sum of q_k over runs - 1. Both errors know how the times depend on each other.
     """
-    at = np.searchsorted(report.runs.time, report.time * (1 - 1e-12))
-    risk = report.runs.risk[:, at]
+    risk = measured(report.runs, np.rint(report.time * report.curve.problem.dimension))
     n = risk.shape[0]
     each = (risk / report.predicted).mean(axis=1) - 1
     square = ((risk / report.mean - 1) ** 2).mean(axis=1) * n / (n - 1)
@@ -261,7 +274,7 @@ def relative_moments(report: Report) -> tuple[float, float, float, float]:
 def predicted_spread(report: Report) -> float:
     """The relative spread that the theory of fluctuations gives at the test times, NaN where it gives none."""
     try:
-        noise = linear_noise(report.curve)
+        noise = report.curve.linear_noise
     except NotAvailable:
         return math.nan
     t = np.minimum(report.time, report.curve.end)

@@ -1,4 +1,4 @@
-"""The spread of single runs around the limit curve, and the second-order shift of their mean (linear noise).
+"""The spread of single runs around the limit curve, and the shift of their mean (linear noise).
 
 P = covariance of the modes (m_i) of a run, P(0) = 0, obeys
 
@@ -7,9 +7,7 @@ P = covariance of the modes (m_i) of a run, P(0) = 0, obeys
         - 2 eta^3 (chi - mu nu) [(lambda m) b^T + b (lambda m)^T] + eta^4 (kappa - nu^2) b b^T,
 
 b = c/d, with the moments nu_2, chi, kappa of hdlimit.fluctuation; sd(R) = sqrt(lambda^T P lambda)/2. The mean of runs
-is shifted, to the same order, by x with
-
-    dx/dt = J x - 2 eta lambda [mu' P lambda + (1/2) mu'' m Var v] + (1/2) eta^2 nu'' b Var v.
+is shifted, to the same order in 1/d, by x with dx/dt = J x + what hdlimit.shift collects.
 
 Modes are put into bins, of which M = sum of m and b = sum of c/d. With P lambda given, a stage of an implicit method
 leaves every entry of P explicit, so that a stage is one linear system of the size of the number of bins.
@@ -23,19 +21,21 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from hdlimit import checks
+from hdlimit import checks, shift
 from hdlimit.declaration import FloatArray
 from hdlimit.errors import NotAvailable
 from hdlimit.features import FEATURES
 from hdlimit.fluctuation import StepMoments, step_moments
+from hdlimit.integrate import value_range
 from hdlimit.kernels import formulas
 from hdlimit.limit import has_spread, limit_of
 from hdlimit.modes import basis
 from hdlimit.optimizers import Optimizer
-from hdlimit.piecewise import stops
+from hdlimit.piecewise import stops, tabulate
 from hdlimit.problem import Problem
 from hdlimit.response import Compiled
 from hdlimit.results import Curve, DenseOutput
+from hdlimit.shift import ClippedNorm, Coefficients
 
 BINS = 48
 TOLERANCE = 1e-4
@@ -56,7 +56,7 @@ class NoiseModes:
 
     rate: lambda > 0 of each bin, shape (n,); single: c of one mode of it, shape (n,); diffusion: b = (sum of c)/d,
     shape (n,); start: M(0) = sum of m_i(0), shape (n,); fourth: sum of m_i(0)^2, shape (n,); count: modes in each bin,
-    shape (n,).
+    shape (n,); functionals: weights of v, norm(delta)^2 and norm(K delta)^2, shape (3, n).
     """
 
     rate: FloatArray
@@ -65,6 +65,7 @@ class NoiseModes:
     start: FloatArray
     fourth: FloatArray
     count: FloatArray
+    functionals: FloatArray
 
 
 def noise_modes(problem: Problem, optimizer: Optimizer, bins: int = BINS) -> NoiseModes:
@@ -79,7 +80,7 @@ def noise_modes(problem: Problem, optimizer: Optimizer, bins: int = BINS) -> Noi
             "spread: known for sign features with a diagonal covariance only; simulate(...).spread measures it"
         )
     w, moving = b.coordinates(problem.initial_error), b.rate > 0
-    rate, m, noise = b.rate[moving], w[moving] ** 2, b.noise[moving]
+    rate, m, noise, gain = b.rate[moving], w[moving] ** 2, b.noise[moving], b.gain[moving]
     distinct, group = np.unique(rate, return_inverse=True)
     if distinct.size > bins:
         edges = np.geomspace(rate.min() * (1 - 1e-12), rate.max() * (1 + 1e-12), bins + 1)
@@ -90,8 +91,9 @@ def noise_modes(problem: Problem, optimizer: Optimizer, bins: int = BINS) -> Noi
 
     mean, count = total(rate * noise) / total(noise), total(np.ones(rate.size))
     single = problem.dimension * total(rate * noise) / (count * mean)
-    weighted = total(rate * m) / mean
-    return NoiseModes(mean, single, total(noise), weighted, total((rate * m) ** 2) / mean**2, count)
+    weighted, fourth = total(rate * m) / mean, total((rate * m) ** 2) / mean**2
+    weights = np.stack([mean, total(noise * gain) / total(noise), total(noise * rate**2 / gain) / total(noise)])
+    return NoiseModes(mean, single, total(noise), weighted, fourth, count, weights)
 
 
 def check_spread(problem: Problem, optimizer: Optimizer) -> None:
@@ -104,7 +106,7 @@ def check_spread(problem: Problem, optimizer: Optimizer) -> None:
 
 
 class LinearNoise(NamedTuple):
-    """Var v and the shift of E v as an interpolant in t (functionals 0 and 1)."""
+    """Var v and the shifts of E v, E norm(delta)^2 and E norm(K delta)^2: functionals 0 to 3 of an interpolant."""
 
     dense: DenseOutput
 
@@ -114,19 +116,8 @@ class LinearNoise(NamedTuple):
         return deviation
 
     def shift(self, t: FloatArray) -> FloatArray:
-        """Mean risk of runs minus the limit curve at times t, to second order in the fluctuations."""
+        """Mean risk of runs minus the limit curve at times t, to first order in 1/d."""
         return self.dense(t, 1) / 2
-
-
-class _Coefficients(NamedTuple):
-    """What a stage needs at one time: eta and its slope in t, mu and nu with two derivatives in v, the moments."""
-
-    eta: float
-    slope: float
-    v: float
-    mu: tuple[float, float, float]
-    nu: tuple[float, float, float]
-    moments: StepMoments
 
 
 class _State(NamedTuple):
@@ -157,37 +148,41 @@ class _System:
         self.linear = FEATURES[optimizer.features].linear
         self.algorithm = diffusion == "algorithm"
         v = np.abs(curve.dense.start[:, 0])
-        self.lowest = max(float(v[v > 0].min(initial=math.inf)) / 4, 1e-250) if v.any() else 1e-250
-        c = np.array([self.limit.threshold(t) for t in curve.dense.knots])
-        v_range = (self.lowest / 4, 8 * max(float(v.max()), 4 * self.lowest))
-        self.response: Compiled = self.limit.response.compiled(v_range, (float(c.min()) / 2, 2 * float(c.max())))
+        self.lowest = max(0.9 * float(v[v > 0].min(initial=math.inf)), 1e-100) if v.any() else 1e-100
+        v_range = (0.9 * self.lowest, 1.2 * max(float(v.max()), self.lowest))
+        c_range = value_range(tabulate(self.limit.threshold, curve.horizon))
+        self.response: Compiled = self.limit.response.compiled(v_range, c_range)
+        trace, squares = problem.covariance.trace, float((problem.covariance.eigenvalues**2).sum())
+        clips = self.linear and self.algorithm and self.limit.response.map.table is None and c_range[0] < math.inf
+        self.norm = ClippedNorm.of(self.limit, 2 * squares / trace**2, trace, v_range, c_range) if clips else None
 
     def start(self) -> _State:
         n = self.modes.rate.size
         return _State(self.modes.start, np.ones(n), np.zeros((n, n)), np.zeros(n))
 
-    def at(self, t: float, left: float, right: float) -> _Coefficients:
+    def at(self, t: float, left: float, right: float) -> Coefficients:
         """Coefficients at a time of the step from left to right, whose schedules are read inside of it."""
         inside = min(t, math.nextafter(right, 0.0))
         eta, c = float(self.limit.lr(inside)), float(self.limit.threshold(inside))
-        before, after = left + 0.25 * (inside - left), inside + 0.25 * (math.nextafter(right, 0.0) - inside)
+        reach = 1e-3 * (right - left)
+        before, after = max(left, inside - reach), min(math.nextafter(right, 0.0), inside + reach)
         slope = (float(self.limit.lr(after)) - float(self.limit.lr(before))) / (after - before)
         v = max(float(self.curve.dense(np.array(t), 0)), self.lowest)
         values = [self.response.kernel(v * (1 + k * _BEND), c, self.response.parameters) for k in (-1, 0, 1)]
         mu, nu = (_derivatives([value[i] for value in values], _BEND * v) for i in (0, 1))
-        return _Coefficients(eta, slope, v, mu, nu, self._moments(v, c, mu[0], nu[0]))
+        return Coefficients(eta, slope, c, v, mu, nu, self._moments(v, c, mu[0], nu[0]))
 
     def _moments(self, v: float, c: float, mu: float, nu: float) -> StepMoments:
         if not self.algorithm:
             return StepMoments(mu * mu, mu * nu, nu * nu)
         return step_moments(self.limit.response, v, c)
 
-    def feedback(self, k: _Coefficients, m: FloatArray) -> FloatArray:
+    def feedback(self, k: Coefficients, m: FloatArray) -> FloatArray:
         """a: how v acts on the drift of the bins."""
         a: FloatArray = -2 * k.eta * k.mu[1] * self.modes.rate * m + k.eta**2 * k.nu[1] * self.modes.diffusion
         return a
 
-    def noise(self, k: _Coefficients, m: FloatArray) -> FloatArray:
+    def noise(self, k: Coefficients, m: FloatArray) -> FloatArray:
         """Q/d of the bins, shape (n, n)."""
         modes, eta, (nu_2, chi, kappa) = self.modes, k.eta, k.moments
         pull, b = modes.rate * m, modes.diffusion
@@ -197,39 +192,33 @@ class _System:
         q[np.diag_indices(m.size)] += 4 * eta**2 * k.nu[0] * modes.single * m
         return q / self.d
 
-    def drift(self, k: _Coefficients, m: FloatArray) -> FloatArray:
+    def drift(self, k: Coefficients, m: FloatArray) -> FloatArray:
         """dm/dt."""
         rate, b = self.modes.rate, self.modes.diffusion
         f: FloatArray = -2 * k.eta * k.mu[0] * rate * m + k.eta**2 * k.nu[0] * b
         return f
 
-    def push(self, k: _Coefficients, s: _State) -> FloatArray:
+    def push(self, k: Coefficients, s: _State) -> FloatArray:
         """What drives the shift of the mean, shape (n,)."""
-        rate, b, y = self.modes.rate, self.modes.diffusion, s.p @ self.modes.rate
-        variance = float(y @ rate)
-        force: FloatArray = -2 * k.eta * rate * (k.mu[1] * y + k.mu[2] * variance * s.m / 2)
-        force = force + k.eta**2 * k.nu[2] * variance * b / 2
-        return force if self.linear else force + self._discrete(k, s) + self._cubic(k, s)
-
-    def _discrete(self, k: _Coefficients, s: _State) -> FloatArray:
-        """-m''/(2 d): runs take steps of 1/d where the limit flows."""
-        rate, b, f = self.modes.rate, self.modes.diffusion, self.drift(k, s.m)
-        explicit = k.slope * (-2 * k.mu[0] * rate * s.m + 2 * k.eta * k.nu[0] * b)
-        bend = -2 * k.eta * k.mu[0] * rate * f + self.feedback(k, s.m) * float(rate @ f) + explicit
-        result: FloatArray = -bend / (2 * self.d)
-        return result
-
-    def _cubic(self, k: _Coefficients, s: _State) -> FloatArray:
-        """Sign features to third order in rho_i: E[sign(x_i) psi] ~ mu + rho_i^2 (B - 2) v mu'/3, rho_i^2 =
-        lambda_i w_i^2/v.
-        """
         modes = self.modes
+        push = shift.fluctuating(k, modes.rate, modes.diffusion, s.m, s.p @ modes.rate)
+        if not self.algorithm:
+            return push
+        push = push - self.bend(k, s.m) / (2 * self.d)
+        if self.linear:
+            return push + shift.identity(k, modes.rate, modes.diffusion, s.m, self.d, self.norm)
         spread = np.maximum(s.m - modes.start * s.e, 0.0) / modes.count
         fourth = modes.fourth * s.e**2 + 6 * spread * modes.start * s.e + 3 * modes.count * spread**2
-        result: FloatArray = -2 * k.eta * modes.rate**2 * fourth * (self.batch - 2) * k.mu[1] / 3
-        return result
+        return push + shift.cubic(k, modes.rate, fourth, self.batch)
 
-    def slope(self, k: _Coefficients, s: _State) -> _State:
+    def bend(self, k: Coefficients, m: FloatArray) -> FloatArray:
+        """m'', the second time derivative of the bins."""
+        rate, b, f = self.modes.rate, self.modes.diffusion, self.drift(k, m)
+        explicit = k.slope * (-2 * k.mu[0] * rate * m + 2 * k.eta * k.nu[0] * b)
+        bend: FloatArray = -2 * k.eta * k.mu[0] * rate * f + self.feedback(k, m) * float(rate @ f) + explicit
+        return bend
+
+    def slope(self, k: Coefficients, s: _State) -> _State:
         """The time derivative of the state."""
         decay, a = 2 * k.eta * k.mu[0] * self.modes.rate, self.feedback(k, s.m)
         y = s.p @ self.modes.rate
@@ -238,7 +227,7 @@ class _System:
         x = -decay * s.x + a * float(self.modes.rate @ s.x) + self.push(k, s)
         return _State(self.drift(k, s.m), -decay * s.e, p, x)
 
-    def stage(self, k: _Coefficients, base: _State, hg: float) -> _State:
+    def stage(self, k: Coefficients, base: _State, hg: float) -> _State:
         """The state s with s - hg slope(s) = base."""
         rate = self.modes.rate
         decay = 2 * hg * k.eta * k.mu[0] * rate
@@ -256,9 +245,9 @@ class _System:
         return _State(m, e, p, known_x + a * total / (1 + decay))
 
     def functionals(self, s: _State) -> FloatArray:
-        """Var v and the shift of E v."""
+        """Var v and the shifts of the three functionals."""
         rate = self.modes.rate
-        return np.array([rate @ s.p @ rate, rate @ s.x])
+        return np.append(rate @ s.p @ rate, self.modes.functionals @ s.x)
 
 
 def _derivatives(values: list[float], h: float) -> tuple[float, float, float]:
@@ -274,6 +263,8 @@ def linear_noise(curve: Curve, *, bins: int = BINS, diffusion: str = "algorithm"
     curve.end]. Raises: NotAvailable where the spread does not exist or is not known.
     """
     checks.one_of("diffusion", diffusion, DIFFUSIONS)
+    if not curve.dense.start[:, 0].any() and curve.problem.noise.second_moment == 0:
+        return LinearNoise(DenseOutput(np.array([0.0, curve.end]), np.zeros((1, 4)), np.zeros((1, 4, 4))))
     system = _System(curve, bins, diffusion)
     ends = stops((system.limit.lr, system.limit.threshold), curve.horizon, curve.rtol)
     ends = np.append(ends[ends < curve.end], curve.end)
@@ -309,9 +300,9 @@ def _step(system: _System, state: _State, t: float, h: float) -> tuple[_State, f
         slopes.append(_State(*((new - old) / (h * _GAMMA) for new, old in zip(after, base))))
     rates = np.array([system.functionals(slope) for slope in slopes])
     before, now = system.functionals(state), system.functionals(after)
-    error = np.abs(h * (_ERROR @ rates))
-    size = np.maximum(np.abs(before), np.abs(now))
-    size[1] = max(size[1], 0.1 * math.sqrt(max(size[0], 0.0)))
+    error = np.abs(h * (_ERROR @ rates))[:2]
+    size = np.maximum(np.abs(before), np.abs(now))[:2]
+    size[1] = max(size[1], 0.01 * math.sqrt(max(size[0], 0.0)))
     with np.errstate(invalid="ignore", divide="ignore"):
         ratio = np.where(error > 0, error / (TOLERANCE * size), 0.0)
     worst = float(ratio.max()) if np.isfinite(ratio).all() and np.isfinite(now).all() and now[0] >= 0 else math.inf

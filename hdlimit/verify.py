@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -10,15 +11,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hdlimit import checks
-from hdlimit.corrected import corrected_risk
 from hdlimit.declaration import FloatArray
 from hdlimit.errors import InvalidInput, Status, VerificationRefused
-from hdlimit.features import FEATURES
 from hdlimit.limit import check_types, has_spread, limit_of
 from hdlimit.optimizers import Optimizer
 from hdlimit.predict import predict
 from hdlimit.problem import Problem
-from hdlimit.results import Curve, Ensemble
+from hdlimit.quantities import allowance, measured, predicted, rounding
+from hdlimit.results import RECORDABLE, Curve, Ensemble, Observable
 from hdlimit.seeds import seed_sequence
 from hdlimit.sequential import extended, plan, until_decided
 from hdlimit.simulate import simulate
@@ -40,9 +40,10 @@ class Report:
     """Verdict of a verification.
 
     curve: the prediction; runs: the simulation, at the default times and the test times; time: the test times, shape
-    (20,), exact step times; predicted, mean, stderr, allowance: risk at these times; false_alarm: the stated rate;
-    critical: the quantile that z_max is held against; stopped: why no more runs were added, empty where their
-    number was given.
+    (20,), exact step times; predicted, mean, stderr, allowance: the quantity at these times; false_alarm: the stated
+    rate; critical: the quantile that z_max is held against; stopped: why no more runs were added, empty where their
+    number was given; quantity: "risk", or the quantity of one of the `others`; recorded: the quantities that were
+    verified beside the risk.
     """
 
     curve: Curve
@@ -55,11 +56,30 @@ class Report:
     false_alarm: float
     critical: float
     stopped: str = ""
+    quantity: str = "risk"
+    recorded: tuple[str, ...] = ()
+
+    @cached_property
+    def others(self) -> tuple[Report, ...]:
+        """A report for each recorded quantity, held against the same critical value; the verdict counts them too."""
+        steps = np.rint(self.time * self.curve.problem.dimension)
+        return tuple(
+            judge(self.curve, self.runs, steps, allowance(self.curve, steps, name), self.false_alarm, name)._at(self)
+            for name in self.recorded
+        )
+
+    def _at(self, report: Report) -> Report:
+        return replace(self, critical=report.critical)
+
+    @property
+    def scale(self) -> FloatArray:
+        """What errors are relative to, at every test time: the curve, and 1 for the share of clipped steps."""
+        return np.ones(self.time.size) if self.quantity == "clipped_fraction" else self.predicted
 
     @cached_property
     def z(self) -> FloatArray:
-        """max(|mean - curve| - allowance, 0)/stderr at every test time; the allowance is capped at 2 % of the curve."""
-        return exceedance(self.mean - self.predicted, np.minimum(self.allowance, CAP * self.predicted), self.stderr)
+        """max(|mean - curve| - allowance, 0)/stderr at every test time; the allowance is capped at 2 % of the scale."""
+        return exceedance(self.mean - self.predicted, np.minimum(self.allowance, CAP * self.scale), self.stderr)
 
     @property
     def z_max(self) -> float:
@@ -68,8 +88,13 @@ class Report:
 
     @property
     def relative_error(self) -> FloatArray:
-        """(mean - curve)/curve at every test time."""
-        return (self.mean - self.predicted) / self.predicted
+        """(mean - curve)/scale at every test time."""
+        return self._relative(self.mean - self.predicted)
+
+    def _relative(self, errors: FloatArray) -> FloatArray:
+        """errors/scale, 0/0 = 0."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.where(errors == 0, 0.0, errors / self.scale)
 
     @property
     def detectable(self) -> float:
@@ -79,18 +104,22 @@ class Report:
         from scipy import stats
 
         reach = self.critical + float(stats.t.ppf(POWER, self.runs.runs - 1))
-        return float(((self.allowance + reach * self.stderr) / self.predicted).min())
+        return float(self._relative(self.allowance + reach * self.stderr).min())
 
     @property
     def verdict(self) -> str:
         """consistent, inconsistent or inconclusive.
 
         Inconclusive: the allowance exceeds 2 % of the curve at a test time, or a run diverged. Otherwise inconsistent
-        when z_max exceeds the critical value.
+        when z_max exceeds the critical value. With recorded quantities: inconsistent where one is, else inconclusive
+        where one is.
         """
-        if not np.isfinite(self.mean).all() or (self.allowance > CAP * self.predicted).any():
-            return "inconclusive"
-        return "inconsistent" if self.z_max > self.critical else "consistent"
+        if not np.isfinite(self.mean).all() or (self.allowance > CAP * self.scale).any():
+            own = "inconclusive"
+        else:
+            own = "inconsistent" if self.z_max > self.critical else "consistent"
+        verdicts = {own, *(other.verdict for other in self.others)}
+        return next(verdict for verdict in ("inconsistent", "inconclusive", "consistent") if verdict in verdicts)
 
     @property
     def passed(self) -> bool:
@@ -99,19 +128,27 @@ class Report:
 
     def summary(self) -> str:
         """The verdict and the numbers it rests on, in a few lines."""
-        worst = int(np.abs(self.relative_error).argmax())
-        share = float((self.allowance / self.predicted).max())
+        d = self.curve.problem.dimension
         lines = [
-            f"{self.verdict}: {self.runs.runs} runs at d = {self.curve.problem.dimension}, {self.time.size} times from "
-            f"t = {self.time[0]:.4g} to {self.time[-1]:.4g}",
+            f"{self.verdict}: {self.runs.runs} runs at d = {d}, {self.time.size} times from t = {self.time[0]:.4g} to "
+            f"{self.time[-1]:.4g}",
             f"z_max {self.z_max:.2f} against {self.critical:.2f} "
             f"(false alarms: {self.false_alarm:g} of correct curves)",
-            f"largest relative error {self.relative_error[worst]:+.2%} at t = {self.time[worst]:.4g}; "
+            *self._errors(),
+        ]
+        for other in self.others:
+            lines += [f"{other.quantity}: {other.verdict}, z_max {other.z_max:.2f}", *other._errors()]
+        return "\n".join([*lines, self.stopped] if self.stopped else lines)
+
+    def _errors(self) -> list[str]:
+        worst, share = int(np.abs(self.relative_error).argmax()), float(self._relative(self.allowance).max())
+        of, kind = ("of all steps", "") if self.quantity == "clipped_fraction" else ("of the curve", "relative ")
+        return [
+            f"largest {kind}error {self.relative_error[worst]:+.2%} at t = {self.time[worst]:.4g}; "
             f"allowance for finite d up to {share:.2%} (cap {CAP:.0%})",
-            f"smallest error seen with {POWER:.0%} power: {self.detectable:.2%} of the curve"
+            f"smallest error seen with {POWER:.0%} power: {self.detectable:.2%} {of}"
             + ("" if self.detectable <= TARGET else f", more than {TARGET:.0%}: use more runs"),
         ]
-        return "\n".join([*lines, self.stopped] if self.stopped else lines)
 
     def __repr__(self) -> str:
         return (
@@ -159,32 +196,6 @@ def verification_steps(curve: Curve) -> FloatArray:
     return np.array([max(steps_at(t, d), 1) for t in times])
 
 
-def allowance(curve: Curve, steps: FloatArray) -> FloatArray:
-    """What the limit may be off the mean of runs at this d, shape of steps.
-
-    Identity features: |corrected mean - limit| (hdlimit.corrected). Sign features: the share (1 + B/2)/D of the
-    curve, D = (tr K)^2/tr(K^2), a measured bound. examples/sign_bias.py measures the bias over isotropic, power-law,
-    rotated and Wishart covariances, four noise laws, d = 100 and 200, with 400 runs a point: its mean over the curve
-    is between -1.6 and +1.7 times 1/D for B = 1 (standard errors 0.2 to 1), and at most 2.8 +- 0.3 times 1/D for B =
-    4 (without noise).
-    """
-    predicted = curve.at(np.minimum(steps / curve.problem.dimension, curve.end))
-    if not FEATURES[curve.optimizer.features].linear:
-        share = (1 + curve.optimizer.batch_size / 2) / smooth_dimension(curve.problem)
-        allowed: FloatArray = share * predicted
-        return allowed
-    v = np.abs(curve.dense.start[:, 0])
-    v_range = (float(max(v.min(), 1e-12 * v.max(), 1e-280)), float(max(v.max(), 1e-280)))
-    bias: FloatArray = np.abs(corrected_risk(curve.problem, curve.optimizer, steps, v_range) - predicted)
-    return bias
-
-
-def smooth_dimension(problem: Problem) -> float:
-    """D = (tr K)^2/tr(K^2), between 1 and d: the smooth sister of the intrinsic dimension."""
-    values = problem.covariance.eigenvalues
-    return float(values.sum() ** 2 / (values**2).sum())
-
-
 def verify(
     problem: Problem,
     optimizer: Optimizer,
@@ -198,6 +209,7 @@ def verify(
     progress: bool = False,
     checkpoint: str | PathLike[str] | None = None,
     max_runs: int | None = None,
+    record: Sequence[str] = (),
 ) -> Report:
     """Hold the predicted curve against runs of the real algorithm.
 
@@ -210,9 +222,10 @@ def verify(
     problem, optimizer, horizon: as in predict; runs: >= 2; seed: int, SeedSequence or Generator; false_alarm: rate at
     which a correct curve may be rejected; rows, executor, progress, checkpoint: as in simulate; max_runs: None for one
     look at all runs, else looks at runs, 2 runs, 4 runs, ..., max_runs, each judged at false_alarm over their number,
-    until the verdict is inconsistent, passed, or one that runs do not change. Returns: a Report. Raises: InvalidInput;
-    VerificationRefused where runs have no finite variance (SGD with E eps^4 infinite) or the prediction diverges;
-    NoLimit where there is no prediction.
+    until the verdict is inconsistent, passed, or one that runs do not change; record: quantities to verify beside the
+    risk ("distance", "gradient_norm", "clipped_fraction", see hdlimit.quantities), each at an equal share of the rate.
+    Returns: a Report. Raises: InvalidInput; VerificationRefused where runs have no finite variance (SGD with E eps^4
+    infinite) or the prediction diverges; NoLimit where there is no prediction.
     """
     check_types(problem, optimizer)
     check_horizon(horizon, problem.dimension)
@@ -221,6 +234,8 @@ def verify(
     d = problem.dimension
     recorded = np.union1d([steps_at(t, d) for t in default_times(horizon, d)], steps) / d
     how = {"times": recorded, "rows": rows, "executor": executor, "progress": progress, "checkpoint": checkpoint}
+    names = tuple(checks.one_of("record", name, RECORDABLE) for name in record)
+    how["record"] = names
     sequence, made = seed_sequence(seed), list[Ensemble]()
 
     def look(size: int) -> Report:
@@ -228,7 +243,7 @@ def verify(
             made.append(extended(made[-1], size, executor, progress))
         else:
             made.append(simulate(problem, optimizer, horizon, size, sequence, **how))
-        return judge(curve, made[-1], steps, allowed, planned.rate)
+        return replace(judge(curve, made[-1], steps, allowed, planned.rate / (1 + len(names))), recorded=names)
 
     ending = until_decided(planned, look, decided)
     return replace(ending.result, false_alarm=planned.false_alarm, stopped=ending.sentence)
@@ -262,14 +277,17 @@ def expected_curve(problem: Problem, optimizer: Optimizer, horizon: float) -> tu
     return curve, steps, allowance(curve, steps)
 
 
-def judge(curve: Curve, runs: Ensemble, steps: FloatArray, allowed: FloatArray, false_alarm: float) -> Report:
+def judge(
+    curve: Curve, runs: Ensemble, steps: FloatArray, allowed: FloatArray, false_alarm: float, quantity: str = "risk"
+) -> Report:
     """The report of an ensemble that was recorded at the test times, given as step numbers, among others."""
     from scipy import stats
 
     if runs.runs < 2:
         raise InvalidInput("runs", "at least 2 runs", runs.runs)
+    critical = float(stats.t.ppf(1 - false_alarm / (2 * steps.size), runs.runs - 1))
+    expected = predicted(curve, steps, quantity)
+    sample = Observable(quantity, measured(runs, steps, quantity))
+    stderr = np.maximum(sample.stderr, rounding(expected, steps, quantity) / math.sqrt(runs.runs))
     time = steps / curve.problem.dimension
-    at = np.searchsorted(runs.time, time * (1 - 1e-12))
-    critical = float(stats.t.ppf(1 - false_alarm / (2 * time.size), runs.runs - 1))
-    predicted = curve.at(np.minimum(time, curve.end))
-    return Report(curve, runs, time, predicted, runs.mean[at], runs.stderr[at], allowed, false_alarm, critical)
+    return Report(curve, runs, time, expected, sample.mean, stderr, allowed, false_alarm, critical, "", quantity)

@@ -39,8 +39,8 @@ THEORY = {
     f"hdlimit.{name}"
     for name in (
         *("response", "quadrature", "batch", "residual", "features", "modes", "limit", "predict", "integrate"),
-        *("reference", "stability", "corrected", "verify"),
-        *("kernels.formulas", "kernels.responses", "kernels.esdirk", "kernels.correction"),
+        *("reference", "stability", "verify", "fluctuation", "spread", "shift", "quantities", "exact"),
+        *("kernels.formulas", "kernels.responses", "kernels.esdirk"),
     )
 }
 NAMELESS = [

@@ -78,9 +78,3 @@ def test_low_dimension_and_batch_are_warned_of() -> None:
 def test_spread_needs_fourth_moments_of_unbounded_maps(optimizer: Any, expected: bool) -> None:
     assert has_spread(hd.Problem(hd.Isotropic(50), hd.StudentT(3, 1.0)), optimizer) is expected
     assert has_spread(hd.Problem(hd.Isotropic(50), hd.StudentT(5, 1.0)), optimizer)
-
-
-def test_spread_is_not_available_yet() -> None:
-    curve = hd.predict(hd.Problem(hd.Isotropic(50), hd.Gaussian(1.0)), hd.SGD(0.1), 1.0)
-    with pytest.raises(hd.NotAvailable, match="spread"):
-        _ = curve.spread

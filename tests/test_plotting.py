@@ -46,9 +46,13 @@ def test_curve_is_the_numbers() -> None:
     ax = curve.plot()
     assert (ax.get_xscale(), ax.get_yscale()) == ("log", "log")
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("time t = steps / d", "excess risk R")
-    (line,) = ax.lines
+    line, low, high = ax.lines
     assert np.array_equal(line.get_xdata(), curve.time[1:]) and np.array_equal(line.get_ydata(), curve.risk[1:])
     assert line.get_label() == "SGD(lr=0.5)"
+    inside = curve.spread_trusted[1:]
+    spread = curve.linear_noise.spread(curve.time[1:])
+    np.testing.assert_allclose((high.get_ydata() - low.get_ydata())[inside] / 2, spread[inside])
+    assert np.isnan(low.get_ydata()[~inside]).all()
 
 
 def test_linear_axes_keep_time_zero() -> None:
@@ -56,7 +60,7 @@ def test_linear_axes_keep_time_zero() -> None:
     assert ax.lines[0].get_xdata()[0] == 0 and ax.lines[0].get_color() == "k" and ax.lines[0].get_label() == "mine"
     runs = ensemble_of()
     plot_ensemble(runs, ax)
-    assert ax.lines[1].get_xdata()[0] == 0
+    assert ax.lines[-1].get_xdata()[0] == 0
 
 
 @pytest.mark.parametrize("log", [True, False])

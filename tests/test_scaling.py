@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from scipy import stats
 from test_verify import Planted
 
@@ -444,3 +446,77 @@ def test_refusals() -> None:
         hd.scaling_study(hd.Problem(hd.Isotropic(4), hd.StudentT(3, 0.3)), hd.SGD(0.5), [16, 32, 64], 2.0)
     with pytest.raises(hd.NoLimit):
         hd.scaling_study(hd.Problem(hd.Isotropic(4), hd.StudentT(1.5, 0.3)), hd.SGD(0.5), [16, 32, 64], 2.0)
+
+
+# ---- files and the command line
+
+STUDY = """
+[problem.covariance]
+type = "Isotropic"
+d = 50
+[problem.noise]
+type = "Gaussian"
+std = 0.4
+[optimizer]
+type = "SGD"
+lr = 0.5
+[run]
+horizon = 2.0
+runs = 100
+"""
+
+
+def test_a_study_in_files(tmp_path: Path) -> None:
+    study = hd.scaling_study(PROBLEM, hd.SGD(0.5), [16, 32, 64], 2.0, runs=8, max_runs=16)
+    for ending in ("npz", "csv", "json"):
+        study.save(tmp_path / f"study.{ending}")
+    back = hd.load(tmp_path / "study.npz")
+    assert isinstance(back, hd.ScalingStudy) and back.summary() == study.summary()
+    assert back.slopes == study.slopes and back.bias_slope == study.bias_slope
+    assert np.array_equal(back.reports[2].runs.risk, study.reports[2].runs.risk)
+    facts = json.loads((tmp_path / "study.json").read_text())
+    assert facts["dimensions"] == [16, 32, 64] and facts["bias"] == study.bias.tolist()
+    assert facts["verdict"] == study.verdict and facts["stopped"] == study.stopped
+    assert (tmp_path / "study.csv").read_text().splitlines()[-1].startswith("64,64.0,")
+
+
+def command(tmp_path: Path, *options: str) -> Any:
+    from hdlimit.cli import main
+
+    (tmp_path / "problem.toml").write_text(STUDY)
+    return CliRunner().invoke(main, ["verify", str(tmp_path / "problem.toml"), *options])
+
+
+def test_the_command_line(tmp_path: Path) -> None:
+    figure, out = tmp_path / "study.png", tmp_path / "study.npz"
+    done = command(
+        tmp_path, "--dimensions", "32, 64,128", "--max-runs", "800", "--plot", str(figure), "--out", str(out)
+    )
+    assert done.exit_code == 0 and "consistent: " in done.output and "of at most 800 runs" in done.output
+    assert figure.exists() and hd.load(out).dimensions.tolist() == [32, 64, 128]
+    few = command(tmp_path, "--dimensions", "16,32,64", "--runs", "8", "--json")
+    assert few.exit_code == 3 and json.loads(few.stdout)["verdict"] == "inconclusive"
+    looks = command(tmp_path, "--runs", "4", "--max-runs", "8", "--seed", "1")
+    assert looks.exit_code in (0, 3) and "of at most 8 runs" in looks.output
+
+
+@pytest.mark.filterwarnings("ignore::hdlimit.errors.HdlimitWarning")
+def test_a_contradicted_study_ends_with_code_1(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limit, "Response", Planted)
+    done = command(tmp_path, "--dimensions", "64,128,256", "--runs", "600")
+    assert done.exit_code == 1 and "inconsistent: " in done.output
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--dimensions", "16,32"], "dimensions: expected at least 3 different integers >= 2"),
+        (["--dimensions", "16,x,64"], "integers with commas between them"),
+        (["--dimensions", "16,32,64", "--checkpoint", "runs"], "--checkpoint does not go with --dimensions"),
+        (["--runs", "32", "--max-runs", "16"], "max_runs: expected at least the 32 runs"),
+    ],
+    ids=str,
+)
+def test_bad_command_lines(tmp_path: Path, options: list[str], said: str) -> None:
+    done = command(tmp_path, *options)
+    assert done.exit_code == 2 and said in done.output

@@ -15,7 +15,6 @@ from cases import NOISES, name_of
 from naive import simulated_run
 
 import hdlimit as hd
-from hdlimit.corrected import corrected_risk
 from hdlimit.kernels import stream
 from hdlimit.limit import limit_of
 from hdlimit.noise import NoiseLaw
@@ -99,15 +98,17 @@ def test_the_table_reaches_the_ceiling_along_its_own_curve(noise: NoiseLaw) -> N
 
 
 def test_gaussian_noise_makes_it_sgd() -> None:
-    """psi(r) = r inside the table: the same prediction, the same runs, the same exact mean, for B = 1 and 3."""
+    """psi(r) = r inside the table: the same prediction, runs, spread and bias, for B = 1 and 3."""
     p = hd.Problem(hd.Isotropic(60), hd.Gaussian(0.4))
     for batch in (1, 3):
         score, sgd = hd.ScoreSGD.for_problem(p, 0.5, 4.0, batch), hd.SGD(0.5, batch_size=batch)
         np.testing.assert_allclose(hd.predict(p, score, 4.0).risk, hd.predict(p, sgd, 4.0).risk, rtol=1e-5)
         runs = [hd.simulate(p, o, 4.0, runs=3).risk for o in (score, sgd)]
         np.testing.assert_allclose(*runs, rtol=1e-8)
-        exact = [corrected_risk(p, o, np.array([1.0, 30.0, 240.0]), (0.01, 1.0)) for o in (score, sgd)]
-        np.testing.assert_allclose(*exact, rtol=1e-6)
+        noise = [hd.predict(p, o, 4.0).linear_noise for o in (score, sgd)]
+        t = np.array([0.1, 1.0, 4.0])
+        np.testing.assert_allclose(*(n.spread(t) for n in noise), rtol=1e-3)
+        np.testing.assert_allclose(*(n.shift(t) for n in noise), rtol=2e-3)
 
 
 @pytest.mark.parametrize("batch", [1, 3])
