@@ -10,7 +10,8 @@ import math
 import os
 import pickle
 import sys
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
@@ -29,6 +30,8 @@ Work = Callable[[Runs], Arrays]
 _TASK_SECONDS = 0.5
 _TASKS_A_THREAD = 16
 _ROUNDS = 3
+_PAUSE = 0.5
+_WATCH = 5.0
 
 
 def collect(
@@ -78,7 +81,8 @@ class _Study:
                 rounds = rounds + 1 if len(left) == len(todo) else 0
                 if rounds == _ROUNDS:
                     raise self._lost(f"{_ROUNDS} times in a row")
-                todo = left
+                if todo := left:
+                    time.sleep(_PAUSE)
         return self._joined()
 
     def _round(self, todo: list[Runs]) -> None:
@@ -97,7 +101,7 @@ class _Study:
                     self._take(future, batch)
                 else:
                     waiting[future] = batch
-            for future in as_completed(waiting):
+            for future in self._finished(waiting):
                 self._take(future, waiting[future])
         except BaseException as error:
             for future in waiting:
@@ -107,6 +111,18 @@ class _Study:
         if refusal is not None:
             self.death = refusal
             raise self._lost("and the executor takes no more work") from refusal
+
+    def _finished(self, waiting: Iterable[Future[Arrays]]) -> Iterator[Future[Arrays]]:
+        """Futures as they finish; those of a Dask client that has closed since never do."""
+        left = set(waiting)
+        while left:
+            try:
+                for future in as_completed(left.copy(), _WATCH):
+                    left.remove(future)
+                    yield future
+            except TimeoutError:
+                if getattr(getattr(self.executor, "_client", None), "status", None) == "closed":
+                    return
 
     def _take(self, future: Future[Arrays], runs: Runs) -> None:
         try:

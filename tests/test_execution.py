@@ -21,7 +21,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from distributed import LocalCluster
-from work import Failure, Runs, dies, fails, kill, leave, squares
+from work import Failure, Runs, dies, fails, kill, leave, naps, squares
 
 import hdlimit as hd
 from hdlimit import cli, workers
@@ -268,6 +268,35 @@ def test_an_executor_that_closes_halfway(tmp_path: Path, error: type[Exception])
     )
     again = Serial()
     assert np.array_equal(collect(squares, 5, 1.0, again, False, checkpoint)[0], expected(5)) and len(again.tasks) == 3
+
+
+SCHEDULER = """
+import sys, time
+from distributed import LocalCluster
+sys.path.insert(0, sys.argv[1])
+options = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0", "protocol": "tcp://"}
+with LocalCluster(n_workers=1, threads_per_worker=1, processes=False, **options) as cluster:
+    print(cluster.scheduler_address, flush=True)
+    time.sleep(120)
+"""
+
+
+def test_a_scheduler_that_is_gone(tmp_path: Path) -> None:
+    """Killed in the middle of a study: the client gives up after its time-out, 1 s here, and one sentence follows."""
+    checkpoint = Checkpoint(tmp_path / "x", {"study": 1})
+    command = [sys.executable, "-c", SCHEDULER, str(Path(__file__).parent)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as scheduler:
+        assert scheduler.stdout is not None
+        address = scheduler.stdout.readline().strip()
+        threading.Timer(1.0, scheduler.kill).start()
+        with (
+            pytest.raises(WorkersLost, match="of 40 runs had finished and are kept"),
+            dask_workers(address, 1.0) as far,
+        ):
+            collect(naps, 40, 1.0, far, False, checkpoint)
+    with checkpoint.opened() as store:
+        assert 0 < len(store.parts) < 40
+    assert np.array_equal(collect(squares, 40, 1.0, Serial(), False, checkpoint)[0], expected(40))
 
 
 ORPHANS = """
