@@ -138,7 +138,7 @@ def two_blocks(d: int) -> hd.Covariance:
 
 @pytest.mark.parametrize(
     ("d", "horizon", "batch"),
-    [(30, 4.0, 1), (200, 4.0, 4)]
+    [(30, 4.0, 1), pytest.param(200, 4.0, 4, marks=pytest.mark.slow)]
     + [pytest.param(d, t, batch, marks=pytest.mark.slow) for d, t in ((1000, 8.0), (10_000, 3.0)) for batch in (1, 4)],
 )
 def test_the_mean_of_block_runs(d: int, horizon: float, batch: int) -> None:
