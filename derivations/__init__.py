@@ -14,6 +14,7 @@ MODULES = (
     "student",
     "batch",
     "correction",
+    "fluctuation",
     "arcsine",
     "modes",
     "steady",

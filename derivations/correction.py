@@ -27,8 +27,6 @@ from sympy import (
     gammasimp,
     lambdify,
     limit,
-    log,
-    loggamma,
     oo,
     pi,
     simplify,
@@ -37,7 +35,7 @@ from sympy import (
 )
 
 from derivations import batch
-from derivations.printer import Assignments, gammaincc
+from derivations.printer import gammaincc
 
 v, S, x0, B, w, s2 = symbols("v S x0 B w s2", positive=True)
 z, shift = symbols("z shift", real=True)
@@ -127,59 +125,10 @@ def compare(size: mpmath.mpf, variance: mpmath.mpf, level: mpmath.mpf) -> None:
     top, half = (level * size) ** 2, size / 2
     scaled = top / (2 * variance)
     edges = [0, top / 4, top, 3 * top, 10 * top, 10 * top + 100 * variance]
-    first, second = (
-        mpmath.quad(lambda y, k=k: min(1, top / y) * y**k * law(y, size, variance), edges) for k in (1, 2)
-    )
+    first, second = (mpmath.quad(lambda y, k=k: min(1, top / y) * y**k * law(y, size, variance), edges) for k in (1, 2))
     expected = (second / variance**2 - first / variance) / size**2
     below = mpmath.gammainc(half, 0, scaled, regularized=True)
     last = mpmath.gammainc(half - 1, scaled, mpmath.inf, regularized=True) if size > 2 else 0
     kink = scaled**half * mpmath.exp(-scaled) / mpmath.gamma(half)
     found = ((size**2 + size) * below + (size - 1) * 2 * scaled * last - 4 * kink) / size**2
     assert abs(expected - found) < 1e-12, f"nu2 of a batch of {size}"
-
-
-FORMULAS: dict[str, Assignments] = {
-    "correction_clip": {"nu2": 2 * mu - 2 * c * density},
-    "correction_edge": {"edge": exp(B / 2 * log(w) - w - loggamma(B / 2))},
-    "correction_batch": {"nu2": ((B**2 + B) * inside + 2 * w * (B - 1) * beyond - 4 * edge) / B**2},
-}
-
-KERNELS = '''
-@jit("float64(float64, float64, float64)")
-def nu2_clip(mu: float, c: float, density: float) -> float:
-    """Second-order coefficient E (psi^2)''(r) of the clip at c:  2 mu - 2 c [p(c) + p(-c)].
-
-    Args:
-        mu: P(|r| <= c). c: clip threshold, >= 0, inf allowed. density: p(c) + p(-c), p the density of the residual.
-    Source:
-        derivations/correction.py. Relative to mu it is exact to rounding; it vanishes faster than mu as c -> 0.
-    """
-    if c == inf or density == 0.0:
-        return 2.0 * mu
-    <<correction_clip>>
-    return nu2
-
-
-@jit("float64(float64, float64, float64)")
-def nu2_clip_batch_normal(s2: float, c: float, B: float) -> float:
-    """Second-order coefficient of the clipped mean gradient of B samples, residuals iid N(0, s2).
-
-    (1/B^2) [(B^2 + B) P(B/2, w) + 2 w (B - 1) Q(B/2 - 1, w) - 4 w^(B/2) e^(-w)/Gamma(B/2)],  w = (c B)^2/(2 s2);
-    without clipping 1 + 1/B.
-
-    Args:
-        s2: variance of one residual, >= 0. c: clip threshold, >= 0, inf allowed. B: batch size, >= 1.
-    Source:
-        derivations/correction.py.
-    """
-    if c == 0.0:
-        return 0.0
-    w = (c * B / s2) * (c * B / 2.0) if s2 > 0.0 else inf
-    if w == inf or gammaincc(B / 2.0, w) == 0.0:
-        return 1.0 + 1.0 / B
-    inside = gammainc(B / 2.0, w)
-    beyond = gammaincc(B / 2.0 - 1.0, w) if B > 2.0 else 0.0
-    <<correction_edge>>
-    <<correction_batch>>
-    return nu2
-'''

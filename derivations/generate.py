@@ -5,7 +5,7 @@ from __future__ import annotations
 from sympy import Expr, Rational
 from sympy.integrals.quadrature import gauss_legendre
 
-from derivations import batch, catalogue, correction, laplace, normal, student, tableau, uniform
+from derivations import batch, catalogue, laplace, normal, student, tableau, uniform
 from derivations.printer import fill, floats
 
 POINTS = 10
@@ -30,7 +30,7 @@ from hdlimit.kernels.jit import jit
 from hdlimit.kernels.special import erfcx, gammainc, gammaincc
 '''
 
-KERNELS = (normal, laplace, uniform, student, batch, correction)
+KERNELS = (normal, laplace, uniform, student, batch)
 
 
 def nodes() -> str:

@@ -1,7 +1,7 @@
 """Kernels of formulas.py and special.py against mpmath at 90 digits and against scipy.special."""
 
 from itertools import product
-from math import inf, isnan, sqrt
+from math import inf
 
 import mpmath as mp
 import numpy as np
@@ -126,19 +126,16 @@ def test_sign_of_a_batch():
         assert float(exact) == pytest.approx(formulas.sign_batch_normal(0.7, float(size)), rel=1e-13)
 
 
-def test_second_order_coefficient():
-    mu = formulas.clip_normal(0.6, 0.8, 0.0)[0]
-    single = formulas.nu2_clip(mu, 0.8, 2 * formulas.density_normal(0.8, 0.6, 0.0))
-    assert formulas.nu2_clip_batch_normal(0.6, 0.8, 1.0) == pytest.approx(single, rel=1e-13)
-    assert formulas.nu2_clip_batch_normal(0.6, inf, 4.0) == 1.25
-    assert formulas.nu2_clip_batch_normal(0.6, 50.0, 4.0) == pytest.approx(1.25, rel=1e-13)
-    assert formulas.nu2_clip(1.0, inf, 0.0) == 2.0
-    rng = np.random.default_rng(1)
-    z = sqrt(0.6) * rng.standard_normal((400_000, 3))
-    psi = z * np.minimum(1, 0.5 * 3 / np.sqrt((z**2).sum(1)))[:, None]
-    draws = ((psi * z).sum(1) ** 2 / 0.36 - (psi**2).sum(1) / 0.6) / 9
-    error = draws.std() / sqrt(draws.size)
-    assert abs(draws.mean() - formulas.nu2_clip_batch_normal(0.6, 0.5, 3.0)) < 5 * error
+@pytest.mark.parametrize(
+    "point", [(0.6, 0.8, 0.0), (0.5, 0.1, 0.2), (0.09, 2.0, -1.5), (1e-4, 1.0, 1.0), (2.0, 1e-3, 3.0)]
+)
+def test_fourth_moment_of_the_clip(point):
+    """E min(r^4, c^4) against quadrature with mpmath, on both sides of c = s/2."""
+    s2, c, m = point
+    law = lambda r: mp.npdf(r, m, mp.sqrt(s2))  # noqa: E731
+    inside = mp.quad(lambda r: r**4 * law(r), mp.linspace(-c, c, 9))
+    exact = inside + mp.mpf(c) ** 4 * (1 - mp.quad(law, mp.linspace(-c, c, 9)))
+    assert formulas.clip_fourth_normal(*point) == pytest.approx(float(exact), rel=1e-11)
 
 
 def test_limits_of_the_threshold():
@@ -146,6 +143,8 @@ def test_limits_of_the_threshold():
     for kernel, value in zip(kernels, (0.3 + 0.49, 0.3 + 0.98, 0.3 + 0.49 / 3)):
         assert kernel(0.3, 0.0, 0.7) == (0.0, 0.0)
         assert kernel(0.3, inf, 0.7) == (1.0, pytest.approx(value, rel=1e-15))
+    assert formulas.clip_fourth_normal(0.3, 0.0, 0.7) == 0.0
+    assert formulas.clip_fourth_normal(0.3, inf, 0.7) == pytest.approx(3 * 0.09 + 6 * 0.3 * 0.49 + 0.7**4, rel=1e-15)
     assert formulas.clip_batch_normal(0.3, 0.0, 4.0) == (0.0, 0.0)
     assert formulas.clip_batch_normal(0.3, inf, 4.0) == (1.0, 0.3 / 4)
 
@@ -165,7 +164,7 @@ def test_extremes_of_densities_and_batches():
         assert formulas.density_student1(v, s) >= 0 and formulas.density_student3(v, s) >= 0
     for v, c, size in product(VARIANCES, [*WIDE, inf], [1.0, 2.0, 3.0, 1e4]):
         mu, nu = formulas.clip_batch_normal(v, c, size)
-        assert 0 <= mu <= 1 + 1e-12 and nu >= 0 and not isnan(formulas.nu2_clip_batch_normal(v, c, size))
+        assert 0 <= mu <= 1 + 1e-12 and nu >= 0
 
 
 def test_responses_without_gaussian_part():

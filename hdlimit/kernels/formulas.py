@@ -447,46 +447,6 @@ def sign_batch_normal(s2: float, B: float) -> float:
     return mu
 
 
-@jit("float64(float64, float64, float64)")
-def nu2_clip(mu: float, c: float, density: float) -> float:
-    """Second-order coefficient E (psi^2)''(r) of the clip at c:  2 mu - 2 c [p(c) + p(-c)].
-
-    Args:
-        mu: P(|r| <= c). c: clip threshold, >= 0, inf allowed. density: p(c) + p(-c), p the density of the residual.
-    Source:
-        derivations/correction.py. Relative to mu it is exact to rounding; it vanishes faster than mu as c -> 0.
-    """
-    if c == inf or density == 0.0:
-        return 2.0 * mu
-    nu2 = -2*c*density + 2*mu
-    return nu2
-
-
-@jit("float64(float64, float64, float64)")
-def nu2_clip_batch_normal(s2: float, c: float, B: float) -> float:
-    """Second-order coefficient of the clipped mean gradient of B samples, residuals iid N(0, s2).
-
-    (1/B^2) [(B^2 + B) P(B/2, w) + 2 w (B - 1) Q(B/2 - 1, w) - 4 w^(B/2) e^(-w)/Gamma(B/2)],  w = (c B)^2/(2 s2);
-    without clipping 1 + 1/B.
-
-    Args:
-        s2: variance of one residual, >= 0. c: clip threshold, >= 0, inf allowed. B: batch size, >= 1.
-    Source:
-        derivations/correction.py.
-    """
-    if c == 0.0:
-        return 0.0
-    w = (c * B / s2) * (c * B / 2.0) if s2 > 0.0 else inf
-    if w == inf or gammaincc(B / 2.0, w) == 0.0:
-        return 1.0 + 1.0 / B
-    inside = gammainc(B / 2.0, w)
-    beyond = gammaincc(B / 2.0 - 1.0, w) if B > 2.0 else 0.0
-    edge = exp((1/2)*B*log(w) - w - lgamma((1/2)*B))
-    t0 = B**2
-    nu2 = (2*beyond*w*(B - 1) - 4*edge + inside*(B + t0))/t0
-    return nu2
-
-
 class Formula(NamedTuple):
     """One pair of responses as text: plain and LaTeX, where it comes from, and for what it is exact."""
 
