@@ -50,7 +50,7 @@ _FACTS = {
     "Ensemble": ("runs", "rows", "method", "entropy", "spawn_key"),
     "SdePaths": ("runs", "diffusion", "steps", "entropy", "spawn_key"),
     "Report": ("verdict", "passed", "detectable", "z_max", "critical", "false_alarm", "stopped"),
-    "ScalingStudy": ("verdict", "reason", "detectable", "slopes", "false_alarm", "stopped"),
+    "ScalingStudy": ("verdict", "reason", "detectable", "slopes", "confidence", "false_alarm", "stopped"),
 }
 _FORMAT = "hdlimit-result-1"
 _METADATA = "metadata"

@@ -49,10 +49,10 @@ class ScalingStudy:
     dimensions: d, shape (k,); size: D = (tr K)^2/tr(K^2), shape (k,); bias: (mean - curve)/curve averaged over the 20
     test times, signed, with bias_stderr; spread: root mean square over the test times of sd/mean, with spread_stderr;
     predicted_spread: the same of the theory of fluctuations, NaN where it has none; each of shape (k,). bias_slope,
-    spread_slope: of log |bias| and log spread against log D, with their intervals; false_alarm: the rate at which a
-    correct curve is called inconsistent; detectable: the relative error of the curve, the same at every d, that is seen
-    with 95 % power; verdict, reason: see scaling_study; stopped: why no more runs were added, empty where their number
-    was given; reports: of verify, one a dimension.
+    spread_slope: of log |bias| and log spread against log D, with intervals of this confidence; false_alarm: the rate
+    at which a correct curve is called inconsistent; detectable: the relative error of the curve, the same at every d,
+    that is seen with 95 % power; verdict, reason: see scaling_study; stopped: why no more runs were added, empty where
+    their number was given; reports: of verify, one a dimension.
     """
 
     dimensions: IntArray
@@ -64,6 +64,7 @@ class ScalingStudy:
     predicted_spread: FloatArray
     bias_slope: Slope
     spread_slope: Slope
+    confidence: float
     false_alarm: float
     detectable: float
     verdict: str
@@ -82,7 +83,7 @@ class ScalingStudy:
             f"{self.verdict}: {self.reason}",
             f"bias slope {self.bias_slope}, at most {BIAS_SLOPE:g} expected; spread slope {self.spread_slope}, "
             f"{SPREAD_SLOPE:g} expected",
-            f"intervals of {1 - self.false_alarm / 2:.1%}; slopes in D = (tr K)^2/tr(K^2); {self.runs} runs at each d",
+            f"intervals of {self.confidence:.2%}; slopes in D = (tr K)^2/tr(K^2); {self.runs} runs at each d",
             f"{'d':>8}{'D':>10}{'bias':>10}{'+-':>9}{'spread':>9}{'+-':>9}{'predicted':>11}",
         ]
         columns = (self.size, self.bias, self.bias_stderr, self.spread, self.spread_stderr, self.predicted_spread)
@@ -310,6 +311,7 @@ def assess(sizes: IntArray, reports: tuple[Report, ...], false_alarm: float) -> 
         predicted_spread=unknown,
         bias_slope=bias_slope,
         spread_slope=spread_slope,
+        confidence=1 - false_alarm / 2,
         false_alarm=false_alarm,
         detectable=detectable,
         verdict="",

@@ -380,6 +380,7 @@ def test_a_study_in_looks() -> None:
     study = hd.scaling_study(PROBLEM, hd.SGD(0.5), [32, 64, 128], 2.0, runs=16, max_runs=1024, seed=1)
     assert study.verdict == "consistent" and 16 < study.runs < 1024
     assert study.stopped.startswith(f"stopped after {study.runs} of at most 1024 runs") and study.false_alarm == 0.01
+    assert study.confidence == pytest.approx(1 - 0.01 / 7 / 2)
     assert study.summary().endswith(study.stopped)
     once = hd.scaling_study(PROBLEM, hd.SGD(0.5), [32, 64, 128], 2.0, runs=study.runs, seed=1)
     assert np.array_equal(once.bias, study.bias) and np.array_equal(once.spread, study.spread)
