@@ -32,7 +32,7 @@ _X64, _W64 = np.polynomial.legendre.leggauss(64)
 
 class BatchMoments(NamedTuple):
     """What responses and corrections need of S: E min(1, sqrt(x0/S)), P(S <= x0), E min(S, x0), p_S(x0), E[1/S; S >
-    x0], E min(S, x0)^2.
+    x0], E min(S/x0, 1)^2.
     """
 
     root_ratio: float
@@ -151,7 +151,7 @@ class InvertedLaw:
         return np.clip(probability, 0.0, 1.0)
 
     def _at(self, x: float) -> tuple[float, float, float, float]:
-        """P(S <= x), p_S(x), E min(S, x), and E min(S, x)^2 = 2 x E min(S, x) - 2 int_0^x E min(S, y) dy.
+        """P(S <= x), p_S(x), E min(S, x), and E min(S/x, 1)^2 = 2 E min(S, x)/x - 2 int_0^x E min(S, y) dy/x^2.
 
         The inverse transforms of (1 - L^B)/q^2 and (1 - L^B)/q^3 are E min(S, x) and its integral.
         """
@@ -163,9 +163,9 @@ class InvertedLaw:
             rest = np.where(np.abs(rest) < 0.5, -np.expm1(self.size * _log1p(-small)), rest)
         below, density = float((weight * power / q).real.sum()), float((weight * power).real.sum())
         first, second = (x * float((weight * rest / (q * x) ** k).real.sum()) for k in (2, 3))
-        minimum = min(max(x * first, 0.0), x)
-        square = x * (2 * x * (first - second))
-        return min(max(below, 0.0), 1.0), max(density, 0.0), minimum, min(max(square, minimum**2), x * minimum)
+        share = min(max(first, 0.0), 1.0)
+        square = min(max(2 * (first - second), share * share), share)
+        return min(max(below, 0.0), 1.0), max(density, 0.0), x * share, square
 
     def _moment(self, power: float) -> float:
         """int_0^inf q^(power - 1) L(q)^B dq, trapezoid in log q."""
@@ -302,7 +302,7 @@ class NoncentralLaw:
                 lambda rho: (rho <= cut).astype(np.float64),
                 lambda rho: np.minimum(rho, cut) ** 2,
                 lambda rho: np.where(rho > cut, 1 / rho**2, 0.0),
-                lambda rho: np.minimum(rho, cut) ** 4,
+                lambda rho: np.minimum(rho / cut, 1.0) ** 4,
             ),
             cut,
         )
@@ -348,8 +348,9 @@ _SHARES = np.concatenate([_TAILS[::-1], np.linspace(0, 1, 129)[1:-1], 1 - _TAILS
 def compress(parts: Components) -> Components:
     """Few point masses with the mass and the first three moments of eps^2 in each of 198 quantile groups of |eps|.
 
-    Groups of equal mass, and geometric ones towards 0 and infinity. Only eps^2 enters the law of S. The error of mu and
-    nu is measured in tests/test_batch.py.
+    Groups of equal mass, and geometric ones towards 0 and infinity. Only eps^2 enters the law of S. Relative error of
+    mu and nu (tests/test_batch.py): densities 1e-7 at v = Var eps, 5e-6 at a hundredth of it, 1e-4 at 1e-4 of it;
+    thousands of samples 3e-5 and, where c is in their sparse tail at a hundredth of the variance, 2e-4.
     """
     if parts.weight.size <= 2 * (_SHARES.size + 1):
         return parts

@@ -82,7 +82,7 @@ def _of_clipped_batch(response: Response, v: float, c: float) -> StepMoments:
     inside = s.minimum - x0 * (1 - s.below)
     nu_2 = (size**2 + size) * s.below + (size - 1) * (size - 2) * x0 * s.inverse_above - 4 * x0 * s.density
     chi = (size + 2) * inside + (size - 1) * x0 * (s.root_ratio - s.below)
-    return StepMoments(nu_2 / size**2, chi / size**3, s.square / size**4)
+    return StepMoments(nu_2 / size**2, chi / size**3, s.square * (c * c) * (c * c))
 
 
 def _slope(response: Response, v: float, c: float) -> float:
