@@ -127,13 +127,16 @@ def sample_sde(
     Its mean is that of the limit to O(1/d_int). Its run-to-run spread is not the algorithm's: it leaves out, at the
     same order, the correlation of psi(r) with z and the fluctuations of psi(r)^2. diffusion="corrected" has both,
 
-        dM = f dt + (Q/d)^(1/2) dB
+        dM = f dt + (Q/d)^(1/2) dB,
 
-    on at most 128 bins of modes, f the drift of the limit and Q the covariance of the algorithm's steps: its spread is
-    the algorithm's to the leading order.
+    on at most 128 bins of modes, Q the covariance of the algorithm's steps and f the drift of the limit with the
+    correction for steps of length 1/d. It is sampled as norms of Gaussian vectors and stays positive by construction.
 
-    A step of "homogenized" is of weak order 2 (measured) and costs O(n) with n distinct modes, O(n^2) for sign features
-    with a covariance that is not diagonal, where C has off-diagonal entries.
+    A step of "homogenized" is of weak order 2 (measured with the same Brownian paths), one of "corrected" of order 2 in
+    the mean and 1 in the fluctuations. Both cost O(n) with n distinct modes; sign features with a covariance that is
+    not diagonal O(n^2). At the default step the mean is off by up to 0.2 % of the risk, the spread by up to 1 %
+    ("corrected": 3 %, 4 % without noise); measured for K = I, d = 10^6, SGD lr 0.5 and 1.2, clip, sign. lambda_max sets
+    the step: for steep spectra (power law 1.5) paths cost as much as runs of the algorithm.
 
     problem: a Problem; optimizer: SGD, ClippedSGD or SignSGD; horizon: last time, t = k/d; paths: how many, >= 1; seed:
     an int >= 0, a SeedSequence or a Generator; path k depends on it and on k alone; times: when to record, shape (T,),

@@ -96,11 +96,16 @@ def test_weak_order_is_two(case: Case, steps: int, least: float) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("case", "steps"), [(IDENTITY, 16), (SIGN, 64), (CLIP, 16)], ids=["identity", "sign", "clip"])
-def test_weak_order_of_small_steps(case: Case, steps: int) -> None:
-    """More than 1.5 by 3 standard errors."""
-    order, error = weak_order(kernel_ends, case, steps, 150_000)
-    assert order - 3 * error > 1.5, (order, error)
+@pytest.mark.parametrize(
+    ("case", "steps", "least"),
+    [(IDENTITY, 16, 1.5), (SIGN, 128, 1.3), (CLIP, 16, 1.5)],
+    ids=["identity", "sign", "clip"],
+)
+def test_weak_order_of_small_steps(case: Case, steps: int, least: float) -> None:
+    """The bounds lie 3 standard errors below 2, further for sign features: 1e-3 false alarms."""
+    order, error = weak_order(kernel_ends, case, steps, 25_000)
+    assert error < 0.2
+    assert order > least, (order, error)
 
 
 def test_frozen_coefficients_are_of_order_one() -> None:
