@@ -28,9 +28,23 @@ _EXIT_CODES = {"consistent": 0, "inconsistent": 1, "inconclusive": 3}
 @click.option(
     "--dimensions", metavar="D1,D2,D3,...", help="Instead: how bias and spread decay over these d (at least 3)."
 )
+@click.option(
+    "--method",
+    type=click.Choice(("direct", "blocks")),
+    help="How runs are made: step by step (direct), or by an exact chain of the eigenspaces of K (blocks), faster where "
+    "K has few distinct eigenvalues, not for sign-sgd.  [default: direct; with --dimensions the faster one]",
+)
+@click.option(
+    "--record",
+    multiple=True,
+    type=click.Choice(("distance", "gradient_norm", "clipped_fraction")),
+    help="Verify this too, beside the risk; may be repeated.",
+)
 @click.option("--workers", type=click.IntRange(min=1), help="Run on this many processes.  [default: threads]")
 @click.option("--dask", metavar="ADDRESS", help="Run on the Dask cluster with this scheduler (tcp://HOST:PORT).")
-@click.option("--checkpoint", metavar="FILE", help="Store finished runs in FILE, and take those that it has.")
+@click.option(
+    "--checkpoint", metavar="FILE", help="Store finished runs in FILE (FILE-dD for each d), and take those that it has."
+)
 @click.option("--progress", is_flag=True, help="Show a progress bar.")
 @commands.plot_option
 @commands.out_option
@@ -84,15 +98,16 @@ def verify(
 
 
 def _verification(dimensions: str | None, how: dict[str, Any]) -> Any:
-    """The function that is asked: verify, or a scaling study, which keeps no checkpoint."""
+    """The function that is asked: verify, or a scaling study."""
     if dimensions is None:
         from hdlimit.verify import verify as verify_curve
 
+        how["method"] = how["method"] or "direct"
         return verify_curve
     from hdlimit.scaling import scaling_study
 
-    if how.pop("checkpoint") is not None:
-        raise click.UsageError("--checkpoint does not go with --dimensions")
+    if how.pop("record"):
+        raise click.UsageError("--record does not go with --dimensions")
     try:
         sizes = [int(d) for d in dimensions.split(",")]
     except ValueError:

@@ -10,6 +10,7 @@ import math
 import warnings
 from concurrent.futures import Executor
 from dataclasses import dataclass, fields, replace
+from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from hdlimit.limit import check_types
 from hdlimit.optimizers import Optimizer
 from hdlimit.problem import Problem
 from hdlimit.quantities import measured, smooth_dimension
+from hdlimit.results import Ensemble
 from hdlimit.seeds import as_int, seed_sequence
 from hdlimit.sequential import extended, plan, until_decided
 from hdlimit.simulate import simulate
@@ -30,8 +32,6 @@ from hdlimit.slopes import Slope, detectable_constant, positive_slope, signed_sl
 from hdlimit.verify import POWER, TARGET, Report, expected_curve, judge
 
 if TYPE_CHECKING:
-    from os import PathLike
-
     from matplotlib.axes import Axes
 
 BIAS_SLOPE, BIAS_TOLERANCE = -1.0, 0.1
@@ -130,6 +130,7 @@ def scaling_study(
     method: str | None = None,
     executor: Executor | None = None,
     progress: bool = False,
+    checkpoint: str | PathLike[str] | None = None,
 ) -> ScalingStudy:
     """Whether the curve is the limit of the runs: its bias must vanish like 1/D, the spread of runs like 1/sqrt(D).
 
@@ -150,7 +151,8 @@ def scaling_study(
     predict; runs: at each d, >= 8; seed: int, SeedSequence or Generator, the runs of a d depend on it and on d;
     max_runs: None for one look, else looks at runs, 2 runs, 4 runs, ..., max_runs until the verdict is decided
     (hdlimit.sequential keeps the rate); method: as in simulate, None for "blocks" where it applies and at most a
-    quarter of the eigenvalues are distinct; executor, progress: as in simulate.
+    quarter of the eigenvalues are distinct; executor, progress: as in simulate; checkpoint: as in simulate, one file a
+    dimension with "-d" and the dimension added to the name.
 
     Returns: a ScalingStudy. Raises: InvalidInput; VerificationRefused and NoLimit as verify.
     """
@@ -159,15 +161,17 @@ def scaling_study(
     planned = plan(checks.count("runs", runs, FEWEST_RUNS), max_runs, checks.fraction("false_alarm", false_alarm))
     sequence = seed_sequence(seed)
     cases = [_Case(rescaled(problem, int(d)), optimizer, horizon, method) for d in sizes]
-    runs_of = [
-        case.simulated(planned.sizes[0], _child(sequence, int(d)), executor, progress)
-        for case, d in zip(cases, sizes, strict=True)
-    ]
+    runs_of: dict[int, Ensemble] = {}
 
     def look(size: int) -> ScalingStudy:
-        for k, ensemble in enumerate(runs_of):
-            runs_of[k] = extended(ensemble, size, executor, progress)
-        reports = [case.judged(each, planned.rate / len(cases)) for case, each in zip(cases, runs_of, strict=True)]
+        for case, d in zip(cases, sizes.tolist(), strict=True):
+            if d in runs_of and checkpoint is None:
+                runs_of[d] = extended(runs_of[d], size, executor, progress)
+            else:
+                runs_of[d] = case.simulated(size, _child(sequence, d), executor, progress, _file(checkpoint, d))
+        reports = [
+            case.judged(each, planned.rate / len(cases)) for case, each in zip(cases, runs_of.values(), strict=True)
+        ]
         return assess(sizes, tuple(reports), planned.rate)
 
     ending = until_decided(planned, look, lambda study: "" if study.verdict == "inconclusive" else study.verdict)
@@ -182,6 +186,10 @@ def scaling_study(
 
 def _child(sequence: np.random.SeedSequence, d: int) -> np.random.SeedSequence:
     return np.random.SeedSequence(as_int(sequence.entropy), spawn_key=(*sequence.spawn_key, d))
+
+
+def _file(checkpoint: Any, d: int) -> Any:
+    return f"{fspath(checkpoint)}-d{d}" if isinstance(checkpoint, str | PathLike) else checkpoint
 
 
 def _dimensions(dimensions: Any) -> IntArray:
@@ -233,7 +241,9 @@ class _Case:
         except NotAvailable as error:
             raise VerificationRefused(f"dimensions: d = {problem.dimension} is too small: {error}") from error
 
-    def simulated(self, runs: int, seed: Any, executor: Executor | None, progress: bool) -> Any:
+    def simulated(
+        self, runs: int, seed: Any, executor: Executor | None, progress: bool, checkpoint: Any = None
+    ) -> Ensemble:
         times = self.steps / self.problem.dimension
         return simulate(
             self.problem,
@@ -245,6 +255,7 @@ class _Case:
             method=self.method,
             executor=executor,
             progress=progress,
+            checkpoint=checkpoint,
         )
 
     def judged(self, runs: Any, false_alarm: float) -> Report:

@@ -30,12 +30,11 @@ from hdlimit.optimizers import Optimizer
 from hdlimit.problem import Problem
 from hdlimit.results import RECORDABLE, Ensemble, Observable
 from hdlimit.schedules import Schedule
+from hdlimit.seeds import Seed, as_int, seed_sequence
 from hdlimit.times import check_horizon, default_times, steps_at
 
 if TYPE_CHECKING:
     from hdlimit.checkpoint import Checkpoint
-
-Seed = int | np.random.SeedSequence | np.random.Generator
 
 _DIVERGED = 1e12
 METHODS = ("direct", "blocks")
@@ -156,7 +155,7 @@ def simulate(
     _check(problem, optimizer, executor)
     horizon = check_horizon(horizon, problem.dimension)
     runs = checks.count("runs", runs)
-    sequence = _seed_sequence(seed)
+    sequence = seed_sequence(seed)
     rows = samplers.choose_rows(problem, rows)
     record = _checked_record(record, optimizer)
     chain = _chain(problem, optimizer, rows, method)
@@ -170,7 +169,7 @@ def simulate(
         marks=marks,
         record=record,
         largest_risk=_largest_risk(problem, chain),
-        entropy=_as_int(sequence.entropy),
+        entropy=as_int(sequence.entropy),
         spawn_key=tuple(sequence.spawn_key),
         first=checks.integer("first", first, 0),
     )
@@ -247,31 +246,6 @@ def _largest_risk(problem: Problem, chain: Chain) -> float:
     noise = problem.noise
     scale = noise.second_moment if math.isfinite(noise.second_moment) else noise.width * noise.width
     return _DIVERGED * max(chain.risk(chain.start), scale, 1e-300)
-
-
-def _seed_sequence(seed: Any) -> np.random.SeedSequence:
-    if isinstance(seed, np.random.SeedSequence):
-        return seed
-    if isinstance(seed, np.random.Generator):
-        parent = seed.bit_generator.seed_seq
-        if not isinstance(parent, np.random.SeedSequence):
-            raise InvalidInput("seed", "a Generator that was seeded by a SeedSequence", type(parent).__name__)
-        return parent.spawn(1)[0]
-    try:
-        return np.random.SeedSequence(checks.integer("seed", seed, 0))
-    except InvalidInput as error:
-        raise InvalidInput("seed", "an integer >= 0, a SeedSequence or a Generator", error.got) from None
-
-
-def _as_int(entropy: int | Sequence[int] | None) -> int:
-    """The integer that stands for the same entropy as a sequence of integers."""
-    if not isinstance(entropy, Sequence | np.ndarray):
-        assert entropy is not None
-        return int(entropy)
-    words: list[int] = []
-    for value in map(int, entropy):
-        words += [value >> shift & 0xFFFFFFFF for shift in range(0, max(value.bit_length(), 1), 32)]
-    return sum(word << 32 * k for k, word in enumerate(words))
 
 
 def _recorded_steps(times: Any, horizon: float, dimension: int) -> IntArray:

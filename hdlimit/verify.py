@@ -210,6 +210,7 @@ def verify(
     checkpoint: str | PathLike[str] | None = None,
     max_runs: int | None = None,
     record: Sequence[str] = (),
+    method: str = "direct",
 ) -> Report:
     """Hold the predicted curve against runs of the real algorithm.
 
@@ -220,12 +221,12 @@ def verify(
     bias of the limit at this d; where it exceeds 2 % of the curve the verdict is "inconclusive".
 
     problem, optimizer, horizon: as in predict; runs: >= 2; seed: int, SeedSequence or Generator; false_alarm: rate at
-    which a correct curve may be rejected; rows, executor, progress, checkpoint: as in simulate; max_runs: None for one
-    look at all runs, else looks at runs, 2 runs, 4 runs, ..., max_runs, each judged at false_alarm over their number,
-    until the verdict is inconsistent, passed, or one that runs do not change; record: quantities to verify beside the
-    risk ("distance", "gradient_norm", "clipped_fraction", see hdlimit.quantities), each at an equal share of the rate.
-    Returns: a Report. Raises: InvalidInput; VerificationRefused where runs have no finite variance (SGD with E eps^4
-    infinite) or the prediction diverges; NoLimit where there is no prediction.
+    which a correct curve may be rejected; rows, executor, progress, checkpoint, method: as in simulate; max_runs: None
+    for one look at all runs, else looks at runs, 2 runs, 4 runs, ..., max_runs, each judged at false_alarm over their
+    number, until the verdict is inconsistent, passed, or one that runs do not change; record: quantities to verify
+    beside the risk ("distance", "gradient_norm", "clipped_fraction", see hdlimit.quantities), each at an equal share of
+    the rate. Returns: a Report. Raises: InvalidInput; VerificationRefused where runs have no finite variance (SGD with
+    E eps^4 infinite) or the prediction diverges; NoLimit where there is no prediction.
     """
     check_types(problem, optimizer)
     check_horizon(horizon, problem.dimension)
@@ -235,7 +236,7 @@ def verify(
     recorded = np.union1d([steps_at(t, d) for t in default_times(horizon, d)], steps) / d
     how = {"times": recorded, "rows": rows, "executor": executor, "progress": progress, "checkpoint": checkpoint}
     names = tuple(checks.one_of("record", name, RECORDABLE) for name in record)
-    how["record"] = names
+    how |= {"record": names, "method": method}
     sequence, made = seed_sequence(seed), list[Ensemble]()
 
     def look(size: int) -> Report:

@@ -513,7 +513,7 @@ def test_a_contradicted_study_ends_with_code_1(tmp_path: Path, monkeypatch: pyte
     [
         (["--dimensions", "16,32"], "dimensions: expected at least 3 different integers >= 2"),
         (["--dimensions", "16,x,64"], "integers with commas between them"),
-        (["--dimensions", "16,32,64", "--checkpoint", "runs"], "--checkpoint does not go with --dimensions"),
+        (["--dimensions", "16,32,64", "--record", "distance"], "--record does not go with --dimensions"),
         (["--runs", "32", "--max-runs", "16"], "max_runs: expected at least the 32 runs"),
     ],
     ids=str,
@@ -521,3 +521,18 @@ def test_a_contradicted_study_ends_with_code_1(tmp_path: Path, monkeypatch: pyte
 def test_bad_command_lines(tmp_path: Path, options: list[str], said: str) -> None:
     done = command(tmp_path, *options)
     assert done.exit_code == 2 and said in done.output
+
+
+def test_a_study_continues_from_its_checkpoints(tmp_path: Path) -> None:
+    """One file a dimension: fewer runs first, then all of them, bit-identical to a study without files."""
+    how = {"dimensions": [16, 24, 32], "horizon": 2.0}
+    problem, optimizer = hd.Problem(hd.Isotropic(16), hd.Gaussian(0.3)), hd.SGD(0.5)
+    hd.scaling_study(problem, optimizer, **how, runs=8, checkpoint=tmp_path / "study")
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["study-d16", "study-d24", "study-d32"]
+    resumed = hd.scaling_study(problem, optimizer, **how, runs=16, checkpoint=tmp_path / "study")
+    whole = hd.scaling_study(problem, optimizer, **how, runs=16)
+    assert np.array_equal(resumed.bias, whole.bias) and np.array_equal(resumed.spread, whole.spread)
+    with pytest.raises(hd.InvalidInput, match="checkpoint"):
+        hd.scaling_study(problem, hd.SGD(0.4), **how, runs=16, checkpoint=tmp_path / "study")
+    with pytest.raises(hd.InvalidInput, match="checkpoint"):
+        hd.scaling_study(problem, optimizer, **how, runs=16, checkpoint=3)

@@ -420,6 +420,7 @@ print(*sorted(m for m in sys.modules if m.startswith("hdlimit")))
             ".results",
             ".samplers",
             ".schedules",
+            ".seeds",
             ".simulate",
             ".times",
             ".updates",
