@@ -31,8 +31,8 @@ _EXIT_CODES = {"consistent": 0, "inconsistent": 1, "inconclusive": 3}
 @click.option(
     "--method",
     type=click.Choice(("direct", "blocks")),
-    help="How runs are made: step by step (direct), or by an exact chain of the eigenspaces of K (blocks), faster where "
-    "K has few distinct eigenvalues, not for sign-sgd.  [default: direct; with --dimensions the faster one]",
+    help="How runs are made: step by step (direct), or by an exact chain of the eigenspaces of K (blocks), faster "
+    "where K has few distinct eigenvalues, not for sign-sgd.  [default: direct; with --dimensions the faster one]",
 )
 @click.option(
     "--record",

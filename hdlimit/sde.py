@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import cached_property, lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,9 +19,11 @@ from hdlimit.errors import DivergenceWarning, InvalidInput, NotAvailable, Outcom
 from hdlimit.execution import collect
 from hdlimit.integrate import solve
 from hdlimit.limit import Limit, check_types, limit_of, warn_caveats
+from hdlimit.noise import NoiseLaw
 from hdlimit.optimizers import Optimizer
 from hdlimit.piecewise import stops
 from hdlimit.problem import Problem
+from hdlimit.residual import residual_map
 from hdlimit.response import Compiled, Response
 from hdlimit.results import Observable
 from hdlimit.schedules import Schedule
@@ -175,14 +177,15 @@ def sample_sde(
 class Task:
     """What all paths share; picklable.
 
-    diffusion: the system; response: of the residual map; grid: ends of the time steps from 0, shape (s + 1,); lr,
-    threshold: at both ends of every step, shape (s, 2); marks: steps after which v is recorded, shape (T,); v_range:
-    where the response is tabulated at first; scale, escape: sizes of v that count as small, and as diverged; entropy,
-    spawn_key: of the SeedSequence whose child k drives path k.
+    diffusion: the system; optimizer, noise: what the response belongs to; grid: ends of the time steps from 0, shape (s
+    + 1,); lr, threshold: at both ends of every step, shape (s, 2); marks: steps after which v is recorded, shape (T,);
+    v_range: where the response is tabulated at first; scale, escape: sizes of v that count as small, and as diverged;
+    entropy, spawn_key: of the SeedSequence whose child k drives path k.
     """
 
     diffusion: Diffusion
-    response: Response
+    optimizer: Optimizer
+    noise: NoiseLaw
     grid: FloatArray
     lr: FloatArray
     threshold: FloatArray
@@ -192,6 +195,11 @@ class Task:
     escape: float
     entropy: int
     spawn_key: tuple[int, ...]
+
+    @cached_property
+    def response(self) -> Response:
+        """(mu, nu) as functions of v."""
+        return Response(residual_map(self.optimizer), self.noise, self.optimizer.batch_size)
 
     @property
     def c_range(self) -> tuple[float, float]:
@@ -231,8 +239,10 @@ def make_task(
     else:
         system = diffusions.corrected(problem, optimizer, (v_range[0] * 10, v_range[1] / 10), c_range)
     marks = np.searchsorted(grid, time)
-    scale = limit.scale
-    return Task(system, limit.response, grid, lr, threshold, marks, v_range, scale, limit.escape, entropy, spawn_key)
+    return Task(
+        system, optimizer, problem.noise, grid, lr, threshold, marks, v_range, limit.scale, limit.escape,
+        entropy, spawn_key,
+    )  # fmt: skip
 
 
 def _both_ends(schedule: Schedule, grid: FloatArray) -> FloatArray:
@@ -296,7 +306,7 @@ def _attempt(task: Task, path: int, response: Compiled) -> tuple[FloatArray, flo
     recorded = np.full(task.marks.size, math.inf)
     recorded[task.marks == 0] = float(system.rate @ w**2)
     low, high = math.inf, 0.0
-    if not w.any() and task.response.noise.second_moment == 0:
+    if not w.any() and task.noise.second_moment == 0:
         return np.zeros(task.marks.size), math.inf, low, high
     rng = np.random.Generator(np.random.SFC64(np.random.SeedSequence(task.entropy, spawn_key=(*task.spawn_key, path))))
     length = max(_BLOCK // w.size, 1)

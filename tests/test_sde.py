@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import pickle
 import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+from cases import OPTIMIZERS
 from scipy.integrate import solve_ivp
 
 import hdlimit as hd
@@ -250,6 +252,16 @@ def test_a_path_depends_on_its_number_alone() -> None:
         np.testing.assert_array_equal(few.risk, many.risk[:3])
         assert few.time.shape == (201,) and few.risk.shape == (3, 201)
         assert np.unique(many.risk[:, -1]).size == 9
+
+
+@pytest.mark.parametrize("diffusion", ["homogenized", "corrected"])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=repr)
+def test_work_can_be_sent_to_other_processes(optimizer: Any, diffusion: str) -> None:
+    """Bit for bit, for every optimizer, schedules and tables included."""
+    problem = hd.Problem(hd.PowerLaw(60, 0.5), hd.Gaussian(0.5))
+    task = make_task(problem, optimizer, 1.0, np.array([1.0]), diffusion, None, 1, (3,))
+    sent = pickle.loads(pickle.dumps(task))
+    np.testing.assert_array_equal(sample_paths(task, [0, 5])[0], sample_paths(sent, [0, 5])[0])
 
 
 def test_divergence_is_an_outcome() -> None:
