@@ -57,6 +57,7 @@ _HOME = {
     "simulate": ("simulate",),
     "stability": ("stability", "steady_state"),
     "studies": ("read_toml", "to_toml"),
+    "sweep": ("Sweep", "sweep"),
     "threshold": ("BestThreshold", "best_threshold"),
     "tune": ("LrTuning", "Tuning", "greedy_clip", "tune_clip", "tune_lr"),
     "verify": ("Report", "verify"),
@@ -137,6 +138,8 @@ if TYPE_CHECKING:
     from hdlimit.stability import steady_state as steady_state
     from hdlimit.studies import read_toml as read_toml
     from hdlimit.studies import to_toml as to_toml
+    from hdlimit.sweep import Sweep as Sweep
+    from hdlimit.sweep import sweep as sweep
     from hdlimit.threshold import BestThreshold as BestThreshold
     from hdlimit.threshold import best_threshold as best_threshold
     from hdlimit.tune import LrTuning as LrTuning

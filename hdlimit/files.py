@@ -30,9 +30,10 @@ if TYPE_CHECKING:
     from hdlimit.results import Curve, Ensemble
     from hdlimit.scaling import ScalingStudy
     from hdlimit.sde import SdePaths
+    from hdlimit.sweep import Sweep
     from hdlimit.verify import Report
 
-Result: TypeAlias = "Curve | Ensemble | SdePaths | Report | ScalingStudy"
+Result: TypeAlias = "Curve | Ensemble | SdePaths | Report | ScalingStudy | Sweep"
 
 RESULT_FILES = (".npz", ".csv", ".json")
 _COLUMNS = {
@@ -44,6 +45,7 @@ _COLUMNS = {
         *("dimensions", "size", "bias", "bias_stderr"),
         *("spread", "spread_stderr", "predicted_spread"),
     ),
+    "Sweep": ("time", "risk"),
 }
 _FACTS = {
     "Curve": ("rtol",),
@@ -51,6 +53,7 @@ _FACTS = {
     "SdePaths": ("runs", "diffusion", "steps", "entropy", "spawn_key"),
     "Report": ("verdict", "passed", "detectable", "z_max", "critical", "false_alarm", "stopped"),
     "ScalingStudy": ("verdict", "reason", "detectable", "slopes", "confidence", "false_alarm", "stopped"),
+    "Sweep": ("rtol", "names"),
 }
 _FORMAT = "hdlimit-result-1"
 _METADATA = "metadata"
@@ -112,12 +115,12 @@ def new_file(path: str | PathLike[str]) -> Iterator[IO[bytes]]:
 def save(result: Result, path: str | PathLike[str]) -> None:
     """Write a result, whole or not at all.
 
-    result: a Curve, an Ensemble, SdePaths, a Report or a ScalingStudy; path: ends in .npz (everything, exact; hd.load
-    reads it back), .csv or .json (columns and metadata only; NaN and inf are null in .json).
+    result: a Curve, an Ensemble, SdePaths, a Report, a ScalingStudy or a Sweep; path: ends in .npz (everything, exact;
+    hd.load reads it back), .csv or .json (columns and metadata only; NaN and inf are null in .json).
     Raises InvalidInput for another ending, a path that cannot be written, and what cannot be saved (Python functions).
     """
     if not _is_result(result):
-        expected = "a Curve, an Ensemble, SdePaths, a Report or a ScalingStudy"
+        expected = "a Curve, an Ensemble, SdePaths, a Report, a ScalingStudy or a Sweep"
         raise InvalidInput("result", expected, f"a {type(result).__name__}")
     writers = {".npz": _npz, ".csv": _csv, ".json": _json}
     target = checked_path(path, RESULT_FILES)
@@ -154,7 +157,9 @@ def load(path: str | PathLike[str]) -> Result:
 
 
 def columns(result: Result) -> dict[str, FloatArray]:
-    """The columns of a result by name, each of shape (T,)."""
+    """The columns of a result by name, each of shape (T,); of a sweep (points * T,)."""
+    if type(result).__name__ == "Sweep":
+        return cast("Sweep", result).columns()
     table = {name: getattr(result, name) for name in _COLUMNS[type(result).__name__]}
     for observable in getattr(result, "recorded", ()):
         name = observable.name
@@ -204,8 +209,12 @@ def _csv(result: Result, file: IO[bytes]) -> None:
     table = columns(result)
     lines = [f"# {key}: {json.dumps(value)}" for key, value in metadata(result).items()]
     lines.append(",".join(table))
-    lines += [",".join(map(repr, row)) for row in zip(*(column.tolist() for column in table.values()))]
+    lines += [",".join(map(_cell, row)) for row in zip(*(column.tolist() for column in table.values()))]
     file.write(("\n".join(lines) + "\n").encode())
+
+
+def _cell(value: Any) -> str:
+    return f'"{value}"' if isinstance(value, str) else repr(value)
 
 
 def _json(result: Result, file: IO[bytes]) -> None:

@@ -64,7 +64,7 @@ def integrate(limit: Limit, modes: ModeSystem, horizon: float, rtol: float) -> S
     """
     ends = stops((limit.lr, limit.threshold), horizon, rtol)
     lr, threshold = tabulate(limit.lr, horizon), tabulate(limit.threshold, horizon)
-    v_range, c_range = _initial_range(limit, modes), value_range(threshold)
+    v_range, c_range = initial_range(limit, modes), value_range(threshold)
     for _ in range(40):
         response = limit.response.compiled(v_range, c_range)
         solution, low, high = _integrate(limit, modes, response, ends, lr, threshold, rtol)
@@ -76,13 +76,13 @@ def integrate(limit: Limit, modes: ModeSystem, horizon: float, rtol: float) -> S
     )
 
 
-def _initial_range(limit: Limit, modes: ModeSystem) -> tuple[float, float]:
+def initial_range(limit: Limit, modes: ModeSystem) -> tuple[float, float]:
     v = float(modes.functionals[0] @ modes.start)
     scale = v if v > 0 else max(limit.response.noise.width**2, 1e-12)
     return 0.1 * scale, 2.0 * scale
 
 
-def _floors(limit: Limit, modes: ModeSystem, lr: Piecewise) -> FloatArray:
+def floors(limit: Limit, modes: ModeSystem, lr: Piecewise) -> FloatArray:
     """Values of the functionals that count as 0, shape (k,): 1e-60 of the sizes that start and noise give them."""
     spread = modes.functionals @ modes.diffusion
     scale = limit.scale or (value_range(lr)[1] * spread[0]) ** 2
@@ -109,7 +109,7 @@ def _integrate(
 ) -> tuple[Solution, float, float]:
     n, count = modes.rate.size, modes.functionals.shape[0]
     m, f = modes.start.copy(), np.empty((esdirk.STAGES, n))
-    floor = _floors(limit, modes, lr)
+    floor = floors(limit, modes, lr)
     control, sizes = np.zeros(esdirk.CONTROL), np.zeros(count)
     control[[esdirk.RTOL, esdirk.ESCAPE, esdirk.SMALLEST, esdirk.RESTART]] = rtol, limit.escape, math.inf, 1.0
     control[esdirk.ONE_STEP] = limit.step

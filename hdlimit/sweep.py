@@ -1,0 +1,386 @@
+"""Sweeps: the limit of every combination of step sizes, thresholds, batch sizes and noises, on one labelled grid."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
+from importlib import import_module
+from itertools import product
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hdlimit import __version__, checks
+from hdlimit.declaration import FloatArray
+from hdlimit.errors import InvalidInput, NotAvailable, Outcome, Status
+from hdlimit.gridwork import Column, solved
+from hdlimit.kernels import esdirk
+from hdlimit.kernels import sweep as kernels
+from hdlimit.limit import Limit, caveats, check_types, limit_of
+from hdlimit.noise import NoiseLaw, as_noise
+from hdlimit.optimizers import Optimizer
+from hdlimit.predict import LOOSEST, TIGHTEST, predict
+from hdlimit.problem import Problem
+from hdlimit.residual import residual_map
+from hdlimit.response import Response
+from hdlimit.results import Curve
+from hdlimit.stability import stability
+from hdlimit.times import check_horizon, default_times
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+    from matplotlib.axes import Axes
+
+Values = Any  # FloatArray, IntArray or tuple[NoiseLaw, ...]
+_OPTIMIZER_AXES = ("lr", "threshold", "batch_size")
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Sweep:
+    """The predicted risk over a grid of parameters.
+
+    problem, optimizer, horizon, rtol: as given, but for the parameters on the axes; names: of the axes; values: of the
+    axes (arrays; a tuple of laws for noise); time: shape (T,); risk: one axis for each name and time last, inf after
+    the end of a curve; with final=True the risk at the horizon alone, without the axis of time, inf where it is not
+    reached; status, end: how and when each curve ended ("finished", "unstable", "diverged" or "stopped"), one axis for
+    each name; version: of the package.
+    """
+
+    problem: Problem
+    optimizer: Any
+    horizon: float
+    rtol: float
+    names: tuple[str, ...]
+    values: tuple[Values, ...]
+    time: FloatArray
+    risk: FloatArray
+    status: Any
+    end: FloatArray
+    version: str
+
+    def __repr__(self) -> str:
+        grid = " x ".join(f"{len(values)} {name}" for name, values in self.axes.items())
+        kind = "risks" if self.final else "curves"
+        return f"Sweep({grid or 'one point'}: {kind} to t={self.horizon:g}, {self.outcome.sentence})"
+
+    @property
+    def axes(self) -> dict[str, Values]:
+        """The values on every axis by name, in the order of the axes."""
+        return dict(zip(self.names, self.values))
+
+    @property
+    def final(self) -> bool:
+        """Whether only the risk at the horizon was kept."""
+        return self.risk.ndim == len(self.names)
+
+    @property
+    def final_risk(self) -> FloatArray:
+        """The risk at the last time, one axis for each name."""
+        return self.risk if self.final else self.risk[..., -1]
+
+    @property
+    def best(self) -> dict[str, Any]:
+        """The values at which the risk at the last time is least, by name; `sel(**best)` is that point.
+
+        Raises: NotAvailable where no point reached it.
+        """
+        if not np.isfinite(self.final_risk).any():
+            raise NotAvailable(f"best: {self.outcome.sentence}")
+        place = np.unravel_index(int(self.final_risk.argmin()), self.final_risk.shape)
+        return {name: _plain(values[k]) for (name, values), k in zip(self.axes.items(), place)}
+
+    @cached_property
+    def outcome(self) -> Outcome:
+        """How the curves ended, in one sentence; for one point that of its curve."""
+        if not self.names:
+            return self.curve.outcome
+        counts = {status: int((self.status == status.value).sum()) for status in Status}
+        found = [f"{count} {status.value}" for status, count in counts.items() if count]
+        worst = max((status for status, count in counts.items() if count), key=list(Status).index)
+        return Outcome(worst, f"{', '.join(found)} of {self.status.size}")
+
+    @cached_property
+    def curve(self) -> Curve:
+        """predict's curve of a sweep of one point, `sel(...)` of all axes: dense output, spread and the rest.
+
+        Raises: InvalidInput for a sweep that still has axes.
+        """
+        if self.names:
+            raise InvalidInput("curve", f"one point: sel(...) of {', '.join(self.names)} first", repr(self)[:120])
+        times = None if self.final else self.time
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return predict(self.problem, self.optimizer, self.horizon, times, self.rtol)
+
+    def sel(self, **values: Any) -> Sweep:
+        """The part of the sweep at given values of some axes, which it no longer has: sel(lr=0.5, threshold=0.6).
+
+        values: each exactly one of those on its axis. Raises: InvalidInput.
+        """
+        place: list[Any] = [slice(None)] * len(self.names)
+        for name, value in values.items():
+            axis = self.names.index(checks.one_of("sel", name, self.names))
+            place[axis] = self._position(name, value)
+        at = tuple(place)
+        problem, optimizer = _at(self.problem, self.optimizer, values)
+        kept = [k for k, name in enumerate(self.names) if name not in values]
+        return replace(
+            self, problem=problem, optimizer=optimizer, names=tuple(self.names[k] for k in kept),
+            values=tuple(self.values[k] for k in kept), risk=np.asarray(self.risk[at]),
+            status=np.asarray(self.status[at]), end=np.asarray(self.end[at]),
+        )  # fmt: skip
+
+    def _position(self, name: str, value: Any) -> int:
+        for k, one in enumerate(self.axes[name]):
+            if type(value) is not bool and one == value:
+                return k
+        known = ", ".join(repr(_plain(one)) for one in self.axes[name])
+        expected = f"one of the values on the axis ({known if len(known) < 200 else known[:200] + '...'})"
+        raise InvalidInput(name, expected, repr(value)[:120])
+
+    def columns(self) -> dict[str, Any]:
+        """The sweep as columns of one length, a row for every point and time: axes, time, risk. Laws as their reprs."""
+        shape = (*self.status.shape, self.time.size)
+        table: dict[str, Any] = {}
+        for k, (name, values) in enumerate(self.axes.items()):
+            shown = _labels(values).reshape([-1 if j == k else 1 for j in range(len(shape))])
+            table[name] = np.broadcast_to(shown, shape).ravel()
+        table["time"] = np.broadcast_to(self.time, shape).ravel()
+        return table | {"risk": self.risk.ravel()}
+
+    def to_xarray(self) -> Any:
+        """An xarray.Dataset of risk, status and end, with the axes and time as coordinates (laws as their reprs).
+
+        Raises: NotAvailable where xarray is not installed.
+        """
+        try:
+            xarray = import_module("xarray")
+        except ImportError:
+            raise NotAvailable("to_xarray: xarray is not installed, pip install 'hdlimit[labels]'") from None
+        dims = self.names if self.final else (*self.names, "time")
+        data = {"risk": (dims, self.risk), "status": (self.names, self.status), "end": (self.names, self.end)}
+        coordinates = {name: _labels(values) for name, values in self.axes.items()}
+        facts = {"problem": repr(self.problem), "optimizer": repr(self.optimizer), "horizon": self.horizon}
+        return xarray.Dataset(
+            data, coordinates if self.final else {**coordinates, "time": self.time}, {**facts, "version": self.version}
+        )
+
+    def plot(self, ax: Axes | None = None, **style: Any) -> Axes:
+        """Draw the sweep: up to one axis, the curves (final: the risk along the axis); two axes of numbers, the risk at
+        the last time as filled contours; returns the Axes. Raises: NotAvailable for more axes (sel some first).
+        """
+        from hdlimit.plotting import plot_sweep
+
+        return plot_sweep(self, ax, **style)
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write to .npz (exact, hd.load reads it back), .csv or .json (columns: a row for every point and time)."""
+        from hdlimit.files import save
+
+        save(self, path)
+
+
+def sweep(
+    problem: Problem,
+    optimizer: Optimizer,
+    horizon: float,
+    *,
+    times: Any = None,
+    final: bool = False,
+    rtol: float = 1e-6,
+    threads: int | None = None,
+    progress: bool = False,
+    **axes: Any,
+) -> Sweep:
+    """The predicted risk for every combination of parameters: a curve of predict, or its last risk, at every point.
+
+    problem, optimizer: supply what is not swept; horizon, times, rtol: as in predict; final: keep the risk at the
+    horizon alone; threads: None for one a core; progress: show a progress bar over the points; axes: name=values for
+    any of lr, threshold, batch_size, noise (laws), or the numeric parameters of the problem's noise law (std, df,
+    scale, half_width), in the order of the result's axes. Values are distinct, > 0; a threshold may be inf.
+
+    Returns: a Sweep, the same bits whatever the number of threads. Every curve is predict's to rtol.
+    Raises: InvalidInput; NoLimit where a point has no limit. Warns: as predict, each sentence once.
+    """
+    check_types(problem, optimizer)
+    horizon, rtol = check_horizon(horizon, problem.dimension), checks.positive("rtol", rtol)
+    if not TIGHTEST <= rtol <= LOOSEST:
+        raise InvalidInput("rtol", f"a number from {TIGHTEST:g} to {LOOSEST:g}", f"{rtol:g}")
+    if final and times is not None:
+        raise InvalidInput("times", "None with final=True, which keeps the risk at the horizon alone", "times")
+    if threads is not None:
+        checks.count("threads", threads)
+    grid = default_times(horizon, problem.dimension) if times is None else checks.times("times", times, horizon)
+    checked = _axes(problem, optimizer, axes)
+    points = Points(problem, optimizer, checked)
+    for caveat in points.caveats():
+        warnings.warn(caveat, stacklevel=2)
+    return points.sweep(horizon, np.array([horizon]) if final else grid, final, rtol, threads, progress)
+
+
+class Points:
+    """The points of a grid. problem, optimizer: supply what is not swept; axes: checked values by name."""
+
+    def __init__(self, problem: Problem, optimizer: Optimizer, axes: dict[str, Values]) -> None:
+        self.problem, self.optimizer, self.axes = problem, optimizer, axes
+        self.shape = tuple(len(values) for values in axes.values())
+        self.modes = limit_of(*_first(problem, optimizer, axes)).modes
+
+    def sweep(
+        self, horizon: float, times: FloatArray, final: bool, rtol: float, threads: int | None, progress: bool
+    ) -> Sweep:
+        """All curves."""
+        columns = list(self.columns())
+        with _bar(math.prod(self.shape), progress) as advance:
+            v, reports = solved([column for column, _ in columns], horizon, times, rtol, threads, advance)
+        risk = np.maximum(v, 0.0).reshape(*self.shape, *(() if final else (times.size,))) / 2
+        status = self._status(columns, reports, horizon).reshape(self.shape)
+        end = reports[:, kernels.END].reshape(self.shape)
+        names, values = tuple(self.axes), tuple(self.axes.values())
+        return Sweep(self.problem, self.optimizer, horizon, rtol, names, values, times, risk, status, end, __version__)
+
+    def columns(self) -> Iterator[tuple[Column, Optimizer]]:
+        """The points as columns along lr, with the optimizer of the first of each."""
+        flat = np.arange(math.prod(self.shape)).reshape(self.shape)
+        lr = self.axes.get("lr")
+        others = [name for name in self.axes if name != "lr"]
+        if lr is not None:
+            flat = np.moveaxis(flat, list(self.axes).index("lr"), -1)
+        for place in product(*(range(len(self.axes[name])) for name in others)):
+            values = {name: self.axes[name][k] for name, k in zip(others, place)}
+            problem, optimizer = _at(self.problem, self.optimizer, values)
+            response = Response(residual_map(optimizer), problem.noise, optimizer.batch_size)
+            schedules = optimizer.lr_schedule, optimizer.threshold_schedule
+            limit = Limit(self.modes, response, *schedules, 1 / problem.dimension)
+            yield Column(limit, lr, np.atleast_1d(flat[place])), optimizer
+
+    def _status(self, columns: Sequence[tuple[Column, Optimizer]], reports: FloatArray, horizon: float) -> Any:
+        codes = reports[:, kernels.STATUS]
+        status = np.full(codes.size, Status.STOPPED.value, dtype="U8")
+        status[codes == esdirk.REACHED] = Status.FINISHED.value
+        critical: dict[int, float] = {}
+        for column, optimizer in columns:
+            if column.limit.bounded:
+                continue
+            size = optimizer.batch_size
+            if size not in critical or column.lr is None:
+                judged = stability(self.problem, optimizer, horizon)
+                critical[size] = judged.critical_lr
+            stable = np.array([judged.stable]) if column.lr is None else column.lr < critical[size]
+            status[column.index[~stable & (codes[column.index] == esdirk.REACHED)]] = Status.UNSTABLE.value
+        status[codes == esdirk.ESCAPED] = Status.DIVERGED.value
+        return status
+
+    def caveats(self) -> list[Warning]:
+        """What a reader of the predictions must know, each kind once."""
+        found: dict[Any, Warning] = {}
+        axes = [name for name in self.axes if name not in ("lr", "threshold")]
+        last = {"threshold": max(self.axes["threshold"])} if "threshold" in self.axes else {}
+        for values in product(*(self.axes[name] for name in axes)):
+            for caveat in caveats(*_at(self.problem, self.optimizer, dict(zip(axes, values)) | last)):
+                found.setdefault((type(caveat), str(caveat).split()[0]), caveat)
+        return list(found.values())
+
+
+def _axes(problem: Problem, optimizer: Any, given: dict[str, Any]) -> dict[str, Values]:
+    """The values on the axes. Raises InvalidInput."""
+    tunable = tuple(name for name in _OPTIMIZER_AXES if name in {f.name for f in fields(optimizer)})
+    parameters = _parameters(problem.noise)
+    known = (*tunable, "noise", *parameters)
+    if not given:
+        raise InvalidInput("axes", f"values for at least one of {', '.join(known)}", "none")
+    for name in given:
+        if name not in known:
+            what = "an optimizer that clips" if name == "threshold" else f"one of the axes {', '.join(known)}"
+            raise InvalidInput(name, what, repr(optimizer) if name == "threshold" else "an unknown parameter")
+    if "noise" in given and (both := [name for name in given if name in parameters]):
+        raise InvalidInput("noise", f"an axis of laws or one of {both[0]}, not both", "both")
+    axes = {name: _values(name, value, problem.noise) for name, value in given.items()}
+    points = math.prod(len(values) for values in axes.values())
+    if points > checks.MOST:
+        raise InvalidInput("axes", f"at most {checks.MOST:g} points", f"{points:g}")
+    return axes
+
+
+def _parameters(noise: NoiseLaw) -> tuple[str, ...]:
+    """The names of a law's parameters that are numbers."""
+    law: Any = noise
+    return tuple(f.name for f in fields(law) if type(getattr(law, f.name)) in (int, float))
+
+
+def _values(name: str, value: Any, noise: NoiseLaw) -> Values:
+    if name == "noise":
+        laws = tuple(as_noise(law) for law in (value if isinstance(value, list | tuple) else (value,)))
+        if not laws or len(set(laws)) < len(laws):
+            raise InvalidInput("noise", "a list of distinct noise laws", repr(value)[:120])
+        return laws
+    numbers = _numbers(name, value, infinite=name == "threshold")
+    if name == "batch_size":
+        return np.array([checks.count(name, number) for number in numbers.tolist()])
+    if name not in _OPTIMIZER_AXES:
+        changed: Any = noise
+        for number in numbers.tolist():
+            replace(changed, **{name: number})
+    return numbers
+
+
+def _numbers(name: str, value: Any, infinite: bool) -> FloatArray:
+    values = np.atleast_1d(np.asarray(value, dtype=np.float64)) if infinite and _has_inf(value) else None
+    finite = checks.array(name, np.atleast_1d(value) if values is None else values[np.isfinite(values)], 1)
+    values = finite if values is None else values
+    if (values <= 0).any():
+        raise InvalidInput(name, "values > 0", f"a smallest value of {values.min():g}")
+    if np.unique(values).size < values.size:
+        raise InvalidInput(name, "distinct values", repr(values.tolist())[:120])
+    return values
+
+
+def _has_inf(value: Any) -> bool:
+    """Whether numbers hold inf and no NaN."""
+    try:
+        given = np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError):
+        return False
+    return bool((given == math.inf).any() and not np.isnan(given).any())
+
+
+def _at(problem: Problem, optimizer: Any, values: dict[str, Any]) -> tuple[Problem, Any]:
+    """The problem and the optimizer with other parameters."""
+    values = {name: _plain(value) for name, value in values.items()}
+    own = {name: value for name, value in values.items() if name in _OPTIMIZER_AXES}
+    law: Any = values.pop("noise", problem.noise)
+    parameters = {name: value for name, value in values.items() if name not in own}
+    if parameters:
+        law = replace(law, **parameters)
+    if law is not problem.noise:
+        problem = replace(problem, noise=law)
+    return problem, replace(optimizer, **own) if own else optimizer
+
+
+def _first(problem: Problem, optimizer: Any, axes: dict[str, Values]) -> tuple[Problem, Any]:
+    return _at(problem, optimizer, {name: values[0] for name, values in axes.items()})
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _labels(values: Values) -> Any:
+    return values if isinstance(values, np.ndarray) else np.array([repr(law) for law in values])
+
+
+@contextmanager
+def _bar(points: int, shown: bool) -> Iterator[Callable[[int], object]]:
+    """What to call with the number of points that finished."""
+    if not shown:
+        yield lambda finished: None
+        return
+    from tqdm import tqdm
+
+    with tqdm(total=points, unit="point") as bar:
+        yield bar.update
