@@ -17,13 +17,14 @@ import numpy as np
 
 from hdlimit.declaration import FloatArray, IntArray
 from hdlimit.errors import NotAvailable
-from hdlimit.feedback import Feedback
+from hdlimit.feedback import ERROR, Feedback
 from hdlimit.integrate import FLOOR, MOST_STEPS, SAFETY, floors, initial_range, value_range
 from hdlimit.kernels import esdirk
 from hdlimit.kernels import sweep as kernels
 from hdlimit.limit import Limit
 from hdlimit.piecewise import Piecewise, stops, tabulate
 from hdlimit.response import Compiled, Response
+from hdlimit.tables import LARGEST_ERROR
 
 BLOCK = 32
 Range = tuple[float, float]
@@ -46,6 +47,9 @@ class AtThreshold(Feedback):
     def compiled(self, v_range: Range, c_range: Range) -> Compiled:
         found = super().compiled(v_range, c_range)
         found.parameters[1:3] = self.units
+        worst = max(panel.error for panel in list(self._panels.values()))
+        if not worst < max(LARGEST_ERROR, 10 * self.error):
+            raise NotAvailable(f"noise: {self!r} cannot be tabulated: error {worst:.0e}")
         return found
 
 
@@ -83,12 +87,18 @@ class Prepared:
 
     @cached_property
     def response(self) -> Response:
-        """The limit's response, through panels where that is faster and right to a hundredth of rtol."""
+        """The limit's response, in panels of log v where its closed form is long or missing.
+
+        Their error is rtol/300, so that curves may fall by many powers of e. Long closed forms are taken as they are
+        where an rtol asks for more than tables can give.
+        """
         response, (c, largest) = self.column.limit.response, value_range(self.threshold)
         fixed = response.map.table is None and (c == largest or response.map.name == "sign")
-        if not fixed or response.is_quick(c) or self.rtol < 100 * response.precision:
+        beyond = self.rtol < 100 * response.precision and response.batch_size == 1
+        if not fixed or response.is_quick(c) or beyond:
             return response
-        return AtThreshold(response, c, self.column.limit.scale, response.precision)
+        error = max(response.precision, min(self.rtol / 300, ERROR))
+        return AtThreshold(response, c, self.column.limit.scale, error)
 
     @cached_property
     def settings(self) -> FloatArray:
