@@ -5,17 +5,22 @@ A model is diagonal (`diagonal` is an array of shape (d,)) or full (`diagonal` i
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hdlimit import checks
+from hdlimit import checks, spectra
 from hdlimit.declaration import Declaration, FloatArray
-from hdlimit.errors import InvalidInput
+from hdlimit.errors import InvalidInput, NotAvailable
+from hdlimit.measures import Indexed
 
 SMALLEST_VARIANCE, LARGEST_VARIANCE = 1e-140, 1e140
+MANY = 4096
+MOST_NUMBERS = 10**8
+TOLERANCE = 1e-7
 
 
 class CovarianceModel(Declaration):
@@ -29,8 +34,28 @@ class CovarianceModel(Declaration):
     @cached_property
     def matrix(self) -> FloatArray:
         """K as a dense matrix, shape (d, d)."""
+        self._fits("matrix", self.dimension**2, 20 * MOST_NUMBERS)
         assert self.diagonal is not None
         return np.diag(self.diagonal)
+
+    def _fits(self, name: str, numbers: int, most: int = MOST_NUMBERS) -> None:
+        """Raise NotAvailable rather than fill the memory."""
+        if numbers > most:
+            raise NotAvailable(
+                f"{name} of {self!r}: would be an array of {numbers:.3g} numbers, more than {most:g}; simulation needs "
+                "it, predict, stability, steady_state and summary of the default target and start do not"
+            )
+
+    @property
+    def nodes(self) -> Indexed | None:
+        """nodes_within(1e-7)."""
+        return self.nodes_within(TOLERANCE)
+
+    def nodes_within(self, tolerance: float) -> Indexed | None:
+        """Nodes and masses that stand for the eigenvalues > 0 of a named diagonal model with more than 4096 of them, in
+        ascending order, with an error (measures.Compression) of at most `tolerance`; None for other models.
+        """
+        return None
 
     @property
     def dimension(self) -> int:
@@ -58,9 +83,16 @@ class CovarianceModel(Declaration):
         return float(self.variances.sum())
 
     @property
+    def squares(self) -> float:
+        """tr K^2."""
+        if self.nodes is not None:
+            return float(self.nodes.mass @ self.nodes.value**2)
+        return float(self.eigenvalues @ self.eigenvalues)
+
+    @property
     def norm(self) -> float:
         """The largest eigenvalue of K."""
-        return float(self.eigenvalues[-1])
+        return float(self.nodes.value[-1] if self.nodes is not None else self.eigenvalues[-1])
 
     @property
     def intrinsic_dimension(self) -> float:
@@ -104,8 +136,24 @@ def _unit_trace(values: FloatArray) -> FloatArray:
     return _frozen(values * (values.shape[0] / (values.sum() if values.ndim == 1 else np.trace(values))))
 
 
+class NamedModel(CovarianceModel):
+    """Base of the diagonal models that are known without a list of their d eigenvalues."""
+
+    d: int
+
+    @property
+    def dimension(self) -> int:
+        """d, the number of parameters."""
+        return self.d
+
+    @property
+    def trace(self) -> float:
+        """tr K = d."""
+        return float(self.d)
+
+
 @dataclass(frozen=True, eq=False, repr=False)
-class Isotropic(CovarianceModel):
+class Isotropic(NamedModel):
     """K = identity. d: number of parameters."""
 
     d: int
@@ -115,11 +163,15 @@ class Isotropic(CovarianceModel):
 
     @cached_property
     def diagonal(self) -> FloatArray:
+        self._fits("diagonal", self.d)
         return _frozen(np.ones(self.d))
+
+    def nodes_within(self, tolerance: float) -> Indexed | None:
+        return Indexed(np.ones(1), np.full(1, float(self.d)), 0.0) if self.d > MANY else None
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class PowerLaw(CovarianceModel):
+class PowerLaw(NamedModel):
     """Diagonal K with lambda_i proportional to i^-exponent, tr K = d.
 
     d: number of parameters; exponent: >= 0 (0 is Isotropic). The limit is good up to exponents of about 0.5.
@@ -133,11 +185,16 @@ class PowerLaw(CovarianceModel):
 
     @cached_property
     def diagonal(self) -> FloatArray:
+        self._fits("diagonal", self.d)
         return _unit_trace(np.arange(1, self.d + 1, dtype=np.float64) ** -self.exponent)
+
+    def nodes_within(self, tolerance: float) -> Indexed | None:
+        representable = self.exponent * math.log10(self.d) < -math.log10(SMALLEST_VARIANCE)
+        return spectra.power_law(self.d, self.exponent, tolerance) if self.d > MANY and representable else None
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class MarchenkoPastur(CovarianceModel):
+class MarchenkoPastur(NamedModel):
     """Diagonal K whose eigenvalues are the quantiles (i - 1/2)/d of the Marchenko-Pastur law, tr K = d.
 
     d: number of parameters; ratio: d/n > 0, the aspect ratio of the sample covariance it stands for (> 1: a fraction
@@ -154,21 +211,12 @@ class MarchenkoPastur(CovarianceModel):
 
     @cached_property
     def diagonal(self) -> FloatArray:
-        return _unit_trace(_marchenko_pastur_quantiles((np.arange(self.d) + 0.5) / self.d, self.ratio))
+        self._fits("diagonal", self.d)
+        return _unit_trace(spectra.marchenko_pastur_quantiles((np.arange(self.d) + 0.5) / self.d, self.ratio))
 
-
-def _marchenko_pastur_quantiles(q: FloatArray, ratio: float) -> FloatArray:
-    """Quantiles of the Marchenko-Pastur law: with x = 1 + ratio - 2 sqrt(ratio) cos(phi) its cdf is smooth in phi."""
-    mass = min(1.0, 1.0 / ratio)
-    phi = np.linspace(0.0, np.pi, 20001)
-    x = 1 + ratio - 2 * np.sqrt(ratio) * np.cos(phi)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        density = np.where(x > 0, 2 * np.sin(phi) ** 2 / (np.pi * x), 0.0)
-    if ratio == 1.0:
-        density[0] = 2 / np.pi
-    cdf = np.concatenate([[0.0], np.cumsum((density[1:] + density[:-1]) / 2)])
-    cdf = 1.0 - mass + mass * cdf / cdf[-1]
-    return np.where(q < 1.0 - mass, 0.0, np.interp(q, cdf, x))
+    def nodes_within(self, tolerance: float) -> Indexed | None:
+        many = self.d / max(self.ratio, 1.0) > MANY
+        return spectra.marchenko_pastur(self.d, self.ratio, tolerance) if many else None
 
 
 @dataclass(frozen=True, eq=False, repr=False)

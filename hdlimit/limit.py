@@ -9,9 +9,11 @@ import math
 import warnings
 from dataclasses import dataclass
 
+from hdlimit.compress import compressed
 from hdlimit.errors import HeavyTailWarning, InvalidInput, LowDimensionWarning, ValidityWarning
 from hdlimit.features import FEATURES
-from hdlimit.modes import ModeSystem, mode_system
+from hdlimit.measures import Compression
+from hdlimit.modes import ModeSystem
 from hdlimit.optimizers import Optimizer
 from hdlimit.problem import Problem
 from hdlimit.residual import residual_map
@@ -26,7 +28,8 @@ ALIGNED = 0.1
 class Limit:
     """Everything that the limit depends on.
 
-    modes: the mode system; response: (mu, nu); lr, threshold: schedules of t; step: 1/d, the time of one step.
+    modes: the mode system; response: (mu, nu); lr, threshold: schedules of t; step: 1/d, the time of one step;
+    compression: what was done to the spectrum, None for every eigenvalue.
     """
 
     modes: ModeSystem
@@ -34,6 +37,7 @@ class Limit:
     lr: Schedule
     threshold: Schedule
     step: float
+    compression: Compression | None = None
 
     @property
     def scale(self) -> float:
@@ -61,15 +65,15 @@ def check_types(problem: object, optimizer: object) -> None:
         raise InvalidInput("optimizer", "SGD, ClippedSGD or SignSGD", type(optimizer).__name__)
 
 
-def limit_of(problem: Problem, optimizer: Optimizer) -> Limit:
+def limit_of(problem: Problem, optimizer: Optimizer, compress: bool | float = True) -> Limit:
     """The limit of an optimizer on a problem.
 
-    Raises: NoLimit when it does not exist (infinite nu).
+    compress: as hdlimit.compress has it. Raises: NoLimit when it does not exist (infinite nu).
     """
     response = Response(residual_map(optimizer), problem.noise, optimizer.batch_size)
     response(2 * problem.initial_risk, float(optimizer.threshold_schedule(0.0)))
-    modes = mode_system(problem.covariance, optimizer.features, problem.initial_error)
-    return Limit(modes, response, optimizer.lr_schedule, optimizer.threshold_schedule, 1 / problem.dimension)
+    modes, done = compressed(problem, optimizer.features, compress)
+    return Limit(modes, response, optimizer.lr_schedule, optimizer.threshold_schedule, 1 / problem.dimension, done)
 
 
 def has_spread(problem: Problem, optimizer: Optimizer) -> bool:
@@ -117,9 +121,12 @@ def caveats(problem: Problem, optimizer: Optimizer) -> list[Warning]:
 
 def largest_alignment(problem: Problem) -> float:
     """max_i rho_i^2 at the start, rho_i = (K delta)_i/sqrt(K_ii v); 0 for a start at the target."""
-    variances, v = problem.covariance.variances, 2 * problem.initial_risk
+    v = 2 * problem.initial_risk
     if v == 0:
         return 0.0
+    if problem.uniform and problem.covariance.nodes is not None:
+        return problem.covariance.norm / (problem.dimension * v)
+    variances = problem.covariance.variances
     moving = variances > 0
     pull = problem.covariance.apply(problem.initial_error)[moving]
     return float((pull**2 / variances[moving]).max() / v)

@@ -98,6 +98,19 @@ def mode_system(covariance: CovarianceModel, features: str, delta: FloatArray) -
     return _merged(b.rate, diffusion, m, functionals, rest)
 
 
+def modes_of_nodes(
+    value: FloatArray, count: FloatArray, square: FloatArray, features: str, dimension: int, rest: float
+) -> ModeSystem:
+    """The modes of a diagonal covariance with `count` variances at every value > 0 and squared start errors that sum to
+    `square` there, all of shape (n,); `rest`: the squared start error at variance 0.
+    """
+    g = FEATURES[features]
+    gain = g.gain(value)
+    rate = gain * value
+    functionals = np.stack([rate, gain, rate**2 / gain])
+    return _merged(rate, count * g.variance(value) / gain / dimension, square / gain, functionals, rest)
+
+
 def _merged(rate: FloatArray, diffusion: FloatArray, m: FloatArray, functionals: FloatArray, rest: float) -> ModeSystem:
     """Add up modes of equal rate (their functionals are equal too); `rest` is a distance that never changes."""
     distinct, first, group = np.unique(rate, return_index=True, return_inverse=True)

@@ -8,22 +8,30 @@ from typing import Any
 import numpy as np
 
 from hdlimit import __version__, checks
+from hdlimit.covariance import TOLERANCE
 from hdlimit.declaration import FloatArray
 from hdlimit.errors import InvalidInput, NotAvailable, Outcome, Status
 from hdlimit.integrate import Solution, solve
 from hdlimit.kernels import esdirk
-from hdlimit.limit import check_types, limit_of, warn_caveats
+from hdlimit.limit import Limit, check_types, limit_of, warn_caveats
 from hdlimit.modes import basis, pair_system
 from hdlimit.optimizers import Optimizer
 from hdlimit.problem import Problem
 from hdlimit.results import Curve
-from hdlimit.stability import stability
+from hdlimit.stability import judge
 from hdlimit.times import check_horizon, default_times
 
 LOOSEST, TIGHTEST = 1e-2, 1e-10
 
 
-def predict(problem: Problem, optimizer: Optimizer, horizon: float, times: Any = None, rtol: float = 1e-6) -> Curve:
+def predict(
+    problem: Problem,
+    optimizer: Optimizer,
+    horizon: float,
+    times: Any = None,
+    rtol: float = 1e-6,
+    compress: bool | float = True,
+) -> Curve:
     """The excess-risk curve of an optimizer in the limit of large dimension.
 
         dm_i/dt = -2 eta mu(v) lambda_i m_i + eta^2 nu(v) c_i/d,   v = 2R = sum_i lambda_i m_i
@@ -34,7 +42,10 @@ def predict(problem: Problem, optimizer: Optimizer, horizon: float, times: Any =
     problem: a Problem; optimizer: SGD, ClippedSGD or SignSGD; horizon: last time, t = k/d, from 1/d to 1e12; times:
     where to report, non-decreasing in [0, horizon], None for 0 and 200 geometric points from 1/d; rtol: relative
     accuracy of the curve against the exact solution of the limit ODE (measured: the error stays below 3 rtol), 1e-10
-    to 1e-2. The limit itself is off the mean of finite-d runs by O(1/d_int); verify measures it.
+    to 1e-2; compress: True puts more than 4096 eigenvalues of a diagonal covariance into a few hundred modes, with an
+    error of at most 1e-7 and rtol/10 (curve.compression says it), False keeps every eigenvalue, a number is the error
+    allowed (1e-11 to 1e-2); a named covariance under the default target and start is never stored. The limit itself
+    is off the mean of finite-d runs by O(1/d_int); verify measures it.
 
     Returns: a Curve. Divergence is an outcome: the curve then ends where v exceeds 1e12 max(v(0), E eps^2). Raises:
     InvalidInput; NoLimit for SGD under noise of infinite variance. Warns: LowDimensionWarning, HeavyTailWarning,
@@ -48,7 +59,7 @@ def predict(problem: Problem, optimizer: Optimizer, horizon: float, times: Any =
         raise InvalidInput("rtol", f"a number from {TIGHTEST:g} to {LOOSEST:g}", f"{rtol:g}")
     grid = default_times(horizon, problem.dimension) if times is None else checks.times("times", times, horizon)
     warn_caveats(problem, optimizer)
-    limit = limit_of(problem, optimizer)
+    limit = limit_of(problem, optimizer, min(TOLERANCE, rtol / 10) if compress is True else compress)
     solution = solve(limit, limit.modes, horizon, rtol)
     if not solution.steps:
         sizes = f"initial risk {problem.initial_risk:.3g}, {problem.noise!r}, {optimizer!r}"
@@ -56,14 +67,16 @@ def predict(problem: Problem, optimizer: Optimizer, horizon: float, times: Any =
     end = float(solution.dense.knots[-1])
     reached = grid[grid <= end]
     risk = np.maximum(solution.dense(reached, 0), 0.0) / 2
-    outcome = _outcome(problem, optimizer, solution, horizon)
-    return Curve(problem, optimizer, horizon, rtol, reached, risk, outcome, solution.dense, __version__)
+    outcome = _outcome(problem, optimizer, limit, solution, horizon)
+    return Curve(
+        problem, optimizer, horizon, rtol, reached, risk, outcome, solution.dense, __version__, limit.compression
+    )
 
 
-def _outcome(problem: Problem, optimizer: Optimizer, solution: Solution, horizon: float) -> Outcome:
+def _outcome(problem: Problem, optimizer: Optimizer, limit: Limit, solution: Solution, horizon: float) -> Outcome:
     end = float(solution.dense.knots[-1])
     if solution.status == esdirk.REACHED:
-        judged = stability(problem, optimizer, horizon)
+        judged = judge(problem, optimizer, limit, horizon)
         if judged.stable:
             return Outcome(Status.FINISHED, f"finished at t = {end:g}")
         return Outcome(
@@ -72,7 +85,7 @@ def _outcome(problem: Problem, optimizer: Optimizer, solution: Solution, horizon
     if solution.status == esdirk.ESCAPED:
         return Outcome(
             Status.DIVERGED,
-            f"diverged at t = {end:.6g} of {horizon:g}: {stability(problem, optimizer, horizon).outcome.sentence}",
+            f"diverged at t = {end:.6g} of {horizon:g}: {judge(problem, optimizer, limit, horizon).outcome.sentence}",
         )
     reason = (
         "the step size of the integrator fell below rounding" if solution.status == esdirk.STALLED else "too many steps"

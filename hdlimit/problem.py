@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from hdlimit import checks
-from hdlimit.covariance import CovarianceModel, as_covariance
+from hdlimit.covariance import MOST_NUMBERS, CovarianceModel, as_covariance
 from hdlimit.declaration import Declaration, FloatArray
-from hdlimit.errors import InvalidInput
+from hdlimit.errors import InvalidInput, NotAvailable
 from hdlimit.noise import NoiseLaw, NoNoise, as_noise
 
 
@@ -75,16 +75,28 @@ class Problem(Declaration):
         """tr(K)/norm(K): the limit is good when it is large, see LowDimensionWarning."""
         return self.covariance.intrinsic_dimension
 
+    @property
+    def uniform(self) -> bool:
+        """Whether every entry of the start error is -1/sqrt(d): the default target and start."""
+        return self.target is None and self.start is None
+
     @cached_property
     def initial_error(self) -> FloatArray:
         """delta = theta_0 - theta*, shape (d,)."""
         d = self.dimension
+        if d > MOST_NUMBERS:
+            raise NotAvailable(
+                f"initial_error: would be an array of {d:.3g} numbers, more than {MOST_NUMBERS:g}; predict, stability, "
+                "steady_state and summary do without, simulation and what needs single coordinates do not"
+            )
         target = np.full(d, d**-0.5) if self.target is None else self.target
         return -target if self.start is None else self.start - target
 
     @cached_property
     def initial_risk(self) -> float:
         """R(0) = delta^T K delta / 2."""
+        if self.uniform and self.covariance.nodes is not None:
+            return self.covariance.trace / self.dimension / 2
         delta = self.initial_error
         return max(float(delta @ self.covariance.apply(delta)), 0.0) / 2
 

@@ -18,6 +18,7 @@ import numpy as np
 from hdlimit import checks
 from hdlimit.declaration import BoolArray, Declaration, FloatArray
 from hdlimit.errors import InvalidInput, NotAvailable, Outcome, ValidityWarning
+from hdlimit.measures import Compression
 from hdlimit.problem import Problem
 from hdlimit.times import steps_at
 
@@ -61,7 +62,8 @@ class Curve:
 
     problem, optimizer, horizon, rtol: as given to predict; time, risk: shape (T,), up to the divergence if there is
     one; outcome: how the integration ended; dense: the interpolant (v = 2R first, then norm(delta)^2 and norm(K
-    delta)^2 where they are linear in the modes); version: of the package.
+    delta)^2 where they are linear in the modes); version: of the package; compression: how many eigenvalues were put
+    into how many modes with what error, None for every eigenvalue.
     """
 
     problem: Problem
@@ -73,11 +75,13 @@ class Curve:
     outcome: Outcome
     dense: DenseOutput
     version: str
+    compression: Compression | None = None
 
     def __repr__(self) -> str:
+        few = f", {self.compression}" if self.compression is not None else ""
         return (
             f"Curve({self.optimizer!r}, d={self.problem.dimension}, {self.outcome.status.value} at t={self.end:g}, "
-            f"risk {self.risk[0]:.4g} -> {self.risk[-1]:.4g})"
+            f"risk {self.risk[0]:.4g} -> {self.risk[-1]:.4g}{few})"
         )
 
     @property

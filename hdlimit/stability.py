@@ -9,6 +9,7 @@ import numpy as np
 
 from hdlimit import checks
 from hdlimit.covariance import CovarianceModel
+from hdlimit.declaration import FloatArray
 from hdlimit.errors import InvalidInput, NotAvailable, Outcome, Status
 from hdlimit.limit import Limit, check_types, limit_of
 from hdlimit.optimizers import Optimizer
@@ -52,6 +53,13 @@ class SteadyState:
         return self.outcome.sentence
 
 
+def _spectrum(covariance: CovarianceModel) -> tuple[FloatArray, FloatArray | float]:
+    """Eigenvalues > 0 in ascending order, and how many there are of each."""
+    if (nodes := covariance.nodes) is not None:
+        return nodes.value, nodes.mass
+    return covariance.eigenvalues[covariance.eigenvalues > 0], 1.0
+
+
 def exact_critical_lr(covariance: CovarianceModel, batch_size: int) -> float:
     """The step size above which the mean square of streaming SGD grows, for Gaussian x, at this d.
 
@@ -60,10 +68,10 @@ def exact_critical_lr(covariance: CovarianceModel, batch_size: int) -> float:
     """
     from scipy.optimize import brentq
 
-    values, b = covariance.eigenvalues / covariance.norm, batch_size
-    values = values[values > 0]
+    b, (values, count) = batch_size, _spectrum(covariance)
+    values = values / covariance.norm
     largest = 2 * b / (b + 1)
-    excess = lambda g: float((g * values / (2 * b - g * values * (b + 1))).sum()) - 1  # noqa: E731
+    excess = lambda g: float((count * g * values / (2 * b - g * values * (b + 1))).sum()) - 1  # noqa: E731
     root = brentq(excess, 0.0, largest * (1 - 1e-13), xtol=1e-300, rtol=1e-14)
     return float(root) * covariance.dimension / covariance.norm
 
@@ -76,7 +84,8 @@ def exact_critical_batch(covariance: CovarianceModel, lr: float) -> float:
     """
     from scipy.optimize import brentq
 
-    relative = lr / covariance.dimension * covariance.eigenvalues[covariance.eigenvalues > 0]
+    values, count = _spectrum(covariance)
+    relative = lr / covariance.dimension * values
     largest = float(relative[-1])
     if largest >= 2 * (1 - 1e-14):
         return math.inf
@@ -84,9 +93,10 @@ def exact_critical_batch(covariance: CovarianceModel, lr: float) -> float:
 
     def excess(beyond: float) -> float:
         """The sum less 1 at B = pole + beyond."""
-        return float((relative / ((2 - relative) * beyond + 2 * (largest - relative) / (2 - largest))).sum()) - 1
+        shares = relative / ((2 - relative) * beyond + 2 * (largest - relative) / (2 - largest))
+        return float((count * shares).sum()) - 1
 
-    low, high = pole * (1 - 1e-12), float((relative / (2 - relative)).sum()) * (1 + 1e-12)
+    low, high = pole * (1 - 1e-12), float((count * relative / (2 - relative)).sum()) * (1 + 1e-12)
     root = pole + float(brentq(excess, low, high, xtol=1e-300, rtol=1e-14))
     return float(max(math.floor(root) + 1, 1))
 
@@ -109,8 +119,12 @@ def stability(problem: Problem, optimizer: Optimizer, horizon: float = LONGEST_H
     Returns: a Stability. Raises: NoLimit where nu is infinite. Source: THEORY section 2; derivations/steady.py.
     """
     check_types(problem, optimizer)
-    limit = limit_of(problem, optimizer)
-    lr = largest_lr(limit.lr, checks.positive("horizon", horizon))
+    return judge(problem, optimizer, limit_of(problem, optimizer), checks.positive("horizon", horizon))
+
+
+def judge(problem: Problem, optimizer: Optimizer, limit: Limit, horizon: float) -> Stability:
+    """The stability of an optimizer whose limit is known; see stability."""
+    lr = largest_lr(limit.lr, horizon)
     if limit.bounded:
         return Stability(
             True,
@@ -195,7 +209,7 @@ def steady_state(problem: Problem, optimizer: Optimizer) -> SteadyState:
     from scipy.optimize import brentq
 
     check_types(problem, optimizer)
-    limit = limit_of(problem, optimizer)
+    limit = limit_of(problem, optimizer, problem.covariance.nodes is not None)
     if not (isinstance(limit.lr, Constant) and isinstance(limit.threshold, Constant)):
         raise InvalidInput("optimizer", "a constant lr and threshold (a schedule has no steady state)", repr(optimizer))
     lr, c = limit.lr.value, limit.threshold.value
