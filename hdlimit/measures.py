@@ -19,6 +19,7 @@ from hdlimit.declaration import FloatArray, IntArray
 
 POINTS = 4
 ENDS = 2
+GRADING = 46
 DEPTH = 140.0  # e^-140 = 1e-60 of the start counts as 0
 WIDTH, REACHED_AT = 0.5, 1e-8
 SHRINK = 0.8
@@ -100,7 +101,7 @@ class Indexed(NamedTuple):
 
 
 def number_edges(size: int, width: float, last: float) -> IntArray:
-    """Edges of ranges of 0, ..., size - 1 that grow by e^width from the start on, and from last * width before the end."""
+    """Edges of ranges of 0, ..., size - 1 growing by e^width from the start, and from last * width before the end."""
     left = np.exp(np.arange(0.0, max(np.log(size / 2), width), width))
     right = size - last * np.expm1(np.arange(0.0, np.log1p(size / 2 / last) + width, width))
     right = right[right > size / 2]
@@ -144,7 +145,7 @@ def value_edges(values: FloatArray, width: float) -> IntArray:
     value; the values at both ends are bins of their own.
     """
     low, high = float(values[0]), float(values[-1])
-    gap = low / 46
+    gap = low / GRADING
     steps = np.arange(0.0, np.log1p((high - low) / gap) + width, width)
     inner = np.searchsorted(values, low + gap * np.expm1(steps), side="left")
     ends = np.minimum(np.arange(ENDS + 1), values.size)

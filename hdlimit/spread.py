@@ -74,26 +74,37 @@ def noise_modes(problem: Problem, optimizer: Optimizer, bins: int = BINS) -> Noi
     A bin keeps lambda c and lambda m(0) summed over its modes. Raises: NotAvailable for sign features with a covariance
     that is not diagonal, whose modes do not diffuse independently.
     """
-    b = basis(problem.covariance, optimizer.features)
-    if b.noise.ndim == 2:
-        raise NotAvailable(
-            "spread: known for sign features with a diagonal covariance only; simulate(...).spread measures it"
-        )
-    w, moving = b.coordinates(problem.initial_error), b.rate > 0
-    rate, m, noise, gain = b.rate[moving], w[moving] ** 2, b.noise[moving], b.gain[moving]
+    rate, m, noise, gain, each = _modes_and_counts(problem, optimizer.features)
     distinct, group = np.unique(rate, return_inverse=True)
     if distinct.size > bins:
         edges = np.geomspace(rate.min() * (1 - 1e-12), rate.max() * (1 + 1e-12), bins + 1)
         _, group = np.unique(np.searchsorted(edges, rate, side="right"), return_inverse=True)
 
     def total(values: FloatArray) -> FloatArray:
-        return np.bincount(group, values).astype(np.float64)
+        return np.bincount(group, values * each).astype(np.float64)
 
     mean, count = total(rate * noise) / total(noise), total(np.ones(rate.size))
     single = problem.dimension * total(rate * noise) / (count * mean)
     weighted, fourth = total(rate * m) / mean, total((rate * m) ** 2) / mean**2
     weights = np.stack([mean, total(noise * gain) / total(noise), total(noise * rate**2 / gain) / total(noise)])
     return NoiseModes(mean, single, total(noise), weighted, fourth, count, weights)
+
+
+def _modes_and_counts(
+    problem: Problem, features: str
+) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray, FloatArray | float]:
+    """Rate > 0, m(0), c/d and gain of single modes, and how many there are of each."""
+    if problem.uniform and (nodes := problem.covariance.nodes) is not None:
+        g, d = FEATURES[features], problem.dimension
+        gain = g.gain(nodes.value)
+        return gain * nodes.value, 1 / (d * gain), g.variance(nodes.value) / gain / d, gain, nodes.mass
+    b = basis(problem.covariance, features)
+    if b.noise.ndim == 2:
+        raise NotAvailable(
+            "spread: known for sign features with a diagonal covariance only; simulate(...).spread measures it"
+        )
+    w, moving = b.coordinates(problem.initial_error), b.rate > 0
+    return b.rate[moving], w[moving] ** 2, b.noise[moving], b.gain[moving], 1.0
 
 
 def check_spread(problem: Problem, optimizer: Optimizer) -> None:
@@ -152,7 +163,7 @@ class _System:
         v_range = (0.9 * self.lowest, 1.2 * max(float(v.max()), self.lowest))
         c_range = value_range(tabulate(self.limit.threshold, curve.horizon))
         self.response: Compiled = self.limit.response.compiled(v_range, c_range)
-        trace, squares = problem.covariance.trace, float((problem.covariance.eigenvalues**2).sum())
+        trace, squares = problem.covariance.trace, problem.covariance.squares
         clips = self.linear and self.algorithm and self.limit.response.map.table is None and c_range[0] < math.inf
         self.norm = ClippedNorm.of(self.limit, 2 * squares / trace**2, trace, v_range, c_range) if clips else None
 
