@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hdlimit import __version__, checks
+from hdlimit.covariance import TOLERANCE
 from hdlimit.declaration import FloatArray
 from hdlimit.errors import InvalidInput, NotAvailable, Outcome, Status
 from hdlimit.gridwork import Column, solved
@@ -229,13 +230,12 @@ class Points:
     def __init__(self, problem: Problem, optimizer: Optimizer, axes: dict[str, Values]) -> None:
         self.problem, self.optimizer, self.axes = problem, optimizer, axes
         self.shape = tuple(len(values) for values in axes.values())
-        self.modes = limit_of(*_first(problem, optimizer, axes)).modes
 
     def sweep(
         self, horizon: float, times: FloatArray, final: bool, rtol: float, threads: int | None, progress: bool
     ) -> Sweep:
         """All curves."""
-        columns = list(self.columns())
+        columns = list(self.columns(rtol))
         with _bar(math.prod(self.shape), progress) as advance:
             v, reports = solved([column for column, _ in columns], horizon, times, rtol, threads, advance)
         risk = np.maximum(v, 0.0).reshape(*self.shape, *(() if final else (times.size,))) / 2
@@ -244,8 +244,9 @@ class Points:
         names, values = tuple(self.axes), tuple(self.axes.values())
         return Sweep(self.problem, self.optimizer, horizon, rtol, names, values, times, risk, status, end, __version__)
 
-    def columns(self) -> Iterator[tuple[Column, Optimizer]]:
+    def columns(self, rtol: float) -> Iterator[tuple[Column, Optimizer]]:
         """The points as columns along lr, with the optimizer of the first of each."""
+        modes = limit_of(*_first(self.problem, self.optimizer, self.axes), min(TOLERANCE, rtol / 10)).modes
         flat = np.arange(math.prod(self.shape)).reshape(self.shape)
         lr = self.axes.get("lr")
         others = [name for name in self.axes if name != "lr"]
@@ -256,7 +257,7 @@ class Points:
             problem, optimizer = _at(self.problem, self.optimizer, values)
             response = Response(residual_map(optimizer), problem.noise, optimizer.batch_size)
             schedules = optimizer.lr_schedule, optimizer.threshold_schedule
-            limit = Limit(self.modes, response, *schedules, 1 / problem.dimension)
+            limit = Limit(modes, response, *schedules, 1 / problem.dimension)
             yield Column(limit, lr, np.atleast_1d(flat[place])), optimizer
 
     def _status(self, columns: Sequence[tuple[Column, Optimizer]], reports: FloatArray, horizon: float) -> Any:

@@ -105,6 +105,15 @@ def test_rtol(rtol: float) -> None:
         assert np.abs(rough / exact - 1).max() > 1e-4
 
 
+@pytest.mark.parametrize("rtol", [1e-6, 1e-9])
+def test_many_eigenvalues(rtol: float) -> None:
+    """Above 4096 eigenvalues the modes are few, as predict's."""
+    problem = hd.Problem(hd.PowerLaw(6000, 0.4), hd.Gaussian(0.5))
+    assert_predicted(hd.sweep(problem, CLIP, 200.0, rtol=rtol, lr=[0.2, 0.9]), 2 * rtol)
+    billion = hd.Problem(hd.PowerLaw(10**9, 0.4), hd.Gaussian(0.5))
+    assert_predicted(hd.sweep(billion, CLIP, 200.0, times=[0.0, 1.0, 200.0], lr=[0.2, 0.9]), 2e-6)
+
+
 def test_falls_below_every_scale_and_starts_at_rest() -> None:
     """Noiseless curves fall to 0 as predict's do; at the target nothing moves without noise, and it rises with it."""
     quiet = hd.Problem(hd.Isotropic(50))
