@@ -42,8 +42,9 @@ class CovarianceModel(Declaration):
         """Raise NotAvailable rather than fill the memory."""
         if numbers > most:
             raise NotAvailable(
-                f"{name} of {self!r}: would be an array of {numbers:.3g} numbers, more than {most:g}; simulation needs "
-                "it, predict, stability, steady_state and summary of the default target and start do not"
+                f"{name} of {self!r}: would be an array of {numbers:.3g} numbers, more than {most:g}; simulation "
+                "needs it; predict, stability, steady_state and summary of a named diagonal covariance do not under "
+                "the default target and start"
             )
 
     @property
@@ -249,6 +250,7 @@ class Wishart(CovarianceModel):
     @cached_property
     def matrix(self) -> FloatArray:
         n = max(round(self.d / self.ratio), 1)
+        self._fits("matrix", self.d * max(n, self.d), 20 * MOST_NUMBERS)
         z = np.random.default_rng(self.seed).standard_normal((n, self.d))
         if self.row_scales is not None:
             z *= np.sqrt(self.row_scales)
@@ -270,6 +272,7 @@ class Rotated(CovarianceModel):
     @cached_property
     def matrix(self) -> FloatArray:
         d = self.base.dimension
+        self._fits("matrix", d * d, 20 * MOST_NUMBERS)
         q, r = np.linalg.qr(np.random.default_rng(self.seed).standard_normal((d, d)))
         q *= np.sign(np.diagonal(r))
         k = (q * self.base.diagonal) @ q.T if self.base.diagonal is not None else q @ self.base.matrix @ q.T

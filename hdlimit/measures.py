@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hdlimit.declaration import FloatArray, IntArray
+from hdlimit.declaration import Declaration, FloatArray, IntArray
 
 POINTS = 4
 ENDS = 2
@@ -27,8 +27,8 @@ NARROWEST = 0.02
 CHUNK = 1 << 15
 
 
-@dataclass(frozen=True)
-class Compression:
+@dataclass(frozen=True, eq=False, repr=False)
+class Compression(Declaration):
     """What was done to a spectrum. modes: nodes left; eigenvalues: how many there were; error: the largest relative
     error of sum f(k) over f = e^(-s k) k^p, s >= 0 and p = 0, 1, 2, against one more node a bin.
     """

@@ -87,7 +87,7 @@ class Problem(Declaration):
         if d > MOST_NUMBERS:
             raise NotAvailable(
                 f"initial_error: would be an array of {d:.3g} numbers, more than {MOST_NUMBERS:g}; predict, stability, "
-                "steady_state and summary do without, simulation and what needs single coordinates do not"
+                "steady_state and summary do without it, simulation and what needs single coordinates do not"
             )
         target = np.full(d, d**-0.5) if self.target is None else self.target
         return -target if self.start is None else self.start - target

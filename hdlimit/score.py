@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from hdlimit.compress import compressed
 from hdlimit.declaration import FloatArray
 from hdlimit.density import ResidualLaw
 from hdlimit.errors import InvalidInput
@@ -14,7 +15,6 @@ from hdlimit.fisher import Ceiling, smooth_information
 from hdlimit.integrate import solve
 from hdlimit.kernels import esdirk
 from hdlimit.limit import Limit
-from hdlimit.modes import mode_system
 from hdlimit.noise import NoiseLaw
 from hdlimit.optimizers import ScoreTable
 from hdlimit.problem import Problem
@@ -41,7 +41,7 @@ def score_of(problem: Problem, lr: Any, horizon: float, batch_size: int) -> tupl
     schedule = as_schedule("lr", lr)
     if problem.initial_risk == 0 and problem.noise.width == 0:
         raise InvalidInput("problem", "a start that is not the target, or label noise", repr(problem))
-    modes = mode_system(problem.covariance, "identity", problem.initial_error)
+    modes = compressed(problem, "identity", True)[0]
     critical = 2 * batch_size / modes.forcing if modes.forcing > 0 else math.inf
     if isinstance(schedule, Constant) and schedule.value >= critical:
         expected = f"a step size below {critical:.4g}, so that the risk stays bounded"

@@ -17,13 +17,14 @@ import numpy as np
 from hdlimit import checks
 from hdlimit.batchgrid import BatchGrid
 from hdlimit.bins import binned
+from hdlimit.compress import compressed
 from hdlimit.crossing import first_crossing
 from hdlimit.errors import InvalidInput
 from hdlimit.feedback import Feedback, at_threshold
 from hdlimit.integrate import integrate
 from hdlimit.kernels import esdirk
 from hdlimit.limit import Limit
-from hdlimit.modes import ModeSystem, mode_system
+from hdlimit.modes import ModeSystem
 from hdlimit.optimizers import SGD, ClippedSGD, Optimizer, SignSGD
 from hdlimit.problem import Problem
 from hdlimit.response import Response
@@ -66,7 +67,7 @@ class Trial:
     @cached_property
     def modes(self) -> ModeSystem:
         """The modes of the problem."""
-        return mode_system(self.problem.covariance, self.features, self.problem.initial_error)
+        return compressed(self.problem, self.features, True)[0]
 
     @property
     def lowest(self) -> float:
