@@ -119,6 +119,12 @@ class Curve:
         return linear_noise(self)
 
     @cached_property
+    def _spread(self) -> FloatArray:
+        from hdlimit.spread import linear_noise
+
+        return linear_noise(self, shifted=False).spread(self.time)
+
+    @cached_property
     def spread(self) -> FloatArray:
         """Predicted standard deviation of the risk of one run at this d, shape (T,).
 
@@ -127,7 +133,7 @@ class Curve:
         eps^4 infinite) or is not known (sign features, K not diagonal). Warns: ValidityWarning where it exceeds 0.3 of
         the risk, beyond which fluctuations are not linear; `spread_trusted` says where.
         """
-        spread = self.linear_noise.spread(self.time)
+        spread = self._spread
         wide = spread > TRUSTED * self.risk
         if wide.any():
             warnings.warn(
@@ -141,7 +147,7 @@ class Curve:
     @property
     def spread_trusted(self) -> BoolArray:
         """Where the spread is at most 0.3 of the risk, shape (T,)."""
-        trusted: BoolArray = self.linear_noise.spread(self.time) <= TRUSTED * self.risk
+        trusted: BoolArray = self._spread <= TRUSTED * self.risk
         return trusted
 
     @property

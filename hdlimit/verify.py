@@ -42,7 +42,7 @@ class Report:
     curve: the prediction; runs: the simulation, at the default times and the test times; time: the test times, shape
     (20,), exact step times; predicted, mean, stderr, allowance: the quantity at these times; false_alarm: the stated
     rate; critical: the quantile that z_max is held against; stopped: why no more runs were added, empty where their
-    number was given; quantity: "risk", or the quantity of one of the `others`; recorded: the quantities that were
+    number was given; quantity: "risk", or the quantity of one of the `others`; quantities: those
     verified beside the risk.
     """
 
@@ -57,15 +57,15 @@ class Report:
     critical: float
     stopped: str = ""
     quantity: str = "risk"
-    recorded: tuple[str, ...] = ()
+    quantities: tuple[str, ...] = ()
 
     @cached_property
     def others(self) -> tuple[Report, ...]:
-        """A report for each recorded quantity, held against the same critical value; the verdict counts them too."""
+        """A report for each other quantity, held against the same critical value; the verdict counts them too."""
         steps = np.rint(self.time * self.curve.problem.dimension)
         return tuple(
             judge(self.curve, self.runs, steps, allowance(self.curve, steps, name), self.false_alarm, name)._at(self)
-            for name in self.recorded
+            for name in self.quantities
         )
 
     def _at(self, report: Report) -> Report:
@@ -111,7 +111,7 @@ class Report:
         """consistent, inconsistent or inconclusive.
 
         Inconclusive: the allowance exceeds 2 % of the curve at a test time, or a run diverged. Otherwise inconsistent
-        when z_max exceeds the critical value. With recorded quantities: inconsistent where one is, else inconclusive
+        when z_max exceeds the critical value. With other quantities: inconsistent where one is, else inconclusive
         where one is.
         """
         if not np.isfinite(self.mean).all() or (self.allowance > CAP * self.scale).any():
@@ -244,7 +244,7 @@ def verify(
             made.append(extended(made[-1], size, executor, progress))
         else:
             made.append(simulate(problem, optimizer, horizon, size, sequence, **how))
-        return replace(judge(curve, made[-1], steps, allowed, planned.rate / (1 + len(names))), recorded=names)
+        return replace(judge(curve, made[-1], steps, allowed, planned.rate / (1 + len(names))), quantities=names)
 
     ending = until_decided(planned, look, decided)
     return replace(ending.result, false_alarm=planned.false_alarm, stopped=ending.sentence)

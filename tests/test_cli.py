@@ -77,7 +77,8 @@ def test_predict_text(study: Path) -> None:
     assert result.exit_code == 0 and result.stderr == ""
     curve = hd.predict(SMALL, hd.ClippedSGD(0.4, 0.8), 5.0)
     last = result.stdout.splitlines()[-1].split()
-    assert [float(x) for x in last] == [5.0, 300.0, pytest.approx(curve.risk[-1], rel=1e-5)]
+    expected = [5.0, 300.0, pytest.approx(curve.risk[-1], rel=1e-5), pytest.approx(curve.spread[-1], rel=1e-2)]
+    assert [float(x) for x in last] == expected
     assert SMALL.summary() in result.stdout and repr(curve.optimizer) in result.stdout
 
 
