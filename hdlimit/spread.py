@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -33,11 +34,12 @@ from hdlimit.modes import basis
 from hdlimit.optimizers import Optimizer
 from hdlimit.piecewise import stops, tabulate
 from hdlimit.problem import Problem
-from hdlimit.response import Compiled
+from hdlimit.response import Compiled, Response
 from hdlimit.results import Curve, DenseOutput
 from hdlimit.shift import ClippedNorm, Coefficients
 
 BINS = 48
+GRID = 0.05
 TOLERANCE = 1e-4
 MOST_STEPS = 20_000
 DIFFUSIONS = ("algorithm", "homogenized")
@@ -151,6 +153,7 @@ class _System:
         self.lowest = max(0.9 * float(v[v > 0].min(initial=math.inf)), 1e-100) if v.any() else 1e-100
         v_range = (0.9 * self.lowest, 1.2 * max(float(v.max()), self.lowest))
         c_range = value_range(tabulate(self.limit.threshold, curve.horizon))
+        self.moving = c_range[0] < c_range[1] < math.inf
         self.response: Compiled = self.limit.response.compiled(v_range, c_range)
         trace, squares = problem.covariance.trace, float((problem.covariance.eigenvalues**2).sum())
         clips = (
@@ -181,7 +184,8 @@ class _System:
     def _moments(self, v: float, c: float, mu: float, nu: float) -> StepMoments:
         if not self.algorithm:
             return StepMoments(mu * mu, mu * nu, nu * nu)
-        return step_moments(self.limit.response, v, c)
+        a, b, d = shares(self.limit.response, v, c, self.moving)
+        return StepMoments(a * mu * mu, b * mu * nu, d * nu * nu)
 
     def feedback(self, k: Coefficients, m: FloatArray) -> FloatArray:
         """a: how v acts on the drift of the bins."""
@@ -258,6 +262,29 @@ class _System:
         return np.append(rate @ s.p @ rate, self.modes.functionals @ s.x)
 
 
+def shares(response: Response, v: float, c: float, moving: bool) -> FloatArray:
+    """(nu_2/mu^2, chi/(mu nu), kappa/nu^2), linear in log v (and in log c, where it moves) on a grid of GRID."""
+    x = math.log(v) / GRID
+    left = math.floor(x)
+    near = [(left, 1 - (x - left)), (left + 1, x - left)]
+    if not moving or c <= 0:
+        return sum((weight * _at_node(response, k, c) for k, weight in near), np.zeros(3))
+    y = math.log(c) / GRID
+    low = math.floor(y)
+    across = [(low, 1 - (y - low)), (low + 1, y - low)]
+    pairs = ((k, j, p * q) for k, p in near for j, q in across)
+    return sum((weight * _at_node(response, k, math.exp(j * GRID)) for k, j, weight in pairs), np.zeros(3))
+
+
+@lru_cache(maxsize=8192)
+def _at_node(response: Response, k: int, c: float) -> FloatArray:
+    v = math.exp(k * GRID)
+    (mu, nu), (nu_2, chi, kappa) = response(v, c), step_moments(response, v, c)
+    if mu == 0 or nu == 0:
+        return np.zeros(3)
+    return np.array([nu_2 / mu**2, chi / (mu * nu), kappa / nu**2])
+
+
 def _derivatives(values: list[float], h: float) -> tuple[float, float, float]:
     low, middle, high = values
     return middle, (high - low) / (2 * h), (high - 2 * middle + low) / h**2
@@ -278,7 +305,7 @@ def linear_noise(curve: Curve, *, bins: int = BINS, diffusion: str = "algorithm"
     if not curve.dense.start[:, 0].any() and curve.problem.noise.second_moment == 0:
         return LinearNoise(DenseOutput(np.array([0.0, curve.end]), np.zeros((1, 4)), np.zeros((1, 4, 4))))
     system = _System(curve, bins, diffusion, shifted)
-    ends = stops((system.limit.lr, system.limit.threshold), curve.horizon, curve.rtol)
+    ends = stops((system.limit.lr, system.limit.threshold), curve.horizon, 100 * TOLERANCE)
     ends = np.append(ends[ends < curve.end], curve.end)
     state, first = system.start(), min(float(curve.dense.knots[1]), 1 / system.d)
     knots, start, coefficients = [0.0], [], []
