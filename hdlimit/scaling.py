@@ -18,7 +18,7 @@ import numpy as np
 from hdlimit import checks
 from hdlimit.covariance import CovarianceModel, Rotated
 from hdlimit.declaration import FloatArray, IntArray
-from hdlimit.errors import InvalidInput, LowDimensionWarning, NotAvailable, VerificationRefused
+from hdlimit.errors import InvalidInput, LowDimensionWarning, NearCriticalWarning, NotAvailable, VerificationRefused
 from hdlimit.features import FEATURES
 from hdlimit.limit import check_types
 from hdlimit.optimizers import Optimizer
@@ -236,7 +236,8 @@ class _Case:
         self.method = _best_method(problem, optimizer) if method is None else method
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore", LowDimensionWarning)  # small dimensions are what a study is for
+                for kind in (LowDimensionWarning, NearCriticalWarning):  # small dimensions are what a study is for
+                    warnings.simplefilter("ignore", kind)
                 self.curve, self.steps, self.allowed = expected_curve(problem, optimizer, horizon)
         except NotAvailable as error:
             raise VerificationRefused(f"dimensions: d = {problem.dimension} is too small: {error}") from error
