@@ -196,14 +196,15 @@ class Curve:
         return self.clipped_at(self.time)
 
     def clipped_at(self, t: Any) -> FloatArray:
-        """The clipped fraction at any times in [0, end], shape (n,)."""
+        """The clipped fraction at any times in [0, end]; the shape of t, (1,) for a number."""
         from hdlimit.follow import clipped_fraction
 
         if self.optimizer.residual != "clip":
             raise NotAvailable(f"clipped_fraction: for optimizers that clip, not for {self.optimizer!r}")
         noise, size, c = self.problem.noise, self.optimizer.batch_size, self.optimizer.threshold_schedule
         times = np.atleast_1d(self._times(t))
-        return np.array([clipped_fraction(noise, 2 * float(self.at(x)), float(c(x)), size) for x in times])
+        values = [clipped_fraction(noise, 2 * float(self.at(x)), float(c(x)), size) for x in times.flat]
+        return np.reshape(values, times.shape)
 
     def plot(self, ax: Axes | None = None, **style: Any) -> Axes:
         """Draw the risk as a line; returns the Axes."""

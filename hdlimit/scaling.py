@@ -11,6 +11,7 @@ import warnings
 from concurrent.futures import Executor
 from dataclasses import dataclass, fields, replace
 from os import PathLike, fspath
+from os.path import isdir
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -189,7 +190,9 @@ def _child(sequence: np.random.SeedSequence, d: int) -> np.random.SeedSequence:
 
 
 def _file(checkpoint: Any, d: int) -> Any:
-    return f"{fspath(checkpoint)}-d{d}" if isinstance(checkpoint, str | PathLike) else checkpoint
+    if not isinstance(checkpoint, str | PathLike) or not fspath(checkpoint) or isdir(checkpoint):
+        return checkpoint  # refused, with the reason, where it is opened
+    return f"{fspath(checkpoint)}-d{d}"
 
 
 def _dimensions(dimensions: Any) -> IntArray:
@@ -277,9 +280,13 @@ def relative_moments(report: Report) -> tuple[float, float, float, float]:
     """
     risk = measured(report.runs, np.rint(report.time * report.curve.problem.dimension))
     n = risk.shape[0]
+    if not (report.predicted.all() and report.mean.all()):
+        raise VerificationRefused("horizon: expected one within which the risk stays above 0 in double precision")
     each = (risk / report.predicted).mean(axis=1) - 1
     square = ((risk / report.mean - 1) ** 2).mean(axis=1) * n / (n - 1)
     spread = math.sqrt(square.mean())
+    if spread == 0:
+        raise VerificationRefused(f"dimensions: runs at d = {report.curve.problem.dimension} do not differ")
     error = float(square.std(ddof=1)) / math.sqrt(n) / (2 * spread)
     return float(each.mean()), float(each.std(ddof=1)) / math.sqrt(n), spread, error
 

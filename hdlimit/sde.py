@@ -219,7 +219,10 @@ def make_task(
 ) -> Task:
     """The time steps, their schedules and the diffusion of a study."""
     limit = limit_of(problem, optimizer)
-    dense = solve(limit, limit.modes, horizon, _RTOL).dense
+    solution = solve(limit, limit.modes, horizon, _RTOL)
+    if not solution.steps:
+        raise NotAvailable(f"sample_sde: no step can be taken in double precision, choose other units ({optimizer!r})")
+    dense = solution.dense
     knots = np.minimum(dense.knots, horizon)
     breaks = np.unique(np.concatenate([stops((limit.lr, limit.threshold), horizon, _RTOL), knots, time]))
     v = np.maximum(dense(np.minimum(breaks, knots[-1]), 0), 0.0)

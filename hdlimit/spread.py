@@ -304,7 +304,15 @@ def linear_noise(curve: Curve, *, bins: int = BINS, diffusion: str = "algorithm"
     checks.one_of("diffusion", diffusion, DIFFUSIONS)
     if not curve.dense.start[:, 0].any() and curve.problem.noise.second_moment == 0:
         return LinearNoise(DenseOutput(np.array([0.0, curve.end]), np.zeros((1, 4)), np.zeros((1, 4, 4))))
-    system = _System(curve, bins, diffusion, shifted)
+    try:
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            return LinearNoise(_integrated(curve, _System(curve, bins, diffusion, shifted)))
+    except OverflowError:
+        raise NotAvailable(f"spread: beyond double precision for {curve.optimizer!r}, choose other units") from None
+
+
+def _integrated(curve: Curve, system: _System) -> DenseOutput:
+    """The functionals along the curve; raises OverflowError where they leave double precision."""
     ends = stops((system.limit.lr, system.limit.threshold), curve.horizon, 100 * TOLERANCE)
     ends = np.append(ends[ends < curve.end], curve.end)
     state, first = system.start(), min(float(curve.dense.knots[1]), 1 / system.d)
@@ -318,6 +326,8 @@ def linear_noise(curve: Curve, *, bins: int = BINS, diffusion: str = "algorithm"
             if not worst <= 1.0 and h > 1e-12 * max(t, first):
                 h *= max(0.2, 0.9 * worst**-0.25) if worst < math.inf else 0.25
                 continue
+            if not np.isfinite(dense).all():
+                raise OverflowError
             state, t = after, float(right) if t + h >= right else t + h
             knots.append(t)
             start.append(values)
@@ -325,7 +335,7 @@ def linear_noise(curve: Curve, *, bins: int = BINS, diffusion: str = "algorithm"
             if len(start) > MOST_STEPS:
                 raise NotAvailable(f"spread: more than {MOST_STEPS} steps are needed")
             h *= min(5.0, 0.9 * max(worst, 1e-8) ** -0.25)
-    return LinearNoise(DenseOutput(np.array(knots), np.array(start), np.array(coefficients)))
+    return DenseOutput(np.array(knots), np.array(start), np.array(coefficients))
 
 
 def _step(system: _System, state: _State, t: float, h: float) -> tuple[_State, float, FloatArray, FloatArray]:

@@ -18,10 +18,10 @@ from hdlimit.optimizers import Optimizer
 from hdlimit.predict import predict
 from hdlimit.problem import Problem
 from hdlimit.quantities import allowance, measured, predicted, rounding
-from hdlimit.results import RECORDABLE, Curve, Ensemble, Observable
+from hdlimit.results import Curve, Ensemble, Observable
 from hdlimit.seeds import seed_sequence
 from hdlimit.sequential import extended, plan, until_decided
-from hdlimit.simulate import simulate
+from hdlimit.simulate import checked_record, simulate
 from hdlimit.times import check_horizon, default_times, steps_at
 
 if TYPE_CHECKING:
@@ -231,11 +231,11 @@ def verify(
     check_types(problem, optimizer)
     check_horizon(horizon, problem.dimension)
     planned = plan(checks.integer("runs", runs, 2), max_runs, checks.fraction("false_alarm", false_alarm))
+    names = checked_record(record, optimizer)
     curve, steps, allowed = expected_curve(problem, optimizer, horizon)
     d = problem.dimension
     recorded = np.union1d([steps_at(t, d) for t in default_times(horizon, d)], steps) / d
     how = {"times": recorded, "rows": rows, "executor": executor, "progress": progress, "checkpoint": checkpoint}
-    names = tuple(checks.one_of("record", name, RECORDABLE) for name in record)
     how |= {"record": names, "method": method}
     sequence, made = seed_sequence(seed), list[Ensemble]()
 
