@@ -564,8 +564,10 @@ def test_noise_out_of_all_proportion(std: float) -> None:
     problem = hd.Problem(EYE, hd.Gaussian(std))
     assert final(problem, SGD, 5.0) == pytest.approx(expected, rel=1e-5)
     assert np.isfinite(hd.simulate(problem, SGD, 1.0, 2).risk).all()
-    for bounded in (CLIP, SIGN):
+    for bounded, nu in ((CLIP, 0.9**2), (SIGN, 1.0)):
         assert final(problem, bounded, 5.0) < 10
+        if std > 1:  # the signal is lost: dR/dt = lr^2 nu/2
+            assert final(problem, bounded, 5.0) == pytest.approx(0.5 + bounded.lr**2 * nu * 5 / 2, rel=1e-3)
 
 
 @pytest.mark.parametrize("size", [1e-170, 1e-100, 1e-30, 0.0])
