@@ -105,7 +105,7 @@ def _of_sample(response: Response, v: float, c: float) -> StepMoments:
     mu, nu = response(v, c)
     parts = laplace_components(noise.scale) if isinstance(noise, Laplace) else mixture_components(noise, c)
     parts = parts or density_components(noise, v, psi.kinks(c), c)
-    return StepMoments(nu_2, 3 * (nu - c * c * (1 - mu)), clip_fourth_mixture(v, c, flat(parts)))
+    return StepMoments(nu_2, 3 * (nu - (c * c * (1 - mu) if mu < 1 else 0.0)), clip_fourth_mixture(v, c, flat(parts)))
 
 
 def _of_table(response: Response, table: ScoreTable, v: float, s: float) -> StepMoments:
