@@ -12,7 +12,7 @@ import pytest
 from scipy import stats
 
 import hdlimit as hd
-from hdlimit import limit, modes
+from hdlimit import limit, modes, spread
 from hdlimit.response import Response
 from hdlimit.verify import CAP, TIMES, allowance, exceedance, judge, relaxation_time, verification_steps
 
@@ -199,7 +199,7 @@ def wrong_expectation(monkeypatch: pytest.MonkeyPatch, name: str, *of: Any) -> t
     if name == "c":
         right = modes.basis
         monkeypatch.setattr(modes, "basis", lambda k, g: replace(right(k, g), noise=1.05 * right(k, g).noise))
-        monkeypatch.setattr(sys.modules["hdlimit.spread"], "basis", modes.basis)
+        monkeypatch.setattr(spread, "basis", modes.basis)
     else:
         monkeypatch.setattr(limit, "Response", planted(name))
     found = expectation(*of)
