@@ -9,7 +9,7 @@ For its sign, mu = sqrt2 Gamma((B + 1)/2)/(Gamma(B/2) s).
 
 Proof. By Stein's identity in each residual, mu = (1/B) E sum_j d psi_j/d r_j, and d/dr_j of r_j f(S) sums to B f + 2
 S f'. The expectations over S follow by differentiating the stated results in x0. The sign is psi_j = r_j/sqrt(S)
-B-fold, the limit c -> 0 of mu/c. Source of the statement: THEORY section 4; B = 1 is derivations/normal.py.
+B-fold, the limit c -> 0 of mu/c. Derived here; B = 1 is derivations/normal.py.
 """
 
 from __future__ import annotations

@@ -20,7 +20,9 @@ _HOME = {
         "HeavyTailWarning",
         "InvalidInput",
         "LowDimensionWarning",
+        "NearCriticalWarning",
         "NoLimit",
+        "NonGaussianWarning",
         "NotAvailable",
         "Outcome",
         "Status",
@@ -83,7 +85,9 @@ if TYPE_CHECKING:
     from hdlimit.errors import HeavyTailWarning as HeavyTailWarning
     from hdlimit.errors import InvalidInput as InvalidInput
     from hdlimit.errors import LowDimensionWarning as LowDimensionWarning
+    from hdlimit.errors import NearCriticalWarning as NearCriticalWarning
     from hdlimit.errors import NoLimit as NoLimit
+    from hdlimit.errors import NonGaussianWarning as NonGaussianWarning
     from hdlimit.errors import NotAvailable as NotAvailable
     from hdlimit.errors import Outcome as Outcome
     from hdlimit.errors import Status as Status

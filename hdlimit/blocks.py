@@ -3,7 +3,8 @@
 For Gaussian x and an update made of the gradient alone (no coordinates), the norms rho_b of delta in the eigenspaces
 of K are a Markov chain of their own: given the residuals, the gradient in an eigenspace is known along delta and
 isotropic across it. A step costs O(n B) in place of O(d B), n the number of distinct eigenvalues, and the law of
-the risk, the distance and the gradient norms is that of the algorithm itself. Source: THEORY section 7.
+the risk, the distance and the gradient norms is that of the algorithm itself, because Gaussian x is
+invariant under rotations within an eigenspace.
 """
 
 from __future__ import annotations

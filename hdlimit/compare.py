@@ -136,7 +136,7 @@ def compare(problem: Problem, horizon: float, batch_size: int = 1) -> Comparison
             entries.append(Entry(name, optimizer, curve, risk))
     if all(entry.optimizer is None for entry in entries):
         raise refusals[0]
-    found = {str(c): c for e in entries if e.optimizer is not None for c in caveats(problem, e.optimizer)}
+    found = {str(c): c for e in entries if e.optimizer is not None for c in caveats(problem, e.optimizer, horizon)}
     for caveat in found.values():
         warnings.warn(caveat, stacklevel=2)
     return Comparison(problem, horizon, batch_size, tuple(entries))

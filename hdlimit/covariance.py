@@ -91,6 +91,18 @@ class CovarianceModel(Declaration):
         return float(self.eigenvalues @ self.eigenvalues)
 
     @property
+    def counted(self) -> tuple[FloatArray, FloatArray]:
+        """Values and how many eigenvalues each stands for: nodes of a named model of many, else every eigenvalue."""
+        if self.nodes is not None:
+            return self.nodes.value, self.nodes.mass
+        return self.eigenvalues, np.ones(self.dimension)
+
+    @property
+    def smooth_dimension(self) -> float:
+        """D = (tr K)^2/tr(K^2), between 1 and d: the smooth sister of the intrinsic dimension."""
+        return self.trace**2 / self.squares
+
+    @property
     def norm(self) -> float:
         """The largest eigenvalue of K."""
         return float(self.nodes.value[-1] if self.nodes is not None else self.eigenvalues[-1])

@@ -43,6 +43,38 @@ class NonGaussianity:
         return "\n".join(lines)
 
 
+@dataclass(frozen=True)
+class RowEffects:
+    """Moments of rows, over their values for Gaussian x and independent eps; 1 where these hold.
+
+    square: E norm(x)^4, which the noise of SGD is in proportion to where the residual is not eps; noise: E eps^2
+    norm(x)^2, where it is (1 for eps = 0); drift: mean of E|x_i|/sqrt(K_ii), the drift of sign features;
+    norm_variance: Var norm(x)/E norm(x)^2 less its Gaussian value, 0 for Gaussian x.
+    """
+
+    square: float
+    noise: float
+    drift: float
+    norm_variance: float
+
+
+def row_effects(rows: Rows) -> RowEffects:
+    """What optimizers feel of rows that are not Gaussian, in O(n d) and, if d > n, O(n^2 d)."""
+    x, eps = rows.x, rows.noise
+    norm, n = np.sqrt(np.einsum("ij,ij->i", x, x)), x.shape[0]
+    square, level = norm**2, float((norm**2).mean())
+    gram = x @ x.T if x.shape[1] > n else x.T @ x
+    gaussian = float((gram**2).sum()) / (n * level) ** 2  # tr(K^2)/(tr K)^2
+    variance = float((eps**2).mean())
+    deviation = np.sqrt((x**2).mean(axis=0))
+    return RowEffects(
+        square=float((square**2).mean()) / level**2 / (1 + 2 * gaussian),
+        noise=float((eps**2 * square).mean()) / (variance * level) if variance > 0 else 1.0,
+        drift=float((np.abs(x).mean(axis=0) / deviation).mean() * math.sqrt(math.pi / 2)),
+        norm_variance=1 - float(norm.mean()) ** 2 / level - gaussian / 2,
+    )
+
+
 def non_gaussianity(problem: Problem) -> NonGaussianity:
     """Compare the rows of a problem with Gaussian features of the same K and noise independent of them.
 

@@ -133,7 +133,8 @@ def effects(problem: Problem, lr: float, risk: float | None = None, batch_size: 
     problem: a Problem that does not start at its target; lr: eta > 0, the same for both; risk: the excess risk R > 0
     at which to compare, None for the problem's initial risk (dR/dt is for delta in the direction of the start);
     batch_size: B.
-    Returns: an Effects. Raises: InvalidInput. Source: THEORY section 6; Xiao et al. name the effects.
+    Returns: an Effects. Raises: InvalidInput. Source: the effects are those that Xiao et al.
+    (2025) name.
     """
     if not isinstance(problem, Problem):
         raise InvalidInput("problem", "a Problem", type(problem).__name__)

@@ -58,6 +58,14 @@ class ValidityWarning(HdlimitWarning):
     """A condition under which the limit was derived does not hold for this problem."""
 
 
+class NearCriticalWarning(HdlimitWarning):
+    """At this d and batch size lr is so near the critical one that runs settle 10 % or more above the limit."""
+
+
+class NonGaussianWarning(HdlimitWarning):
+    """The rows of the problem are not Gaussian in a way that this optimizer feels."""
+
+
 class DivergenceWarning(HdlimitWarning):
     """Some simulated runs diverged; their risk is recorded as inf from then on."""
 

@@ -10,6 +10,7 @@ import json
 import math
 import os
 import secrets
+import warnings
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -22,7 +23,7 @@ import numpy as np
 import hdlimit
 from hdlimit.declaration import FloatArray
 from hdlimit.encoding import decode, encode
-from hdlimit.errors import InvalidInput
+from hdlimit.errors import InvalidInput, NotAvailable, ValidityWarning
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -161,10 +162,24 @@ def columns(result: Result) -> dict[str, FloatArray]:
     if type(result).__name__ == "Sweep":
         return cast("Sweep", result).columns()
     table = {name: getattr(result, name) for name in _COLUMNS[type(result).__name__]}
-    for observable in getattr(result, "recorded", ()):
+    whole: Any = result
+    for observable in getattr(whole, "recorded", ()):
         name = observable.name
         table |= {name: observable.mean, f"{name}_spread": observable.spread, f"{name}_stderr": observable.stderr}
-    return table
+    for other in getattr(whole, "others", ()):
+        named = _COLUMNS["Report"][1:]
+        table |= {f"{other.quantity}_{column}": getattr(other, column) for column in named}
+    return table | _spread(whole) if type(result).__name__ == "Curve" else table
+
+
+def _spread(curve: Curve) -> dict[str, FloatArray]:
+    """The column of the predicted spread, where there is one."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ValidityWarning)
+            return {"spread": curve.spread}
+    except NotAvailable:
+        return {}
 
 
 def metadata(result: Result) -> dict[str, Any]:

@@ -37,8 +37,8 @@ def fisher_information(noise: Any, v: float) -> float:
 
     noise: a noise law, a frozen scipy.stats distribution or None; v: 2R = E z^2 > 0, in the units of y^2.
     Returns: I_F in units of 1/y^2. Relative error below 1e-9 (measured for v from 1e-12 to 1e12 times the squared width
-    of the noise: 1e-11). Raises: InvalidInput; NotAvailable where quadrature does not reach 1e-9. Source: THEORY
-    section 5.
+    of the noise: 1e-11). Raises: InvalidInput; NotAvailable where quadrature does not reach 1e-9. Source:
+    derivations/fisher.py.
     """
     return _information(as_noise(noise), checks.positive("v", v))
 
@@ -127,7 +127,7 @@ def efficiency(noise: Any, v: Any, batch_size: int = 1) -> Efficiency:
 
     noise: a noise law, a frozen scipy.stats distribution or None; v: 2R > 0, a number or an array; batch_size: B (the
     mean gradient is clipped or signed). Returns: an Efficiency. Raises: InvalidInput; NotAvailable as
-    fisher_information. Source: THEORY section 5.
+    fisher_information. Source: derivations/fisher.py.
     """
     law, size = as_noise(noise), checks.integer("batch_size", batch_size)
     if np.ndim(v) == 0:

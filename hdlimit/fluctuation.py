@@ -25,6 +25,7 @@ from hdlimit.quadrature import density_components, flat, laplace_components
 from hdlimit.response import Response, batch_law, expectation, mixture_components
 
 STEP = 1e-3
+HARDLY = 1e6
 
 
 class StepMoments(NamedTuple):
@@ -72,11 +73,16 @@ def overlap(response: Response, v: float) -> float:
 
 
 def _of_clipped_batch(response: Response, v: float, c: float) -> StepMoments:
-    """g(S) = min(1, x0/S) and its like, x0 = (c B)^2: see derivations/fluctuation.py."""
+    """g(S) = min(1, x0/S) and its like, x0 = (c B)^2: see derivations/fluctuation.py.
+
+    Where x0 is a million times E S the differences below are rounding errors, and hardly anything is clipped.
+    """
     if c == 0.0:
         return StepMoments(0.0, 0.0, 0.0)
     size, noise = response.batch_size, response.noise
     x0 = (c * size) ** 2
+    if math.isfinite(noise.fourth_moment) and x0 > HARDLY * size * (v + noise.second_moment):
+        return _of_identity(response, v)
     octaves = max(math.ceil(math.log2(c * size / noise.width)), 0) if noise.width > 0 else 0
     s = batch_law(noise, size, v, octaves).moments(x0)
     inside = s.minimum - x0 * (1 - s.below)
@@ -99,7 +105,7 @@ def _of_sample(response: Response, v: float, c: float) -> StepMoments:
     mu, nu = response(v, c)
     parts = laplace_components(noise.scale) if isinstance(noise, Laplace) else mixture_components(noise, c)
     parts = parts or density_components(noise, v, psi.kinks(c), c)
-    return StepMoments(nu_2, 3 * (nu - c * c * (1 - mu)), clip_fourth_mixture(v, c, flat(parts)))
+    return StepMoments(nu_2, 3 * (nu - (c * c * (1 - mu) if mu < 1 else 0.0)), clip_fourth_mixture(v, c, flat(parts)))
 
 
 def _of_table(response: Response, table: ScoreTable, v: float, s: float) -> StepMoments:
@@ -111,7 +117,8 @@ def _of_table(response: Response, table: ScoreTable, v: float, s: float) -> Step
     inside = table.residuals[(table.residuals > law.edges[0]) & (table.residuals < law.edges[-1])]
     u, mass, score = law.nodes(np.union1d(law.edges, inside), 10)
     psi, ends = table(u, s), table(table.residuals[[0, -1]], s)
-    rest = max(1.0 - float(mass.sum()), 0.0) / 2
+    rest = 1.0 - float(mass.sum())
+    rest = rest / 2 if rest > 1e-13 else 0.0
     third, fourth = float((mass * score) @ psi**3), float(mass @ psi**4) + rest * float((ends**4).sum())
     one = size * nu
     return StepMoments(nu_2, mu * nu + (third - mu * one) / size**2, nu * nu + (fourth - one * one) / size**3)

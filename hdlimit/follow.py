@@ -183,8 +183,8 @@ def clipped_fraction(noise: NoiseLaw, v: float, c: float, batch_size: int = 1) -
     if math.isinf(c):
         return 0.0
     if batch_size == 1:
-        return 1 - Response("clip", noise)(v, c)[0]
-    return 1 - batch_law(noise, batch_size, v).moments((c * batch_size) ** 2).below
+        return min(max(1 - Response("clip", noise)(v, c)[0], 0.0), 1.0)
+    return min(max(1 - batch_law(noise, batch_size, v).moments((c * batch_size) ** 2).below, 0.0), 1.0)
 
 
 def rate_gain(noise: NoiseLaw, v: float, c: float, batch_size: int = 1) -> float:

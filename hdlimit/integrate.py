@@ -83,9 +83,13 @@ def initial_range(limit: Limit, modes: ModeSystem) -> tuple[float, float]:
 
 
 def floors(limit: Limit, modes: ModeSystem, lr: Piecewise) -> FloatArray:
-    """Values of the functionals that count as 0, shape (k,): 1e-60 of the sizes that start and noise give them."""
+    """Values of the functionals that count as 0, shape (k,): 1e-60 of the sizes that start and noise give them.
+
+    Noise reaches v through nu, which a bounded residual map bounds, however strong the noise is.
+    """
     spread = modes.functionals @ modes.diffusion
-    scale = limit.scale or (value_range(lr)[1] * spread[0]) ** 2
+    start = float(modes.functionals[0] @ modes.start)
+    scale = (start if limit.bounded else limit.scale) or (value_range(lr)[1] * spread[0]) ** 2
     floors: FloatArray = FLOOR * (modes.functionals @ modes.start + scale * spread / spread[0]) + 1e-300
     return floors
 

@@ -87,7 +87,7 @@ def tune_clip_from_residuals(
     losses: shape (n,), r^2/2 (loss="half_squared") or r^2 (loss="squared"), their mean for batches; batch_size: B,
     where the mean gradient is clipped; gradient_norms: norms of the gradients of the same rows, shape (n,), from which
     the unit of max_norm is read; confidence: of both intervals; bootstrap: number of resamples; seed: of the resamples.
-    Returns: a LogTuning. Raises: InvalidInput. Source: THEORY section 5.
+    Returns: a LogTuning. Raises: InvalidInput. Source: Marshall, Xiao, Agarwala, Paquette (2025), the CCC.
     """
     batch = checks.integer("batch_size", batch_size)
     size = _sizes(residuals, losses, loss, batch)

@@ -239,7 +239,7 @@ class ScoreSGD(Optimizer):
 
     lr: eta > 0, a number or a schedule of t; table: psi as a finished table over (log s, r); design: the v = 2R at
     which the table is read, a number or a schedule of t; batch_size: B >= 1, fresh samples a step. Made for a problem
-    by `ScoreSGD.for_problem`. Source: THEORY section 5.
+    by `ScoreSGD.for_problem`. Source: the score attains the bound of derivations/fisher.py.
     """
 
     residual: ClassVar[str] = "score"

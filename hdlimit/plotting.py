@@ -6,6 +6,7 @@ matplotlib is imported inside the functions, on first use.
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hdlimit.declaration import FloatArray
-from hdlimit.errors import NotAvailable
+from hdlimit.errors import NotAvailable, ValidityWarning
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -106,7 +107,9 @@ def plot_curve(curve: Curve, ax: Axes | None = None, *, band: bool = True, **lin
 def _trusted_spread(curve: Curve) -> FloatArray | None:
     """The spread, NaN where it is not to be trusted; None where there is none."""
     try:
-        return np.where(curve.spread_trusted, curve.linear_noise.spread(curve.time), np.nan)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ValidityWarning)
+            return np.where(curve.spread_trusted, curve.spread, np.nan)
     except NotAvailable:
         return None
 

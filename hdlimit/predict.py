@@ -49,8 +49,9 @@ def predict(
 
     Returns: a Curve. Divergence is an outcome: the curve then ends where v exceeds 1e12 max(v(0), E eps^2). Raises:
     InvalidInput; NoLimit for SGD under noise of infinite variance. Warns: LowDimensionWarning, HeavyTailWarning,
-    ValidityWarning. Source: high-dimensional limits of Collins-Woodfin, Paquette et al. (SGD), Marshall et al.
-    (clipped SGD), Xiao et al. (signSGD); ESDIRK4(3)6L[2]SA of Kennedy and Carpenter.
+    NearCriticalWarning, NonGaussianWarning, ValidityWarning, see hdlimit.limit.caveats. Source: high-dimensional limits
+    of Collins-Woodfin, Paquette et al. (SGD), Marshall et al. (clipped SGD), Xiao et al. (signSGD); ESDIRK4(3)6L[2]SA
+    of Kennedy and Carpenter.
     """
     check_types(problem, optimizer)
     horizon = check_horizon(horizon, problem.dimension)
@@ -58,7 +59,7 @@ def predict(
     if not TIGHTEST <= rtol <= LOOSEST:
         raise InvalidInput("rtol", f"a number from {TIGHTEST:g} to {LOOSEST:g}", f"{rtol:g}")
     grid = default_times(horizon, problem.dimension) if times is None else checks.times("times", times, horizon)
-    warn_caveats(problem, optimizer)
+    warn_caveats(problem, optimizer, horizon)
     limit = limit_of(problem, optimizer, min(TOLERANCE, rtol / 10) if compress is True else compress)
     solution = solve(limit, limit.modes, horizon, rtol)
     if not solution.steps:

@@ -31,13 +31,17 @@ def json_text(result: Curve | Report | ScalingStudy) -> str:
 
 
 def curve_text(curve: Curve) -> str:
-    """The problem, how the curve ended, and its risk at a few times."""
+    """The problem, how the curve ended, its risk at a few times, and the standard deviation of one run where known."""
     import numpy as np
 
+    from hdlimit.files import columns
+
     lines = [curve.problem.summary(), f"optimizer: {curve.optimizer!r}", f"outcome: {curve.outcome}", ""]
-    lines.append(f"{'t':>12}{'samples':>14}{'R':>14}")
+    spread = columns(curve).get("spread")
+    lines.append(f"{'t':>12}{'samples':>14}{'R':>14}" + (f"{'sd of one run':>16}" if spread is not None else ""))
     for i in np.unique(np.linspace(0, curve.time.size - 1, _SHOWN_TIMES).round().astype(int)):
-        lines.append(f"{curve.time[i]:>12.4g}{curve.samples[i]:>14.0f}{curve.risk[i]:>14.6g}")
+        line = f"{curve.time[i]:>12.4g}{curve.samples[i]:>14.0f}{curve.risk[i]:>14.6g}"
+        lines.append(line + (f"{spread[i]:>16.3g}" if spread is not None else ""))
     return "\n".join(lines)
 
 

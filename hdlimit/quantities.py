@@ -16,7 +16,6 @@ from hdlimit.exact import exact_bias
 from hdlimit.features import FEATURES
 from hdlimit.fluctuation import overlap
 from hdlimit.follow import clipped_fraction
-from hdlimit.problem import Problem
 from hdlimit.response import Response
 from hdlimit.results import Curve, Ensemble
 from hdlimit.shift import difference
@@ -25,12 +24,6 @@ QUANTITIES = ("risk", "distance", "gradient_norm", "clipped_fraction")
 POINTS = 8
 BEND = 0.02
 EXACT_UP_TO = 2000
-
-
-def smooth_dimension(problem: Problem) -> float:
-    """D = (tr K)^2/tr(K^2), between 1 and d: the smooth sister of the intrinsic dimension."""
-    values = problem.covariance.eigenvalues
-    return float(values.sum() ** 2 / (values**2).sum())
 
 
 def predicted(curve: Curve, steps: FloatArray, quantity: str = "risk") -> FloatArray:
@@ -98,7 +91,7 @@ def allowance(curve: Curve, steps: FloatArray, quantity: str = "risk") -> FloatA
     except NotAvailable:
         if FEATURES[curve.optimizer.features].linear:
             raise
-        share = (1 + curve.optimizer.batch_size / 2) / smooth_dimension(curve.problem)
+        share = (1 + curve.optimizer.batch_size / 2) / curve.problem.covariance.smooth_dimension
         bound: FloatArray = share * predicted(curve, steps, quantity)
         return bound
     if quantity == "risk":
@@ -116,8 +109,8 @@ def _share_bias(curve: Curve, t: float) -> float:
     norm of the gradient, as in hdlimit.shift.
     """
     problem, size = curve.problem, curve.optimizer.batch_size
-    values, noise = problem.covariance.eigenvalues, curve.linear_noise
-    trace, variance = float(values.sum()), 2 / smooth_dimension(problem)
+    noise, trace = curve.linear_noise, problem.covariance.trace
+    variance = 2 / problem.covariance.smooth_dimension
     v, c = 2 * float(curve.at(t)), float(curve.optimizer.threshold_schedule(t))
     if v <= 0 or c == math.inf:
         return 0.0

@@ -123,6 +123,12 @@ class Curve:
         return linear_noise(self)
 
     @cached_property
+    def _spread(self) -> FloatArray:
+        from hdlimit.spread import linear_noise
+
+        return linear_noise(self, shifted=False).spread(self.time)
+
+    @cached_property
     def spread(self) -> FloatArray:
         """Predicted standard deviation of the risk of one run at this d, shape (T,).
 
@@ -131,7 +137,7 @@ class Curve:
         eps^4 infinite) or is not known (sign features, K not diagonal). Warns: ValidityWarning where it exceeds 0.3 of
         the risk, beyond which fluctuations are not linear; `spread_trusted` says where.
         """
-        spread = self.linear_noise.spread(self.time)
+        spread = self._spread
         wide = spread > TRUSTED * self.risk
         if wide.any():
             warnings.warn(
@@ -145,7 +151,7 @@ class Curve:
     @property
     def spread_trusted(self) -> BoolArray:
         """Where the spread is at most 0.3 of the risk, shape (T,)."""
-        trusted: BoolArray = self.linear_noise.spread(self.time) <= TRUSTED * self.risk
+        trusted: BoolArray = self._spread <= TRUSTED * self.risk
         return trusted
 
     @property
@@ -194,14 +200,15 @@ class Curve:
         return self.clipped_at(self.time)
 
     def clipped_at(self, t: Any) -> FloatArray:
-        """The clipped fraction at any times in [0, end], shape (n,)."""
+        """The clipped fraction at any times in [0, end]; the shape of t, (1,) for a number."""
         from hdlimit.follow import clipped_fraction
 
         if self.optimizer.residual != "clip":
             raise NotAvailable(f"clipped_fraction: for optimizers that clip, not for {self.optimizer!r}")
         noise, size, c = self.problem.noise, self.optimizer.batch_size, self.optimizer.threshold_schedule
         times = np.atleast_1d(self._times(t))
-        return np.array([clipped_fraction(noise, 2 * float(self.at(x)), float(c(x)), size) for x in times])
+        values = [clipped_fraction(noise, 2 * float(self.at(x)), float(c(x)), size) for x in times.flat]
+        return np.reshape(values, times.shape)
 
     def plot(self, ax: Axes | None = None, **style: Any) -> Axes:
         """Draw the risk as a line; returns the Axes."""

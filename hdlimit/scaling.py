@@ -11,6 +11,7 @@ import warnings
 from concurrent.futures import Executor
 from dataclasses import dataclass, fields, replace
 from os import PathLike, fspath
+from os.path import isdir
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,12 +19,12 @@ import numpy as np
 from hdlimit import checks
 from hdlimit.covariance import CovarianceModel, Rotated
 from hdlimit.declaration import FloatArray, IntArray
-from hdlimit.errors import InvalidInput, LowDimensionWarning, NotAvailable, VerificationRefused
+from hdlimit.errors import InvalidInput, LowDimensionWarning, NearCriticalWarning, NotAvailable, VerificationRefused
 from hdlimit.features import FEATURES
 from hdlimit.limit import check_types
 from hdlimit.optimizers import Optimizer
 from hdlimit.problem import Problem
-from hdlimit.quantities import measured, smooth_dimension
+from hdlimit.quantities import measured
 from hdlimit.results import Ensemble
 from hdlimit.seeds import as_int, seed_sequence
 from hdlimit.sequential import extended, plan, until_decided
@@ -189,7 +190,9 @@ def _child(sequence: np.random.SeedSequence, d: int) -> np.random.SeedSequence:
 
 
 def _file(checkpoint: Any, d: int) -> Any:
-    return f"{fspath(checkpoint)}-d{d}" if isinstance(checkpoint, str | PathLike) else checkpoint
+    if not isinstance(checkpoint, str | PathLike) or not fspath(checkpoint) or isdir(checkpoint):
+        return checkpoint  # refused, with the reason, where it is opened
+    return f"{fspath(checkpoint)}-d{d}"
 
 
 def _dimensions(dimensions: Any) -> IntArray:
@@ -236,7 +239,8 @@ class _Case:
         self.method = _best_method(problem, optimizer) if method is None else method
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore", LowDimensionWarning)  # small dimensions are what a study is for
+                for kind in (LowDimensionWarning, NearCriticalWarning):  # small dimensions are what a study is for
+                    warnings.simplefilter("ignore", kind)
                 self.curve, self.steps, self.allowed = expected_curve(problem, optimizer, horizon)
         except NotAvailable as error:
             raise VerificationRefused(f"dimensions: d = {problem.dimension} is too small: {error}") from error
@@ -276,9 +280,13 @@ def relative_moments(report: Report) -> tuple[float, float, float, float]:
     """
     risk = measured(report.runs, np.rint(report.time * report.curve.problem.dimension))
     n = risk.shape[0]
+    if not (report.predicted.all() and report.mean.all()):
+        raise VerificationRefused("horizon: expected one within which the risk stays above 0 in double precision")
     each = (risk / report.predicted).mean(axis=1) - 1
     square = ((risk / report.mean - 1) ** 2).mean(axis=1) * n / (n - 1)
     spread = math.sqrt(square.mean())
+    if spread == 0:
+        raise VerificationRefused(f"dimensions: runs at d = {report.curve.problem.dimension} do not differ")
     error = float(square.std(ddof=1)) / math.sqrt(n) / (2 * spread)
     return float(each.mean()), float(each.std(ddof=1)) / math.sqrt(n), spread, error
 
@@ -298,7 +306,7 @@ def assess(sizes: IntArray, reports: tuple[Report, ...], false_alarm: float) -> 
     from scipy import stats
 
     runs = reports[0].runs.runs
-    size = np.array([smooth_dimension(report.curve.problem) for report in reports])
+    size = np.array([report.curve.problem.covariance.smooth_dimension for report in reports])
     quantile = float(stats.t.ppf(1 - false_alarm / 4, runs - 1))
     reach = quantile + float(stats.t.ppf(POWER, runs - 1))
     unknown = np.full(size.size, math.nan)

@@ -150,7 +150,7 @@ def sample_sde(
     Raises: InvalidInput, also for a step with step eta mu lambda_max > 1 on the limit curve; NoLimit for SGD under
     noise of infinite variance; NotAvailable for more than 2e7 steps, and for "corrected" where the spread of single
     runs is infinite or not known (sign features, K not diagonal). Warns: DivergenceWarning and the warnings of predict.
-    Source: homogenized SGD of Paquette et al.; THEORY sections 2 and 7.
+    Source: homogenized SGD of Paquette et al.; hdlimit.spread for Q.
     """
     check_types(problem, optimizer)
     horizon = check_horizon(horizon, problem.dimension)
@@ -161,7 +161,7 @@ def sample_sde(
         raise InvalidInput("executor", "a concurrent.futures.Executor or None", repr(executor)[:120])
     step = None if step is None else checks.positive("step", step)
     time = default_times(horizon, problem.dimension) if times is None else checks.times("times", times, horizon)
-    warn_caveats(problem, optimizer)
+    warn_caveats(problem, optimizer, horizon)
     entropy, spawn_key = as_int(sequence.entropy), tuple(sequence.spawn_key)
     task = make_task(problem, optimizer, horizon, time, diffusion, step, entropy, spawn_key)
     seconds = task.grid.size * task.diffusion.start.size * _MODE_SECONDS
@@ -219,7 +219,10 @@ def make_task(
 ) -> Task:
     """The time steps, their schedules and the diffusion of a study."""
     limit = limit_of(problem, optimizer)
-    dense = solve(limit, limit.modes, horizon, _RTOL).dense
+    solution = solve(limit, limit.modes, horizon, _RTOL)
+    if not solution.steps:
+        raise NotAvailable(f"sample_sde: no step can be taken in double precision, choose other units ({optimizer!r})")
+    dense = solution.dense
     knots = np.minimum(dense.knots, horizon)
     breaks = np.unique(np.concatenate([stops((limit.lr, limit.threshold), horizon, _RTOL), knots, time]))
     v = np.maximum(dense(np.minimum(breaks, knots[-1]), 0), 0.0)

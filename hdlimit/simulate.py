@@ -157,7 +157,7 @@ def simulate(
     runs = checks.count("runs", runs)
     sequence = seed_sequence(seed)
     rows = samplers.choose_rows(problem, rows)
-    record = _checked_record(record, optimizer)
+    record = checked_record(record, optimizer)
     chain = _chain(problem, optimizer, rows, method)
     recorded = _recorded_steps(times, horizon, problem.dimension)
     marks, place = np.unique(recorded, return_inverse=True)
@@ -210,7 +210,8 @@ def _check(problem: Any, optimizer: Any, executor: Any) -> None:
         raise InvalidInput("executor", "a concurrent.futures.Executor or None", repr(executor)[:120])
 
 
-def _checked_record(record: Any, optimizer: Optimizer) -> tuple[str, ...]:
+def checked_record(record: Any, optimizer: Optimizer) -> tuple[str, ...]:
+    """The names of what is recorded beside the risk, each once; raises InvalidInput for others."""
     if not isinstance(record, Iterable):
         raise InvalidInput("record", "names out of " + ", ".join(map(repr, RECORDABLE)), repr(record)[:120])
     given = (record,) if isinstance(record, str) else record

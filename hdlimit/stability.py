@@ -11,10 +11,10 @@ from hdlimit import checks
 from hdlimit.covariance import CovarianceModel
 from hdlimit.declaration import FloatArray
 from hdlimit.errors import InvalidInput, NotAvailable, Outcome, Status
-from hdlimit.limit import Limit, check_types, limit_of
+from hdlimit.limit import Limit, check_types, largest_lr, limit_of
 from hdlimit.optimizers import Optimizer
 from hdlimit.problem import Problem
-from hdlimit.schedules import Constant, Schedule
+from hdlimit.schedules import Constant
 from hdlimit.times import LONGEST_HORIZON
 
 SMALLEST, LARGEST = 1e-280, 1e280  # of v
@@ -101,12 +101,6 @@ def exact_critical_batch(covariance: CovarianceModel, lr: float) -> float:
     return float(max(math.floor(root) + 1, 1))
 
 
-def largest_lr(schedule: Schedule, horizon: float) -> float:
-    """The largest value of a step-size schedule, on its knots and a grid of 2000 times up to the horizon."""
-    grid = np.concatenate([[0.0], np.geomspace(min(1e-3, horizon / 2), horizon, 2000), schedule.knots])
-    return float(schedule(grid[grid <= horizon]).max())
-
-
 def stability(problem: Problem, optimizer: Optimizer, horizon: float = LONGEST_HORIZON) -> Stability:
     """Whether the optimizer's risk stays bounded, and the step size above which it does not.
 
@@ -116,7 +110,7 @@ def stability(problem: Problem, optimizer: Optimizer, horizon: float = LONGEST_H
 
     problem: a Problem; optimizer: SGD, ClippedSGD or SignSGD; horizon: the lr of a schedule is judged by its largest
     value up to this time.
-    Returns: a Stability. Raises: NoLimit where nu is infinite. Source: THEORY section 2; derivations/steady.py.
+    Returns: a Stability. Raises: NoLimit where nu is infinite. Source: derivations/steady.py.
     """
     check_types(problem, optimizer)
     return judge(problem, optimizer, limit_of(problem, optimizer), checks.positive("horizon", horizon))

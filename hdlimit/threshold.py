@@ -62,7 +62,8 @@ def best_threshold(noise: Any, v: float, batch_size: int = 1) -> BestThreshold:
     B, where the mean gradient is clipped.
     Returns: a BestThreshold; c* has a relative error below 1e-10 for B = 1; for B > 1 it is as good as the batch
     responses (see batch.py). Time: milliseconds for B = 1, seconds for B > 1 where the law of S takes Euler sums.
-    Raises: InvalidInput. Source: THEORY section 5; derivations/threshold.py.
+    Raises: InvalidInput. Source: Marshall, Xiao, Agarwala, Paquette (2025), the CCC;
+    derivations/threshold.py.
     """
     law, v, size = laws.as_noise(noise), checks.positive("v", v), checks.integer("batch_size", batch_size)
     square = (v + law.second_moment) / size

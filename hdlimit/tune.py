@@ -182,8 +182,8 @@ def tune_clip(
 
     Returns: a Tuning. Its constants are within a few parts in a thousand of the minimum's, so that the risk is within
     1e-5 of the least. Raises: InvalidInput; among it a target below the lowest risk that can be reached (the message
-    says which), and a horizon in which no step size lowers the risk by 1 %. Warns as predict does. Source: THEORY
-    sections 2 and 5.
+    says which), and a horizon in which no step size lowers the risk by 1 %. Warns as predict does. Source:
+    derivations/threshold.py, and the limit that predict integrates.
     """
     trial, batch_size = checked_trial(problem, horizon, target=target), checks.integer("batch_size", batch_size)
     given = None if lr is None else as_schedule("lr", lr)

@@ -18,10 +18,10 @@ from hdlimit.optimizers import Optimizer
 from hdlimit.predict import predict
 from hdlimit.problem import Problem
 from hdlimit.quantities import allowance, measured, predicted, rounding
-from hdlimit.results import RECORDABLE, Curve, Ensemble, Observable
+from hdlimit.results import Curve, Ensemble, Observable
 from hdlimit.seeds import seed_sequence
 from hdlimit.sequential import extended, plan, until_decided
-from hdlimit.simulate import simulate
+from hdlimit.simulate import checked_record, simulate
 from hdlimit.times import check_horizon, default_times, steps_at
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class Report:
     curve: the prediction; runs: the simulation, at the default times and the test times; time: the test times, shape
     (20,), exact step times; predicted, mean, stderr, allowance: the quantity at these times; false_alarm: the stated
     rate; critical: the quantile that z_max is held against; stopped: why no more runs were added, empty where their
-    number was given; quantity: "risk", or the quantity of one of the `others`; recorded: the quantities that were
+    number was given; quantity: "risk", or the quantity of one of the `others`; quantities: those
     verified beside the risk.
     """
 
@@ -57,15 +57,15 @@ class Report:
     critical: float
     stopped: str = ""
     quantity: str = "risk"
-    recorded: tuple[str, ...] = ()
+    quantities: tuple[str, ...] = ()
 
     @cached_property
     def others(self) -> tuple[Report, ...]:
-        """A report for each recorded quantity, held against the same critical value; the verdict counts them too."""
+        """A report for each other quantity, held against the same critical value; the verdict counts them too."""
         steps = np.rint(self.time * self.curve.problem.dimension)
         return tuple(
             judge(self.curve, self.runs, steps, allowance(self.curve, steps, name), self.false_alarm, name)._at(self)
-            for name in self.recorded
+            for name in self.quantities
         )
 
     def _at(self, report: Report) -> Report:
@@ -111,7 +111,7 @@ class Report:
         """consistent, inconsistent or inconclusive.
 
         Inconclusive: the allowance exceeds 2 % of the curve at a test time, or a run diverged. Otherwise inconsistent
-        when z_max exceeds the critical value. With recorded quantities: inconsistent where one is, else inconclusive
+        when z_max exceeds the critical value. With other quantities: inconsistent where one is, else inconclusive
         where one is.
         """
         if not np.isfinite(self.mean).all() or (self.allowance > CAP * self.scale).any():
@@ -231,11 +231,11 @@ def verify(
     check_types(problem, optimizer)
     check_horizon(horizon, problem.dimension)
     planned = plan(checks.integer("runs", runs, 2), max_runs, checks.fraction("false_alarm", false_alarm))
+    names = checked_record(record, optimizer)
     curve, steps, allowed = expected_curve(problem, optimizer, horizon)
     d = problem.dimension
     recorded = np.union1d([steps_at(t, d) for t in default_times(horizon, d)], steps) / d
     how = {"times": recorded, "rows": rows, "executor": executor, "progress": progress, "checkpoint": checkpoint}
-    names = tuple(checks.one_of("record", name, RECORDABLE) for name in record)
     how |= {"record": names, "method": method}
     sequence, made = seed_sequence(seed), list[Ensemble]()
 
@@ -244,7 +244,7 @@ def verify(
             made.append(extended(made[-1], size, executor, progress))
         else:
             made.append(simulate(problem, optimizer, horizon, size, sequence, **how))
-        return replace(judge(curve, made[-1], steps, allowed, planned.rate / (1 + len(names))), recorded=names)
+        return replace(judge(curve, made[-1], steps, allowed, planned.rate / (1 + len(names))), quantities=names)
 
     ending = until_decided(planned, look, decided)
     return replace(ending.result, false_alarm=planned.false_alarm, stopped=ending.sentence)

@@ -70,7 +70,7 @@ def simulated_errors(
 
 def reduced_run(problem: Problem, optimizer: Optimizer, steps: int, seed: int, run: int) -> dict[str, FloatArray]:
     """Excess risk, norm(delta)^2, norm(K delta) after 0, 1, ..., steps steps and which steps were clipped, for diagonal
-    K, by the recursion of M_b = squared norm of delta among the coordinates of variance l_b (THEORY section 7).
+    K, by the recursion of M_b = squared norm of delta among the coordinates of variance l_b.
 
     Generators as in simulated_run. A step takes B x n normals in C order, the n distinct variances > 0 descending, then
     for every b a chi^2 of n_b - 1 degrees: Generator.chisquare from 2 on, a normal squared for 1, nothing for 0.

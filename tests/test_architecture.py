@@ -40,6 +40,7 @@ THEORY = {
     for name in (
         *("response", "quadrature", "batch", "residual", "features", "modes", "limit", "predict", "integrate"),
         *("reference", "stability", "verify", "fluctuation", "spread", "shift", "quantities", "exact"),
+        *("compress", "bins", "sweep", "gridwork"),
         *("scaling", "kernels.exact"),
         *("kernels.formulas", "kernels.responses", "kernels.esdirk"),
     )

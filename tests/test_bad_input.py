@@ -313,7 +313,39 @@ ROWS = [
     *each("hd.Problem.from_data([[1], [2], [4]], [1, 2, 3], ridge=_)", "nan; -1; 'gcv'; 1j", "ridge: expected"),
 ]
 
-EVERYTHING = [*DECLARATIONS, *CONVERSIONS, *RUNS, *READ, *ROWS]
+STUDY = "hd.scaling_study(P, SGD, [20, 40, 80], 2, 8"
+STUDIES = [
+    *each("hd.simulate(P, SGD, 2, 2, first=_)", "-1; " + NO_NUMBER, "first: expected an integer >= 0"),
+    bad("hd.simulate(P, SGD, 2, 2, first=1, checkpoint='x')", "first: expected 0 with a checkpoint", "got 1"),
+    *each("hd.simulate(P, SGD, 2, 2, method=_)", "'x'; None; 3; ['blocks']", "method: expected one of 'direct', 'bl"),
+    bad("hd.simulate(P, hd.SignSGD(0.3), 2, 2, method='blocks')", "method: expected 'direct' for sign features"),
+    *each("hd.simulate(P, CLIP, 2, 2, record=_)", "'x'; 'risk'; ['x']; [None]; None; 3", "record: expected"),
+    *each("hd.verify(P, CLIP, 2, 2, record=_)", "'x'; 'risk'; ['x']; [None]; None; 3", "record: expected"),
+    *each(
+        "hd._(P, SGD, 2, 2, record='clipped_fraction')", "simulate; verify", "record:", "an optimizer that clips only"
+    ),
+    *each(
+        "hd.verify(P, SGD, 2, 4, max_runs=_)", NOT_POSITIVE.replace("None; ", ""), "max_runs: expected an integer >="
+    ),
+    bad("hd.verify(P, SGD, 2, 4, max_runs=3)", "max_runs: expected at least the 4 runs of the first look, or None"),
+    *each("hd.simulate(P, SGD, 2, 2, checkpoint=_)", "3; ''; b'x'; [1]; True", "checkpoint: expected a file name or"),
+    *each(f"{STUDY}, checkpoint=_)", "3; ''; b'x'; [1]; True", "checkpoint: expected a file name or None"),
+    *each(f"{STUDY}, checkpoint=_)", "'/'; '/tmp'; '/tmp/'", "checkpoint: expected a file", "a folder or a device"),
+    *each(f"{STUDY}, max_runs=_)", "7; 1", "max_runs: expected at least the 8 runs of the first look, or None"),
+    *each(
+        "hd.scaling_study(P, SGD, _, 2)", "None; 3; '1,2,3'; []; [8, nan]; [[8, 9, 10]]", "dimensions: expected a fi"
+    ),
+    *each("hd.scaling_study(P, SGD, _, 2)", "[8, 9]; [8, 8, 9]; [8, 9, 1.5]; [1, 2, 3]; [8, 9, 10**30]", "at least 3"),
+    *each("EYE.binned(_)", "1.5; 0; -1; 41; 10**30; " + NO_NUMBER, "blocks: expected"),
+    *each(
+        "hd.exact_mean(P, SGD, _)", "[1, 0]; [0.5]; [-1]; [[1]]; []; [nan]; 10**30; 'a'; None; 1.5", "steps: expected"
+    ),
+    *each("hd.sample_sde(P, SGD, 2, _)", NO_COUNT, "paths: expected an integer"),
+    *each("hd.sample_sde(P, SGD, 2, 2, step=_)", NOT_POSITIVE.replace("None; ", ""), "step: expected a finite number"),
+    *each("hd.sample_sde(P, SGD, 2, 2, diffusion=_)", "'x'; None; 3", "diffusion: expected one of 'homogenized', 'cor"),
+]
+
+EVERYTHING = [*DECLARATIONS, *CONVERSIONS, *RUNS, *READ, *ROWS, *STUDIES]
 
 
 def refusal(call: Callable[[], Any]) -> str:
@@ -532,8 +564,10 @@ def test_noise_out_of_all_proportion(std: float) -> None:
     problem = hd.Problem(EYE, hd.Gaussian(std))
     assert final(problem, SGD, 5.0) == pytest.approx(expected, rel=1e-5)
     assert np.isfinite(hd.simulate(problem, SGD, 1.0, 2).risk).all()
-    for bounded in (CLIP, SIGN):
+    for bounded, nu in ((CLIP, 0.9**2), (SIGN, 1.0)):
         assert final(problem, bounded, 5.0) < 10
+        if std > 1:  # the signal is lost: dR/dt = lr^2 nu/2
+            assert final(problem, bounded, 5.0) == pytest.approx(0.5 + bounded.lr**2 * nu * 5 / 2, rel=1e-3)
 
 
 @pytest.mark.parametrize("size", [1e-170, 1e-100, 1e-30, 0.0])
@@ -603,6 +637,41 @@ def test_bounded_updates_never_diverge(optimizer: Any) -> None:
 def test_a_step_beyond_double_precision_is_refused() -> None:
     message = refusal(lambda: hd.predict(P, hd.SGD(1e300), 5.0))
     assert message.startswith("predict: no step can be taken in double precision") and "SGD(lr=1e+300)" in message
+
+
+@pytest.mark.parametrize(
+    "optimizer", [hd.SGD(1e100), hd.ClippedSGD(1e100, 0.9), hd.SignSGD(1e100), hd.ClippedSGD(1e70, 0.9)], ids=name_of
+)
+def test_a_spread_beyond_double_precision_is_refused(optimizer: Any) -> None:
+    curve = hd.predict(P, optimizer, 2.0)
+    for read in (lambda: curve.spread, lambda: curve.corrected):
+        assert refusal(read).startswith("spread: beyond double precision for ")
+
+
+@pytest.mark.parametrize("optimizer", [hd.SGD(1e300), hd.ClippedSGD(1e300, 1.0), hd.SignSGD(1e300)], ids=name_of)
+def test_a_diffusion_beyond_double_precision_is_refused(optimizer: Any) -> None:
+    message = refusal(lambda: hd.sample_sde(P, optimizer, 2.0, 2))
+    assert message.startswith("sample_sde: no step can be taken in double precision")
+
+
+def test_a_study_without_spread_or_risk_is_refused() -> None:
+    assert "do not differ" in refusal(lambda: hd.scaling_study(P, hd.SGD(1e-300), [20, 40, 80], 2.0, 8))
+    silent = hd.Problem(EYE, hd.NoNoise())
+    message = refusal(lambda: hd.scaling_study(silent, SGD, [20, 40, 80], 800.0, 8))
+    assert message.startswith("horizon: expected one within which the risk stays above 0")
+
+
+def test_clipped_fractions_are_probabilities_of_any_shape() -> None:
+    curve = hd.predict(P, hd.ClippedSGD(0.5, 0.9, 1000), 2.0, [0, 1])
+    assert (curve.clipped_fraction >= 0).all() and (curve.clipped_fraction < 1e-8).all()
+    assert hd.predict(P, CLIP, 2.0).clipped_at([[0, 1], [1, 2]]).shape == (2, 2)
+
+
+def test_a_name_is_recorded_and_tested_once() -> None:
+    once = hd.verify(P, CLIP, 2.0, 4, record=["distance"])
+    for record in ("distance", ["distance", "distance"], iter(["distance"])):
+        report = hd.verify(P, CLIP, 2.0, 4, record=record)
+        assert report.quantities == ("distance",) and report.critical == once.critical
 
 
 ALIKE = {

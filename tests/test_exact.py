@@ -151,7 +151,8 @@ def test_the_limit_is_not_the_mean_of_block_runs() -> None:
     """The twin: at d = 30 the O(1/d) bias of the limit is seen in 3000 runs."""
     problem, optimizer, times = hd.Problem(hd.Isotropic(30), hd.Gaussian(0.5)), hd.SGD(1.2), np.linspace(2, 4, 6)
     runs = hd.simulate(problem, optimizer, 4.0, runs=3000, seed=12, times=times, method="blocks")
-    limit = hd.predict(problem, optimizer, 4.0, times=times).risk
+    with pytest.warns(hd.NearCriticalWarning, match="1.11 times"):
+        limit = hd.predict(problem, optimizer, 4.0, times=times).risk
     exact = hd.exact_mean(problem, optimizer, np.rint(times * 30)).risk
     assert (np.abs(runs.mean - limit) / runs.stderr).max() > 4 > (np.abs(runs.mean - exact) / runs.stderr).max()
 

@@ -21,9 +21,10 @@ SMALL = {
     "matched_schedules.py": ["--runs", "2", "--d", "40"],
     "noise_compression.py": ["--points", "8", "--samples", "5000"],
     "sde_spread.py": ["--runs", "8", "--d", "40"],
-    "sign_bias.py": ["--runs", "4", "--dimensions", "40", "80"],
+    "sign_bias.py": ["--runs", "4", "--dimensions", "30"],
     "steady_sign.py": ["--runs", "2", "--d", "40"],
     "tail_heaviness.py": ["--points", "5", "--steps", "2000"],
+    "where_it_ends.py": ["--runs", "8", "--d", "30"],
 }
 
 

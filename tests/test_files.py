@@ -116,7 +116,7 @@ def test_simulated_runs_are_exact(tmp_path: Path) -> None:
 
 
 NAMES = {
-    curve_of: ["time", "samples", "risk", "distance", "gradient_norm"],
+    curve_of: ["time", "samples", "risk", "distance", "gradient_norm", "spread"],
     ensemble_of: ["time", "samples", "mean", "spread", "stderr"],
     report_of: ["time", "predicted", "mean", "stderr", "allowance", "relative_error"],
 }
@@ -145,6 +145,14 @@ def test_columns(tmp_path: Path, make: Any, suffix: str) -> None:
         assert (header["entropy"], header["spawn_key"], header["runs"]) == (2**127 + 1, [5, 0], 3)
     if make is report_of:
         assert (header["verdict"], header["critical"], header["false_alarm"]) == (result.verdict, 3.5, 0.01)
+
+
+def test_columns_of_every_quantity_verified(tmp_path: Path) -> None:
+    report = hd.verify(PROBLEM, hd.SGD(0.25), 2.0, runs=4, record=("distance",))
+    files.save(report, tmp_path / "r.csv")
+    _, table = _read(tmp_path / "r.csv")
+    assert [float(cell) for cell in table["distance_mean"]] == report.others[0].mean.tolist()
+    assert_round_trip(report, tmp_path)
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, list[Any]]]:

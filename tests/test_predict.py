@@ -353,7 +353,7 @@ def test_what_a_reader_must_know_is_warned_of() -> None:
     with pytest.warns(hd.ValidityWarning, match="aligned"):
         hd.predict(hd.Problem(hd.Isotropic(200), start=one_hot, target=np.zeros(200)), hd.SignSGD(0.1), 1.0)
     with pytest.warns(hd.ValidityWarning, match="batch_size"):
-        hd.predict(hd.Problem(hd.Isotropic(200)), hd.SGD(0.1, batch_size=64), 1.0)
+        hd.predict(hd.Problem(hd.Isotropic(200)), hd.ClippedSGD(0.1, 1.0, batch_size=64), 1.0)
     with pytest.warns(hd.HeavyTailWarning, match="infinite"):
         hd.predict(hd.Problem(hd.Isotropic(200), hd.StudentT(3, 1.0)), hd.SGD(0.1), 1.0)
 

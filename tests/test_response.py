@@ -125,7 +125,7 @@ def test_moments(noise: Any) -> None:
 
 
 def test_reference_numbers_of_a_batch() -> None:
-    """t 1.5, scale .6, v = .7, c = .5, B = 4: values confirmed by simulation elsewhere (THEORY section 4)."""
+    """t 1.5, scale .6, v = .7, c = .5, B = 4: values confirmed by Monte Carlo."""
     noise = hd.StudentT(1.5, 0.6)
     assert Response("sign", noise, 4)(0.7)[0] == pytest.approx(1.31405, abs=1e-5)
     np.testing.assert_allclose(Response("clip", noise, 4)(0.7, 0.5), (0.61821, 0.21736), atol=1e-5)

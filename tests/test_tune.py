@@ -100,6 +100,7 @@ def test_the_better_of_several_minima_is_found() -> None:
     assert sides
 
 
+@pytest.mark.filterwarnings("ignore::hdlimit.NearCriticalWarning")
 @pytest.mark.parametrize("optimizer_type", [hd.SGD, hd.SignSGD])
 @pytest.mark.parametrize("horizon", [0.5, 20.0, 1e5])
 def test_no_lr_of_a_grid_beats_the_best_step(optimizer_type: Any, horizon: float) -> None:

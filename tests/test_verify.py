@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import sys
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +12,7 @@ import pytest
 from scipy import stats
 
 import hdlimit as hd
-from hdlimit import limit
+from hdlimit import limit, modes, spread
 from hdlimit.response import Response
 from hdlimit.verify import CAP, TIMES, allowance, exceedance, judge, relaxation_time, verification_steps
 
@@ -176,3 +178,138 @@ def test_judge_needs_two_runs() -> None:
     runs = hd.simulate(problem, hd.SGD(0.5), 2.0, runs=1, times=steps / 50)
     with pytest.raises(hd.InvalidInput, match="runs"):
         judge(curve, runs, steps, allowance(curve, steps), 0.01)
+
+
+# ---- power and false alarms over many problems
+
+
+def planted(name: str) -> type[Response]:
+    """A response whose mu, or nu, is 5 % too large."""
+
+    class Wrong(Planted):
+        def _slow(self, v: float, c: float) -> tuple[float, float]:
+            mu, nu = Response(self.map.name, self.noise, self.batch_size)(v, c)
+            return (1.05 * mu, nu) if name == "mu" else (mu, 1.05 * nu)
+
+    return Wrong
+
+
+def wrong_expectation(monkeypatch: pytest.MonkeyPatch, name: str, *of: Any) -> tuple[Any, np.ndarray, np.ndarray]:
+    """The expectation with a planted error of 5 %."""
+    if name == "c":
+        right = modes.basis
+        monkeypatch.setattr(modes, "basis", lambda k, g: replace(right(k, g), noise=1.05 * right(k, g).noise))
+        monkeypatch.setattr(spread, "basis", modes.basis)
+    else:
+        monkeypatch.setattr(limit, "Response", planted(name))
+    found = expectation(*of)
+    monkeypatch.undo()
+    return found
+
+
+POWER_CELLS = [
+    pytest.param(optimizer, covariance, marks=() if cheap else pytest.mark.slow)
+    for optimizer in OPTIMIZERS
+    for covariance, cheap in (
+        (hd.Isotropic(1000), isinstance(optimizer, hd.ClippedSGD)),
+        (hd.PowerLaw(1000, 0.5), False),
+    )
+]
+
+
+@pytest.mark.parametrize(("optimizer", "covariance"), POWER_CELLS, ids=repr)
+def test_errors_of_5_percent_are_seen(monkeypatch: pytest.MonkeyPatch, optimizer: Any, covariance: Any) -> None:
+    """64 runs at d = 1000: mu, nu or c_i 5 % wrong, each rejected in at least 19 of 20 seeds; the right curve in at
+    most 3 (each at rate at most 1 %: P(more than 3) < 5e-5). The power law has 32 distinct eigenvalues where the
+    reduced chain draws the runs.
+    """
+    signs = optimizer.features == "sign"
+    horizon = 6.0 if isinstance(covariance, hd.Isotropic) else 12.0
+    problem = hd.Problem(covariance if signs or horizon == 6.0 else covariance.binned(32), hd.Gaussian(0.3))
+    of = problem, optimizer, horizon
+    right = expectation(*of)
+    expected = {"": right} | {name: wrong_expectation(monkeypatch, name, *of) for name in ("mu", "nu", "c")}
+    times = np.unique(np.concatenate([steps for _, steps, _ in expected.values()])) / 1000
+    rejected = dict.fromkeys(expected, 0)
+    for seed in np.random.SeedSequence(1).spawn(20):
+        runs = hd.simulate(*of, 64, seed, times=times, method="direct" if signs else "blocks")
+        for name, (curve, steps, allowed) in expected.items():
+            rejected[name] += judge(curve, runs, steps, allowed, 0.01).verdict == "inconsistent"
+    print(f"POWER {optimizer!r} {covariance!r}: rejected of 20 {rejected}")
+    assert rejected.pop("") <= 3
+    assert min(rejected.values()) >= 19
+
+
+def correct_problem(k: int) -> tuple[hd.Problem, Any, str]:
+    """The k-th of many problems with d = 200, d_int >= 30, and how to simulate it."""
+    rng = np.random.default_rng([2, k])
+    covariance = [
+        hd.Isotropic(200),
+        hd.Covariance(np.repeat([1.6, 0.4], 100)),
+        hd.PowerLaw(200, rng.uniform(0.1, 0.4)).binned(16),
+        hd.MarchenkoPastur(200, rng.uniform(0.1, 1.5)).binned(16),
+        hd.Covariance(rng.uniform(0.2, 2.0, 200)).binned(16),
+    ][rng.integers(5)]
+    s = rng.uniform(0.2, 0.8)
+    noise = [hd.NoNoise(), hd.Gaussian(s), hd.Laplace(s), hd.Rademacher(s), hd.Uniform(s), hd.StudentT(3, s)]
+    law, lr, size = noise[rng.integers(6)], rng.uniform(0.2, 0.7), int(rng.integers(1, 4))
+    kind = int(rng.integers(3 if law.fourth_moment < math.inf else 2))
+    if kind == 0:
+        return hd.Problem(covariance, law), hd.SignSGD(lr / 2, batch_size=size), "direct"
+    clip = hd.ClippedSGD(lr, rng.uniform(0.2, 1.5), batch_size=size)
+    return hd.Problem(covariance, law), clip if kind == 1 else hd.SGD(lr, batch_size=size), "blocks"
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::hdlimit.errors.HdlimitWarning")
+def test_200_correct_problems() -> None:
+    """Alarms at most the 99.9 % binomial quantile of the stated rate: false alarm of this test 0.001."""
+    verdicts = []
+    for k in range(SEEDS):
+        problem, optimizer, method = correct_problem(k)
+        verdicts.append(hd.verify(problem, optimizer, 5.0, seed=k, method=method).verdict)
+        if verdicts[-1] == "inconsistent":
+            print(f"ALARM {k} {problem!r} {optimizer!r}")
+    counts = {verdict: verdicts.count(verdict) for verdict in set(verdicts)}
+    print(f"CORRECT {counts}")
+    assert counts.get("inconsistent", 0) <= stats.binom.ppf(0.999, SEEDS, 0.01)
+
+
+@pytest.mark.parametrize("seeds", [20, pytest.param(SEEDS, marks=pytest.mark.slow)])
+def test_all_quantities(monkeypatch: pytest.MonkeyPatch, seeds: int) -> None:
+    """Distance, gradient norm and clipped fraction beside the risk, d = 1000, 64 runs: alarms at most the 99.9 %
+    binomial quantile of 1 %; each quantity 5 % wrong (the clipped fraction: its share) rejected in 95 % of the seeds.
+    """
+    problem, optimizer = (
+        hd.Problem(hd.Covariance(np.repeat([1.6, 0.4], 500)), hd.Gaussian(0.3)),
+        hd.ClippedSGD(0.5, 0.4),
+    )
+    curve, steps, allowed = expectation(problem, optimizer, 6.0)
+    names = ("distance", "gradient_norm", "clipped_fraction")
+    allowances = {"risk": allowed} | {name: allowance(curve, steps, name) for name in names}
+    module, alarms, seen = sys.modules["hdlimit.verify"], 0, dict.fromkeys(names, 0)
+    right = module.predicted
+    for seed in np.random.SeedSequence(3).spawn(seeds):
+        runs = hd.simulate(problem, optimizer, 6.0, 64, seed, times=steps / 1000, method="blocks", record=names)
+
+        def verdict(name: str, runs: Any = runs) -> str:
+            return judge(curve, runs, steps, allowances[name], 0.01 / 4, name).verdict
+
+        alarms += any(verdict(name) == "inconsistent" for name in allowances)
+        monkeypatch.setattr(module, "predicted", lambda *of: 1.05 * right(*of))
+        for name in names:
+            seen[name] += verdict(name) == "inconsistent"
+        monkeypatch.undo()
+    print(f"QUANTITIES alarms {alarms} of {seeds}, planted seen {seen}")
+    assert alarms <= stats.binom.ppf(0.999, seeds, 0.01)
+    assert min(seen.values()) >= 0.95 * seeds
+
+
+def test_verify_reports_all_quantities() -> None:
+    problem = hd.Problem(hd.Isotropic(200), hd.Gaussian(0.3))
+    names = ("distance", "gradient_norm", "clipped_fraction")
+    report = hd.verify(problem, hd.ClippedSGD(0.5, 0.4), 6.0, runs=64, method="blocks", record=names)
+    assert report.verdict == "consistent" and [other.quantity for other in report.others] == list(names)
+    assert all(name in report.summary() for name in names)
+    assert all(other.critical == report.critical for other in report.others)
+    assert report.critical > hd.verify(problem, hd.ClippedSGD(0.5, 0.4), 6.0, runs=64, method="blocks").critical
