@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hdlimit import checks
-from hdlimit.errors import HdlimitWarning, InvalidInput, NoLimit, NotAvailable
+from hdlimit.errors import HdlimitError, HdlimitWarning, InvalidInput, NoLimit, NotAvailable
 from hdlimit.limit import caveats
 from hdlimit.optimizers import SGD, ClippedSGD, Optimizer, SignSGD
 from hdlimit.predict import predict
@@ -118,16 +118,16 @@ def compare(problem: Problem, horizon: float, batch_size: int = 1) -> Comparison
         raise InvalidInput("problem", "a Problem", type(problem).__name__)
     horizon = check_horizon(horizon, problem.dimension)
     batch_size = checks.integer("batch_size", batch_size)
-    entries, refusals = [], []
+    entries: list[Entry] = []
+    refusals: list[HdlimitError] = []
     for kind, name in NAMES.items():
         try:
             optimizer, risk = best_constants(problem, kind, horizon, batch_size=batch_size)
-        except InvalidInput as refusal:
+        except NoLimit as refusal:
             refusals.append(refusal)
-            entries.append(Entry(name, None, None, math.inf, str(refusal)))
-        except NoLimit:
             entries.append(Entry(name, None, None, math.inf, "no limit, the noise has infinite variance"))
-        except NotAvailable as refusal:
+        except (InvalidInput, NotAvailable) as refusal:
+            refusals.append(refusal)
             entries.append(Entry(name, None, None, math.inf, str(refusal)))
         else:
             with warnings.catch_warnings():
@@ -135,7 +135,7 @@ def compare(problem: Problem, horizon: float, batch_size: int = 1) -> Comparison
                 curve = predict(problem, optimizer, horizon)
             entries.append(Entry(name, optimizer, curve, risk))
     if all(entry.optimizer is None for entry in entries):
-        raise refusals[0]
+        raise next((refusal for refusal in refusals if isinstance(refusal, InvalidInput)), refusals[0])
     found = {str(c): c for e in entries if e.optimizer is not None for c in caveats(problem, e.optimizer, horizon)}
     for caveat in found.values():
         warnings.warn(caveat, stacklevel=2)
