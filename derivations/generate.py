@@ -21,7 +21,7 @@ mu = P(|r| <= c) and nu = E min(r^2, c^2) for the clip at c, mu = 2 p_r(0) for t
 
 from __future__ import annotations
 
-from math import erf, erfc, exp, expm1, gamma, inf, lgamma, log, pi, sinh, sqrt
+from math import erf, erfc, exp, expm1, gamma, inf, pi, sinh, sqrt
 from typing import NamedTuple
 
 import numpy as np

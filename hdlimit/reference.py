@@ -12,7 +12,7 @@ import numpy as np
 from hdlimit.declaration import FloatArray
 from hdlimit.errors import NotAvailable
 from hdlimit.kernels import formulas
-from hdlimit.kernels.esdirk import piecewise
+from hdlimit.kernels.esdirk import BETWEEN, MIDDLE, piecewise
 from hdlimit.limit import Limit
 from hdlimit.modes import ModeSystem
 from hdlimit.piecewise import stops, tabulate
@@ -49,8 +49,11 @@ def integrate_reference(limit: Limit, modes: ModeSystem, horizon: float, rtol: f
                     raise NotAvailable(f"integrate_reference: no root at t = {t:g} (a risk of 0 is beyond it)")
                 continue
             new, slopes = stages
-            error = h * np.abs(weight @ slopes.T @ (B - B_HAT))
-            size = np.maximum(weight @ m, weight @ new)
+            before, after, rates = weight @ m, weight @ new, weight @ slopes.T
+            cubic = (before + after) / 2 + h * (rates[:, 0] - rates[:, -1]) / 8
+            between = np.abs(before + h * rates @ MIDDLE - cubic) / BETWEEN
+            error = np.maximum(h * np.abs(rates @ (B - B_HAT)), between)
+            size = np.maximum(before, after)
             worst = float((error / (rtol * size + 1e-300)).max())
             if worst <= 1 and (weight @ new)[0] >= 0:
                 start.append(weight @ m)

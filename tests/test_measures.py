@@ -16,7 +16,10 @@ from hdlimit.measures import Nodes
 from hdlimit.optimizers import Optimizer
 from hdlimit.spectra import marchenko_pastur_quantiles
 
-pytestmark = pytest.mark.filterwarnings("ignore::hdlimit.errors.ValidityWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::hdlimit.errors.ValidityWarning"),
+    pytest.mark.filterwarnings("ignore::hdlimit.errors.NearCriticalWarning"),
+]
 
 BILLION = 10**9
 NAMED = [

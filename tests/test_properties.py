@@ -167,7 +167,7 @@ def run(profile: settings) -> None:
     ended = {status: seen[status] for status in hd.Status}
     assert ended[hd.Status.UNSTABLE] == ended[hd.Status.DIVERGED] == 0
     below = sum(ended.values()) + seen["NotAvailable"]
-    assert below > 0.6 * profile.max_examples
+    assert below > profile.max_examples / 2  # most questions are about stable optimizers
     assert ended[hd.Status.FINISHED] >= 0.95 * below, seen
 
 

@@ -414,6 +414,7 @@ print(*sorted(m for m in sys.modules if m.startswith("hdlimit")))
             ".kernels.blocks",
             ".kernels.jit",
             ".kernels.stream",
+            ".measures",
             ".noise",
             ".optimizers",
             ".problem",
@@ -422,6 +423,7 @@ print(*sorted(m for m in sys.modules if m.startswith("hdlimit")))
             ".schedules",
             ".seeds",
             ".simulate",
+            ".spectra",
             ".times",
             ".updates",
         )
