@@ -54,11 +54,11 @@ def twin_error(covariance: Any, noise: NoiseLaw, optimizer: Any, wrong: float = 
 
 
 @pytest.mark.parametrize(
-    ("name", "noise"), [x for x in product(TWINS, LAWS) if x != ("clip, batch", LAWS[2])], ids=repr
+    ("name", "noise"), [x for x in product(TWINS, LAWS) if x[0] == "sgd" or x[1] != LAWS[2]], ids=repr
 )
 def test_spread_is_the_twins(name: str, noise: NoiseLaw) -> None:
     """Measured: 4e-4 where the twin integrates its moments, 2e-3 where it samples them. Every optimizer meets one
-    covariance here; all of them (and clipped batches with Laplace noise, which take seconds) in the slow test.
+    covariance here; all of them (and Laplace noise beyond SGD, which takes seconds) in the slow test.
     """
     which = LAWS.index(noise)
     optimizer = TWINS[name][which % len(TWINS[name])]
@@ -155,10 +155,10 @@ def test_moments_of_gaussian_batches(kind: str, noise: NoiseLaw, size: int) -> N
 
 
 @pytest.mark.parametrize("noise", NOISES[2:], ids=name_of)
-@pytest.mark.parametrize("size", [2, 4])
+@pytest.mark.parametrize("size", [2, pytest.param(4, marks=pytest.mark.slow)])
 def test_moments_of_batches_by_sampling(noise: NoiseLaw, size: int) -> None:
-    """Means over 16 scrambled nets of 4096 points, Student t with 15 degrees: 12 comparisons at 1e-6 each, false alarm
-    below 1e-3 for the whole file. What is 5 % wrong is rejected.
+    """Means over 16 scrambled nets of 4096 points, Student t with 15 degrees: 234 comparisons at 1e-6 each in all laws
+    and both sizes. What is 5 % wrong is rejected.
     """
     nets, critical = [draw(noise, size, 12, seed) for seed in range(16)], stats.t.isf(0.5e-6, 15)
     for kind in ("clip", "sign"):
@@ -247,9 +247,7 @@ def optimizer_of(name: str, size: int) -> Any:
 
 SHIFTED = [
     ("sgd", 1, hd.NoNoise(), TWO_BLOCKS(40)),
-    ("sgd", 4, hd.Gaussian(0.4), hd.Isotropic(40)),
     ("clip", 1, hd.StudentT(1.5, 0.3), TWO_BLOCKS(40)),
-    ("clip", 2, hd.Gaussian(0.4), hd.Isotropic(40)),
     ("clip", 4, hd.NoNoise(), TWO_BLOCKS(40)),
     ("sign", 1, hd.NoNoise(), TWO_BLOCKS(40)),
     ("sign", 2, hd.Gaussian(0.4), hd.PowerLaw(40, 0.5)),
@@ -268,7 +266,7 @@ def test_mean_of_runs_at_small_dimension(name: str, size: int, noise: NoiseLaw, 
 def test_the_limit_alone_is_not_the_mean(name: str, size: int) -> None:
     """d = 40: the mean of runs is up to 9 % above the limit, which is seen at once."""
     problem, times = hd.Problem(TWO_BLOCKS(40), hd.NoNoise()), np.array([0.5, 1.0, 2.0, 4.0])
-    assert shift_excess(problem, optimizer_of(name, size), 4000, times, shifted=False) > 7
+    assert shift_excess(problem, optimizer_of(name, size), 2000, times, shifted=False) > 7
 
 
 @pytest.mark.slow
