@@ -55,7 +55,7 @@ class Response:
             raise NotAvailable(f"batch_size: no batch theory for the residual map {self.map.name!r}, use batch_size=1")
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Response) and self._key() == other._key()
+        return type(other) is type(self) and self._key() == other._key()
 
     def __hash__(self) -> int:
         return hash(self._key())

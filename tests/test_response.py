@@ -188,3 +188,13 @@ def test_infinite_variance_is_refused_with_the_reason() -> None:
     with pytest.raises(hd.NoLimit, match="infinite variance"):
         Response("identity", hd.StudentT(2.0, 1.0))(1.0)
     assert Response("identity", hd.StudentT(2.0001, 1.0))(1.0)[1] == pytest.approx(1 + 2.0001 / 0.0001)
+
+
+def test_a_response_of_another_class_is_another_one() -> None:
+    """Else what is cached for one would be read for the other."""
+
+    class Other(Response):
+        pass
+
+    plain = Response("sign", laws.Gaussian(0.5))
+    assert Other("sign", laws.Gaussian(0.5)) != plain == Response("sign", laws.Gaussian(0.5))

@@ -107,8 +107,8 @@ def test_gaussian_noise_makes_it_sgd() -> None:
         np.testing.assert_allclose(*runs, rtol=1e-8)
         noise = [hd.predict(p, o, 4.0).linear_noise for o in (score, sgd)]
         t = np.array([0.1, 1.0, 4.0])
-        np.testing.assert_allclose(*(n.spread(t) for n in noise), rtol=1e-2)
-        np.testing.assert_allclose(*(n.shift(t) for n in noise), rtol=1e-2)  # differences of tables in v
+        np.testing.assert_allclose(*(n.spread(t) for n in noise), rtol=1e-3)
+        np.testing.assert_allclose(*(n.shift(t) for n in noise), rtol=2e-3)
 
 
 @pytest.mark.parametrize("batch", [1, 3])
