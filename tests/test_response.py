@@ -196,5 +196,5 @@ def test_a_response_of_another_class_is_another_one() -> None:
     class Other(Response):
         pass
 
-    plain = Response("sign", laws.Gaussian(0.5))
-    assert Other("sign", laws.Gaussian(0.5)) != plain == Response("sign", laws.Gaussian(0.5))
+    plain = Response("sign", hd.Gaussian(0.5))
+    assert Other("sign", hd.Gaussian(0.5)) != plain == Response("sign", hd.Gaussian(0.5))
