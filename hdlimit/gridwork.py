@@ -18,7 +18,7 @@ import numpy as np
 from hdlimit.declaration import FloatArray, IntArray
 from hdlimit.errors import NotAvailable
 from hdlimit.feedback import ERROR, Feedback
-from hdlimit.integrate import FLOOR, MOST_STEPS, SAFETY, floors, initial_range, value_range
+from hdlimit.integrate import floors, initial_range, settings_of, value_range
 from hdlimit.kernels import esdirk
 from hdlimit.kernels import sweep as kernels
 from hdlimit.limit import Limit
@@ -101,19 +101,10 @@ class Prepared:
         return AtThreshold(response, c, self.column.limit.scale, error)
 
     @cached_property
-    def settings(self) -> FloatArray:
-        """What the kernel needs beside arrays; LOWEST and HIGHEST are those of the response."""
-        limit, values = self.column.limit, np.zeros(kernels.SETTINGS)
-        values[[kernels.RTOL, kernels.SAFETY, kernels.FALL, kernels.MOST]] = self.rtol, SAFETY, FLOOR, MOST_STEPS
-        values[[kernels.ESCAPE, kernels.ONE_STEP]] = limit.escape, limit.step
-        values[kernels.SCALE] = math.inf if limit.bounded else limit.scale
-        return values
-
-    @cached_property
     def ends(self) -> FloatArray:
         """Where the integration starts anew."""
         limit = self.column.limit
-        return stops((limit.lr, limit.threshold), self.horizon, SAFETY * self.rtol)
+        return stops((limit.lr, limit.threshold), self.horizon, esdirk.SAFETY * self.rtol)
 
     @cached_property
     def floor(self) -> FloatArray:
@@ -149,14 +140,14 @@ class Prepared:
 
     def _run(self, points: IntArray, response: Compiled) -> tuple[FloatArray, FloatArray]:
         modes, count = self.column.limit.modes, points.size
-        v, reports, settings = np.empty((count, self.times.size)), np.empty((count, kernels.REPORT)), self.settings
-        settings = settings.copy()
-        settings[[kernels.LOWEST, kernels.HIGHEST]] = response.low, response.high
+        v, reports = np.empty((count, self.times.size)), np.empty((count, kernels.REPORT))
+        settings = settings_of(self.column.limit, self.rtol)
+        settings[[esdirk.LOWEST, esdirk.HIGHEST]] = response.low, response.high
         lr = self.lr.coefficients[None] if self.column.lr is None else self.column.lr[points, None, None]
         threshold = np.repeat(self.threshold.coefficients[None], count, axis=0)
         kernels.curves(
-            modes.rate, modes.diffusion, self.weights, modes.start, self.floor, self.ends, self.lr.breaks, lr,
-            self.threshold.breaks, threshold, response.kernel, response.parameters, self.times, settings, v, reports,
+            modes.rate, modes.diffusion, self.weights, modes.start, self.floor, settings, self.ends, self.lr.breaks,
+            lr, self.threshold.breaks, threshold, response.kernel, response.parameters, self.times, v, reports,
         )  # fmt: skip
         return v, reports
 

@@ -16,30 +16,29 @@ from typing import Any, TypeAlias
 import numpy as np
 from numba import boolean, float64, int64, types
 
-from hdlimit.kernels import formulas
+from hdlimit.kernels import formulas, stages
 from hdlimit.kernels.jit import jit
+from hdlimit.kernels.stages import GAMMA, SEVEN, STAGES, VECTOR
 
-REACHED, ESCAPED, FULL, STALLED = 0, 1, 2, 3
-TIME, STEP, SEGMENT, RTOL, ESCAPE, RESTART, SMALLEST, LARGEST, ONE_STEP, CONTROL = range(10)
+REACHED, ESCAPED, FULL, STALLED, FELL = 0, 1, 2, 3, 4
+RTOL, ESCAPE, ONE_STEP, MOST, LEVEL, SCALE, LOWEST, HIGHEST, SETTINGS = range(9)
+CHUNK = 256
+SAFETY, ROUGH, FALL, TIGHTEST = 0.2, 1e-3, 1e-60, 1e-13
 
 A = np.array([row + (0.0,) * (6 - len(row)) for row in formulas.A])
 ERROR = np.array(formulas.B) - np.array(formulas.B_HAT)
 NODES = np.array(formulas.C)
 DENSE = np.array(formulas.DENSE)
-STAGES = len(formulas.C)
 MIDDLE = DENSE @ np.array([1 / 2, 1 / 4, 1 / 8, 1 / 16])
 BETWEEN = 8.0
 ROUNDING = 4e-15
-GAMMA = formulas.A[1][1]
 
-VECTOR, MATRIX, CUBE = float64[::1], float64[:, ::1], float64[:, :, ::1]
+MATRIX, CUBE = float64[:, ::1], float64[:, :, ::1]
 TWO: Any = types.UniTuple(float64, 2)  # type: ignore[no-untyped-call]
-THREE: Any = types.UniTuple(float64, 3)  # type: ignore[no-untyped-call]
-STATUS: Any = types.UniTuple(int64, 2)  # type: ignore[no-untyped-call]
+FOUR: Any = types.UniTuple(float64, 4)  # type: ignore[no-untyped-call]
+FOUND: Any = types.Tuple((int64, float64, float64, VECTOR, MATRIX, CUBE))  # type: ignore[no-untyped-call]
 RESPONSE = types.FunctionType(TWO(float64, float64, VECTOR))
 Response: TypeAlias = Callable[[float, float, np.ndarray], tuple[float, float]]
-
-_SUMS: Any = {"reassoc", "contract", "nsz"}
 
 
 @jit(float64(float64, float64, VECTOR, MATRIX))
@@ -50,6 +49,9 @@ def piecewise(t: float, end: float, breaks: np.ndarray, coefficients: np.ndarray
     Piece p holds its value, its values at both ends, or powers of the local coordinate in [-1, 1].
     """
     pieces = coefficients.shape[0]
+    if coefficients.size == 1:
+        always: float = coefficients[0, 0]
+        return always
     inside = min(t, np.nextafter(end, 0.0))
     p = min(max(np.searchsorted(breaks, inside, side="right") - 1, 0), pieces - 1)
     if coefficients.shape[1] == 1:
@@ -68,108 +70,60 @@ def piecewise(t: float, end: float, breaks: np.ndarray, coefficients: np.ndarray
     return max(curve, 0.0)
 
 
-@jit(float64(VECTOR, VECTOR), fastmath=_SUMS)
-def _dot(x: np.ndarray, y: np.ndarray) -> float:
-    total = 0.0
-    for i in range(x.size):
-        total += x[i] * y[i]
-    return total
-
-
-@jit(TWO(VECTOR, VECTOR, VECTOR, VECTOR, float64), fastmath=_SUMS)
-def _stage_sums(
-    base: np.ndarray, rate: np.ndarray, diffusion: np.ndarray, weight: np.ndarray, beta: float
-) -> tuple[float, float]:
-    """v of a stage as a + b h gamma eta^2 nu, beta = 2 h gamma eta mu."""
-    a, b = 0.0, 0.0
-    for i in range(base.size):
-        q = weight[i] / (1.0 + beta * rate[i])
-        a += q * base[i]
-        b += q * diffusion[i]
-    return a, b
-
-
-@jit(THREE(VECTOR, VECTOR, VECTOR, VECTOR, float64, float64, float64, RESPONSE, VECTOR, float64, float64, float64))
-def _stage_root(
+@jit(FOUR(SEVEN, *[VECTOR] * 4, float64, float64, float64, float64, RESPONSE, VECTOR, *[float64] * 6))
+def _root(
+    swept: stages.Seven,
     base: np.ndarray,
     rate: np.ndarray,
     diffusion: np.ndarray,
     weight: np.ndarray,
+    fastest: float,
     hg: float,
     eta: float,
     c: float,
     response: Response,
     parameters: np.ndarray,
-    guess: float,
+    v: float,
+    mu: float,
+    nu: float,
     tolerance: float,
     floor: float,
-) -> tuple[float, float, float]:
-    """(v, mu, nu) of a stage by a safeguarded secant method; v is nan where no positive root was found.
+    slope: float,
+) -> tuple[float, float, float, float]:
+    """(v, mu, nu, slope of the gap) of a stage by a safeguarded secant method; v is nan where no positive root was found.
 
-    The gap falls through 0 at the root. Its slope (at first through nu alone, where most of v is noise) turns a gap
-    into an error of v, which is far larger near the critical step. Below the floor v counts as 0: there the equation
-    need only hold to the floor.
+    swept: the sums of stages.into at the mu of the first v. v of the modes, a + b h gamma eta^2 nu, is known from them
+    for other mu to second order; where the third is not small, the modes are swept again. The gap between it and v
+    falls through 0 at the root. Its slope turns a gap into an error of v, which is far larger near the critical step.
+    Below the floor v counts as 0: there the equation need only hold to the floor.
     """
-    v, before, gap_before, swept = guess, 0.0, 0.0, math.nan
-    a, b, slope = 0.0, 0.0, -1.0
-    for _ in range(40):
-        mu, nu = response(v, c, parameters)
-        if mu != swept:
-            a, b = _stage_sums(base, rate, diffusion, weight, 2 * hg * eta * mu)
-            swept = mu
-        noise = b * hg * eta * eta
-        image = a + noise * nu
+    _, a0, a1, a2, b0, b1, b2 = swept
+    scale, beta, center = hg * eta * eta, 2 * hg * eta * mu, 2 * hg * eta * mu
+    before, gap_before, accuracy = 0.0, 0.0, max(tolerance, ROUNDING)
+    for _ in range(60):
+        delta = beta - center
+        reach = min(abs(delta) * fastest, abs(delta) / center if center > 0.0 else math.inf)
+        a, b = a0 - delta * (a1 - delta * a2), b0 - delta * (b1 - delta * b2)
+        image = a + b * scale * nu
         gap = image - v
-        if before == 0.0 and noise * nu > v / 2:
-            slope = noise * (response(1.001 * v, c, parameters)[1] - nu) / (0.001 * v) - 1.0
+        if before == 0.0 and b * scale * nu > v / 2:
+            slope = b * scale * (response(1.001 * v, c, parameters)[1] - nu) / (0.001 * v) - 1.0
         elif before > 0.0 and abs(v - before) > 1e-9 * v:
             slope = (gap - gap_before) / (v - before)
-        if abs(gap) <= max(tolerance * min(-slope, 1.0), ROUNDING) * v + floor:
-            return v, mu, nu
+        found = abs(gap) <= max(tolerance * min(-slope, 1.0), ROUNDING) * v + floor
+        if found and reach**3 * max(abs(a0), v) <= 0.1 * accuracy * v:
+            return v, mu, nu, slope
+        if found or reach > 0.1:
+            a0, a1, a2, b0, b1, b2 = stages.sums(base, rate, diffusion, weight, beta)
+            center = beta
+            continue
         new = v - gap / slope if slope < 0.0 else image
         if not floor < new < math.inf:
             new = max(v / 8, floor)
         before, gap_before, v = v, gap, new
-    return math.nan, 0.0, 0.0
-
-
-@jit(types.void(VECTOR, VECTOR, VECTOR, float64, float64, float64, float64, VECTOR, VECTOR))
-def _stage_modes(
-    base: np.ndarray,
-    rate: np.ndarray,
-    diffusion: np.ndarray,
-    hg: float,
-    eta: float,
-    mu: float,
-    nu: float,
-    m: np.ndarray,
-    f: np.ndarray,
-) -> None:
-    """Overwrite m with the modes of a stage and f with their time derivative."""
-    beta, source = 2 * hg * eta * mu, hg * eta * eta * nu
-    for i in range(base.size):
-        m[i] = (base[i] + source * diffusion[i]) / (1.0 + beta * rate[i])
-        f[i] = (m[i] - base[i]) / hg
-
-
-@jit(types.void(VECTOR, VECTOR, MATRIX, int64, float64))
-def _stage_base(m: np.ndarray, base: np.ndarray, f: np.ndarray, stage: int, h: float) -> None:
-    """Overwrite base with m + h sum_(j < stage) A[stage, j] f_j."""
-    for i in range(m.size):
-        base[i] = m[i]
-    for j in range(stage):
-        weight = h * A[stage, j]
-        for i in range(m.size):
-            base[i] += weight * f[j, i]
-
-
-@jit(types.void(VECTOR, VECTOR, VECTOR, float64, float64, float64, VECTOR))
-def _slope(
-    m: np.ndarray, rate: np.ndarray, diffusion: np.ndarray, eta: float, mu: float, nu: float, f: np.ndarray
-) -> None:
-    """Overwrite f with the time derivative of the modes."""
-    for i in range(m.size):
-        f[i] = -2 * eta * mu * rate[i] * m[i] + eta * eta * nu * diffusion[i]
+        mu, nu = response(v, c, parameters)
+        beta = 2 * hg * eta * mu
+    return math.nan, 0.0, 0.0, -1.0
 
 
 @jit(float64(VECTOR, VECTOR, VECTOR, float64, float64, float64))
@@ -199,37 +153,39 @@ def _jumps_up(slopes: np.ndarray, values: np.ndarray, floor: np.ndarray, span: f
     return False
 
 
+@jit(VECTOR(VECTOR))
+def _longer_vector(x: np.ndarray) -> np.ndarray:
+    y = np.empty(2 * x.shape[0])
+    y[: x.shape[0]] = x
+    return y
+
+
+@jit(MATRIX(MATRIX))
+def _longer_matrix(x: np.ndarray) -> np.ndarray:
+    y = np.empty((2 * x.shape[0], x.shape[1]))
+    y[: x.shape[0]] = x
+    return y
+
+
+@jit(CUBE(CUBE))
+def _longer_cube(x: np.ndarray) -> np.ndarray:
+    y = np.empty((2 * x.shape[0], x.shape[1], x.shape[2]))
+    y[: x.shape[0]] = x
+    return y
+
+
 @jit(
-    STATUS(
-        VECTOR,
-        VECTOR,
-        MATRIX,
-        VECTOR,
-        MATRIX,
-        VECTOR,
-        VECTOR,
-        VECTOR,
-        VECTOR,
-        VECTOR,
-        MATRIX,
-        VECTOR,
-        MATRIX,
-        RESPONSE,
-        VECTOR,
-        VECTOR,
-        MATRIX,
-        CUBE,
+    FOUND(
+        VECTOR, VECTOR, MATRIX, VECTOR, VECTOR, VECTOR, VECTOR, VECTOR, MATRIX, VECTOR, MATRIX, RESPONSE, VECTOR
     )
 )
 def advance(
     rate: np.ndarray,
     diffusion: np.ndarray,
     functionals: np.ndarray,
-    m: np.ndarray,
-    f: np.ndarray,
+    initial: np.ndarray,
     floor: np.ndarray,
-    sizes: np.ndarray,
-    control: np.ndarray,
+    settings: np.ndarray,
     ends: np.ndarray,
     lr_breaks: np.ndarray,
     lr_pieces: np.ndarray,
@@ -237,107 +193,108 @@ def advance(
     threshold_pieces: np.ndarray,
     response: Response,
     parameters: np.ndarray,
-    knots: np.ndarray,
-    start: np.ndarray,
-    coefficients: np.ndarray,
-) -> tuple[int, int]:
-    """Integrate from one of the ends to the next and so on, or until the output arrays are full.
+) -> tuple[int, float, float, np.ndarray, np.ndarray, np.ndarray]:
+    """Integrate from one of the ends to the next and so on, or until v is above ESCAPE or at most LEVEL.
 
-    Schedules may jump at the ends: the integration starts anew there, and a step reads them from its own side. Returns
-    (status, steps written). The error of a step is that of its embedded pair, or 1/BETWEEN of the distance between its
-    dense output and the cubic through both ends, which is larger where the modes are stiff. Where a functional jumps
-    up, a trial step of ONE_STEP sets the size to which it need be known. Overwrites m (modes), f (6 x n, the slope in
-    row 0), sizes, control (all but RTOL, ESCAPE, ONE_STEP) and the output: step ends in knots, functionals at the left
-    ends in start, coefficients of the dense output.
+    The local error of every functional is kept below RTOL of its value. Schedules may jump at the ends: the integration
+    starts anew there, and a step reads them from its own side. The error of a step is that of its embedded pair, or 1/BETWEEN of the distance between its dense output and the cubic
+    through both ends, which is larger where the modes are stiff. Where a functional jumps up, a trial step of ONE_STEP
+    sets the size to which it need be known. Returns (status, smallest and largest v of a stage, step ends, functionals
+    at the left ends, coefficients of the dense output).
     """
-    n, count = rate.size, functionals.shape[0]
-    base, trial = np.empty(n), np.empty(n)
-    slopes, values = np.empty((count, STAGES)), np.empty(count)
-    t, h, rtol, fastest = control[TIME], control[STEP], control[RTOL], 0.0
-    segment, written, trying = int(control[SEGMENT]), 0, False
+    n, count, rtol, top = rate.size, functionals.shape[0], settings[RTOL], rate.max()
+    weight, tolerance = functionals[0], 1e-3 * rtol
+    m, base, f0, f5 = initial.copy(), np.empty(n), np.empty(n), np.empty(n)
+    f1, f2, f3, f4, row = np.empty(n), np.empty(n), np.empty(n), np.empty(n), np.empty(STAGES)
+    slopes, values, after, sizes = np.empty((count, STAGES)), np.empty(count), np.empty(count), np.zeros(count)
+    knots, start, coefficients = np.zeros(CHUNK), np.empty((CHUNK, count)), np.empty((CHUNK, count, 4))
     for k in range(count):
-        values[k], slopes[k, 0] = _dot(functionals[k], m), _dot(functionals[k], f[0])
+        values[k] = stages.dot(functionals[k], m)
+    t, h, bend, smallest, largest = 0.0, 0.0, 0.0, math.inf, 0.0
+    segment, written, restart, trying, status = 0, 0, True, False, STALLED
     while True:
         end = ends[segment + 1]
         final = segment + 2 == ends.size
         if t >= end or (end - t <= 1e-14 * t and not final):
             if final:
-                return REACHED, written
-            t, segment, control[RESTART] = max(t, end), segment + 1, 1.0
+                status = REACHED
+                break
+            t, segment, restart = max(t, end), segment + 1, True
             continue
-        if written == start.shape[0]:
-            control[TIME], control[STEP], control[SEGMENT] = t, h, segment
-            return FULL, written
-        if control[RESTART] > 0:
+        if written >= settings[MOST]:
+            status = FULL
+            break
+        if restart:
             eta = piecewise(t, end, lr_breaks, lr_pieces)
             mu, nu = response(values[0], piecewise(t, end, threshold_breaks, threshold_pieces), parameters)
-            _slope(m, rate, diffusion, eta, mu, nu, f[0])
+            stages.slope(m, rate, diffusion, 2 * eta * mu, eta * eta * nu, f0)
             for k in range(count):
-                slopes[k, 0] = _dot(functionals[k], f[0])
-            fastest = eta * rate.max()
+                slopes[k, 0] = stages.dot(functionals[k], f0)
             sizes[:] = 0.0
-            trying = _jumps_up(slopes[:, 0].copy(), values, floor, control[ONE_STEP])
-            h = _first_step(slopes[:, 0].copy(), values, sizes, fastest, 1e-13 * t, end - t)
+            trying = _jumps_up(slopes[:, 0].copy(), values, floor, settings[ONE_STEP])
+            h = _first_step(slopes[:, 0].copy(), values, sizes, eta * top, 1e-13 * t, end - t)
             if trying:
-                h = min(max(control[ONE_STEP], 1e-12 * t), end - t)
-            control[RESTART] = 0.0
+                h = min(max(settings[ONE_STEP], 1e-12 * t), end - t)
+            restart, bend = False, 0.0
         last = t + 1.001 * h >= end
         if last:
             h = end - t
         if h <= 1e-14 * t or h < 1e-250:
-            return STALLED, written
-        v, solved, hg = values[0], True, h * GAMMA
+            break
+        v, hg, gap_slope, done, source, curved = values[0], h * GAMMA, -1.0, 0.0, 0.0, bend
         for s in range(1, STAGES):
-            when = t + NODES[s] * h
-            eta = piecewise(when, end, lr_breaks, lr_pieces)
-            c = piecewise(when, end, threshold_breaks, threshold_pieces)
-            _stage_base(m, base, f, s, h)
-            guess = min(max(values[0] + NODES[s] * h * slopes[0, 0], values[0] / 4), values[0] * 4)
-            v, mu, nu = _stage_root(
-                base,
-                rate,
-                diffusion,
-                functionals[0],
-                hg,
-                eta,
-                c,
-                response,
-                parameters,
-                max(guess, floor[0]),
-                1e-3 * rtol,
-                floor[0],
-            )
+            span = NODES[s] * h
+            eta = piecewise(t + span, end, lr_breaks, lr_pieces)
+            c = piecewise(t + span, end, threshold_breaks, threshold_pieces)
+            guess = values[0] + span * (slopes[0, 0] + span * curved)
+            guess = max(min(max(guess, values[0] / 4), values[0] * 4), floor[0])
+            mu, nu = response(guess, c, parameters)
+            for j in range(s):
+                row[j] = h * A[s, j]
+            swept = stages.into(
+                s, m, f0, f1, f2, f3, f4, base, rate, diffusion, weight, row, done, source, 1 / hg,
+                2 * hg * eta * mu,
+            )  # fmt: skip
+            if s > 1:
+                slopes[0, s - 1] = swept[0]
+            v, mu, nu, gap_slope = _root(
+                swept, base, rate, diffusion, weight, top, hg, eta, c, response, parameters, guess, mu, nu, tolerance,
+                floor[0], gap_slope,
+            )  # fmt: skip
             if math.isnan(v):
-                solved = False
                 break
-            _stage_modes(base, rate, diffusion, hg, eta, mu, nu, trial, f[s])
-            control[SMALLEST], control[LARGEST] = min(control[SMALLEST], v), max(control[LARGEST], v)
-        if not solved:
+            done, source = 2 * hg * eta * mu, hg * eta * eta * nu
+            curved = (v - values[0] - span * slopes[0, 0]) / (span * span)
+            smallest, largest = min(smallest, v), max(largest, v)
+        if math.isnan(v):
             h /= 4
             continue
+        slopes[0, STAGES - 1], after[0] = stages.complete(base, rate, diffusion, weight, f5, done, source, 1 / hg)
+        for k in range(1, count):
+            after[k], _, slopes[k, 1], slopes[k, 2], slopes[k, 3], slopes[k, 4], slopes[k, 5] = stages.rises(
+                functionals[k], base, f0, f1, f2, f3, f4, f5
+            )
         worst = 0.0
         for k in range(count):
             error, middle = 0.0, 0.0
             for s in range(STAGES):
-                if s > 0:
-                    slopes[k, s] = _dot(functionals[k], f[s])
                 error += h * ERROR[s] * slopes[k, s]
                 middle += h * MIDDLE[s] * slopes[k, s]
-            new = _dot(functionals[k], trial)
-            if k == 0 and not new >= -floor[0]:
-                solved = False
-            cubic = (values[k] + new) / 2 + h * (slopes[k, 0] - slopes[k, STAGES - 1]) / 8
+            cubic = (values[k] + after[k]) / 2 + h * (slopes[k, 0] - slopes[k, STAGES - 1]) / 8
             error = max(abs(error), abs(values[k] + middle - cubic) / BETWEEN)
-            worst = max(worst, error / (rtol * max(values[k], new, sizes[k]) + floor[k]))
-            if trying:
-                sizes[k] = 0.01 * new
-        if trying and solved:
+            worst = max(worst, error / (rtol * max(values[k], after[k], sizes[k]) + floor[k]))
+        positive = after[0] >= -floor[0]
+        if trying and positive:
             trying = False
-            h = _first_step(slopes[:, 0].copy(), values, sizes, fastest, 1e-13 * t, end - t)
+            sizes[:] = 0.01 * after
+            eta = piecewise(t, end, lr_breaks, lr_pieces)
+            h = _first_step(slopes[:, 0].copy(), values, sizes, eta * top, 1e-13 * t, end - t)
             continue
-        if not solved or not worst <= 1.0:
+        if not positive or not worst <= 1.0:
             h *= 0.25 if not worst < math.inf else max(0.2, 0.9 * worst**-0.25)
             continue
+        if written == start.shape[0]:
+            knots, start, coefficients = _longer_vector(knots), _longer_matrix(start), _longer_cube(coefficients)
         for k in range(count):
             start[written, k] = values[k]
             for p in range(4):
@@ -345,15 +302,75 @@ def advance(
                 for s in range(STAGES):
                     c_p += DENSE[s, p] * slopes[k, s]
                 coefficients[written, k, p] = h * c_p
+        bend = 0.0
         t = end if last else t + h
         knots[written] = t
         written += 1
-        for i in range(n):
-            m[i] = trial[i]
-            f[0, i] = f[STAGES - 1, i]
+        m, base, f0, f5 = base, m, f5, f0
         for k in range(count):
-            values[k] = _dot(functionals[k], m)
-            slopes[k, 0] = slopes[k, STAGES - 1]
-        if values[0] > control[ESCAPE]:
-            return ESCAPED, written
+            values[k], slopes[k, 0] = after[k], slopes[k, STAGES - 1]
+        if values[0] > settings[ESCAPE] or values[0] <= settings[LEVEL]:
+            status = ESCAPED if values[0] > settings[ESCAPE] else FELL
+            break
         h *= min(5.0, 0.9 * max(worst, 1e-8) ** -0.25)
+    return status, smallest, largest, knots[:written].copy(), start[:written].copy(), coefficients[:written].copy()
+
+
+@jit(float64(MATRIX, float64))
+def depth(start: np.ndarray, scale: float) -> float:
+    """Over how many times three powers of e errors add up: those of the largest fall of a functional from its peak so
+    far, down to FALL, and of the growth of v above the scale.
+    """
+    fall, largest = 1.0, 0.0
+    for k in range(start.shape[1]):
+        peak = 0.0
+        for s in range(start.shape[0]):
+            peak = max(peak, start[s, k])
+            fall = min(fall, start[s, k] / peak if peak > 0.0 else 1.0)
+        if k == 0:
+            largest = peak
+    return math.log(max(largest / scale, 1.0) / max(fall, FALL)) / 3
+
+
+@jit(
+    FOUND(
+        VECTOR, VECTOR, MATRIX, VECTOR, VECTOR, VECTOR, VECTOR, VECTOR, MATRIX, VECTOR, MATRIX, RESPONSE, VECTOR
+    )
+)
+def solve(
+    rate: np.ndarray,
+    diffusion: np.ndarray,
+    functionals: np.ndarray,
+    initial: np.ndarray,
+    floor: np.ndarray,
+    settings: np.ndarray,
+    ends: np.ndarray,
+    lr_breaks: np.ndarray,
+    lr_pieces: np.ndarray,
+    threshold_breaks: np.ndarray,
+    threshold_pieces: np.ndarray,
+    response: Response,
+    parameters: np.ndarray,
+) -> tuple[int, float, float, np.ndarray, np.ndarray, np.ndarray]:
+    """`advance` with the relative error of the curve itself below RTOL.
+
+    Relative errors of the steps add up while a functional falls or grows unstably, and are forgotten near a steady
+    state: a rough pass tells over how many powers of e. None follows where it leaves [LOWEST, HIGHEST], in which the
+    response may be read.
+    """
+    rough, wanted = settings.copy(), SAFETY * settings[RTOL]
+    rough[RTOL] = max(wanted, ROUGH)
+    found = advance(
+        rate, diffusion, functionals, initial, floor, rough, ends, lr_breaks, lr_pieces, threshold_breaks,
+        threshold_pieces, response, parameters,
+    )  # fmt: skip
+    if found[1] < settings[LOWEST] or found[2] > settings[HIGHEST]:
+        return found
+    deep = depth(found[4], settings[SCALE])
+    if deep <= 1.0 and wanted == rough[RTOL]:
+        return found
+    rough[RTOL] = max(wanted * max(deep, 1.0) ** (-4 / 3), TIGHTEST)
+    return advance(
+        rate, diffusion, functionals, initial, floor, rough, ends, lr_breaks, lr_pieces, threshold_breaks,
+        threshold_pieces, response, parameters,
+    )  # fmt: skip
