@@ -20,10 +20,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import float64, int64, types
 
-from hdlimit.kernels.esdirk import CUBE, MATRIX, RESPONSE, TWO, VECTOR, Response
-from hdlimit.kernels.jit import jit
+from hdlimit.kernels.esdirk import Response
+from hdlimit.kernels.jit import CUBE, MATRIX, PAIR, RESPONSE, VECTOR, float64, int64, jit, void
 
 _SUMS = {"reassoc", "contract", "nsz"}
 
@@ -36,7 +35,7 @@ def _mean_decay(x: float) -> float:
     return -math.expm1(-x) / x
 
 
-@jit(TWO(float64, float64, float64, RESPONSE, VECTOR))
+@jit(PAIR(float64, float64, float64, RESPONSE, VECTOR))
 def _coefficients(v: float, eta: float, c: float, response: Response, parameters: np.ndarray) -> tuple[float, float]:
     """alpha = eta mu and sigma^2 = eta^2 nu."""
     mu, nu = response(v, c, parameters)
@@ -50,7 +49,7 @@ def _mean_after(v: float, alpha: float, square: float, pull: float, forcing: flo
     return v * math.exp(-decay) + square * forcing * h * _mean_decay(decay)
 
 
-@jit(TWO(VECTOR, VECTOR, MATRIX, VECTOR), fastmath=_SUMS)
+@jit(PAIR(VECTOR, VECTOR, MATRIX, VECTOR), fastmath=_SUMS)
 def _pull(w: np.ndarray, rate: np.ndarray, noise: np.ndarray, pulled: np.ndarray) -> tuple[float, float]:
     """Overwrite pulled with (C/d) p, p = diag(rate) w; returns p p and p (C/d) p = norm(u)^2."""
     n, diagonal = w.size, noise.shape[0] == 1
@@ -140,7 +139,7 @@ def homogenized(
     return steps.size
 
 
-@jit(types.void(CUBE, float64, float64, float64, float64, VECTOR))
+@jit(void(CUBE, float64, float64, float64, float64, VECTOR))
 def _moments(table: np.ndarray, first: float, spacing: float, level: float, v: float, out: np.ndarray) -> None:
     """Overwrite out with the covariance of (H, N), linear in log v and in the level between the entries of a table."""
     last, top = table.shape[1] - 1, table.shape[0] - 1
