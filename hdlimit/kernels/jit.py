@@ -22,7 +22,7 @@ __all__ = [
     *("Kernel", "Outside", "Type", "jit", "python"),
     *("void", "boolean", "int64", "float64", "npy_rng"),
     *("VECTOR", "MATRIX", "CUBE", "INTEGERS", "READ", "READ_MATRIX", "READ_INTEGERS"),
-    *("PAIR", "TRIPLE", "RESPONSE"),
+    *("TWO", "THREE", "RESPONSE"),
 ]
 
 P = ParamSpec("P")
@@ -44,8 +44,8 @@ INTEGERS = Type("int64[::1]")
 READ, READ_MATRIX, READ_INTEGERS = (
     Type(f"Array({number}, {axes}, 'C', readonly=True)") for number, axes in ((float64, 1), (float64, 2), (int64, 1))
 )
-PAIR, TRIPLE = Type("UniTuple(float64, 2)"), Type("UniTuple(float64, 3)")
-RESPONSE = Type(f"FunctionType({PAIR(float64, float64, VECTOR)})")
+TWO, THREE = Type("UniTuple(float64, 2)"), Type("UniTuple(float64, 3)")
+RESPONSE = Type(f"FunctionType({TWO(float64, float64, VECTOR)})")
 
 
 class Outside:

@@ -10,9 +10,9 @@ import math
 import numpy as np
 
 from hdlimit.kernels import formulas
-from hdlimit.kernels.jit import PAIR, VECTOR, float64, int64, jit
+from hdlimit.kernels.jit import TWO, VECTOR, float64, int64, jit
 
-SIGNATURE = PAIR(float64, float64, VECTOR)
+SIGNATURE = TWO(float64, float64, VECTOR)
 SMALLEST = 1e-280
 FLOOR = 1e-30
 TABLE_DEGREE = 12
@@ -120,7 +120,7 @@ def _clenshaw(coefficients: np.ndarray, offset: float, x: float) -> float:
     return total
 
 
-@jit(PAIR(float64, VECTOR, int64))
+@jit(TWO(float64, VECTOR, int64))
 def _logarithms(v: float, parameters: np.ndarray, start: int) -> tuple[float, float]:
     """log(mu/unit + 1e-30) and log(nu/unit + 1e-30) from the table that begins at `start`."""
     pieces = int(parameters[start])

@@ -22,7 +22,7 @@ import math
 import numpy as np
 
 from hdlimit.kernels.esdirk import Response
-from hdlimit.kernels.jit import CUBE, MATRIX, PAIR, RESPONSE, VECTOR, float64, int64, jit, void
+from hdlimit.kernels.jit import CUBE, MATRIX, TWO, RESPONSE, VECTOR, float64, int64, jit, void
 
 _SUMS = {"reassoc", "contract", "nsz"}
 
@@ -35,7 +35,7 @@ def _mean_decay(x: float) -> float:
     return -math.expm1(-x) / x
 
 
-@jit(PAIR(float64, float64, float64, RESPONSE, VECTOR))
+@jit(TWO(float64, float64, float64, RESPONSE, VECTOR))
 def _coefficients(v: float, eta: float, c: float, response: Response, parameters: np.ndarray) -> tuple[float, float]:
     """alpha = eta mu and sigma^2 = eta^2 nu."""
     mu, nu = response(v, c, parameters)
@@ -49,7 +49,7 @@ def _mean_after(v: float, alpha: float, square: float, pull: float, forcing: flo
     return v * math.exp(-decay) + square * forcing * h * _mean_decay(decay)
 
 
-@jit(PAIR(VECTOR, VECTOR, MATRIX, VECTOR), fastmath=_SUMS)
+@jit(TWO(VECTOR, VECTOR, MATRIX, VECTOR), fastmath=_SUMS)
 def _pull(w: np.ndarray, rate: np.ndarray, noise: np.ndarray, pulled: np.ndarray) -> tuple[float, float]:
     """Overwrite pulled with (C/d) p, p = diag(rate) w; returns p p and p (C/d) p = norm(u)^2."""
     n, diagonal = w.size, noise.shape[0] == 1
