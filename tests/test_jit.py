@@ -17,8 +17,8 @@ CALLER = (
     "@jit('float64(float64)')\ndef outer(x):\n    return inner(x) + 1.0\n"
 )
 REPORT = (
-    "from mini.caller import outer; "
-    "hits = sum(getattr(outer, 'stats').cache_hits.values()); print(outer(2.0), hits, type(outer._cache).__name__)"
+    "from mini.caller import outer; value = outer(2.0); compiled = outer.compiled; "
+    "print(value, sum(compiled.stats.cache_hits.values()), type(compiled._cache).__name__)"
 )
 
 
@@ -64,7 +64,8 @@ def test_without_a_writable_cache_kernels_compile_uncached(package: Path) -> Non
 
 
 def test_uncompiled_kernels_run_as_python(package: Path) -> None:
-    command = [sys.executable, "-B", "-c", "from mini.caller import outer; print(outer(2.0), type(outer).__name__)"]
+    code = "from mini.caller import outer; print(outer(2.0), type(outer.compiled).__name__)"
+    command = [sys.executable, "-B", "-c", code]
     environment = os.environ | {"NUMBA_DISABLE_JIT": "1", "PYTHONPATH": ""}
     result = subprocess.run(command, cwd=package, env=environment, capture_output=True, text=True, check=True)
     assert result.stdout.split() == ["5.0", "function"]

@@ -5,18 +5,12 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from numba import types
-
 from hdlimit.declaration import FloatArray
-from hdlimit.kernels.jit import jit
+from hdlimit.kernels.jit import MATRIX, READ, VECTOR, float64, int64, jit, npy_rng
 from hdlimit.kernels.stream import CLIPPED_GRADIENT, read_table
 
-_VECTOR = types.float64[::1]
-_READ = types.Array(types.float64, 1, "C", readonly=True)
-_MATRIX = types.float64[:, ::1]
 
-
-@jit(types.float64(types.npy_rng, types.float64, types.float64), inline="always")
+@jit(float64(npy_rng, float64, float64), inline="always")
 def gamma(generator: Any, b: float, c: float) -> float:
     """A gamma variate of shape b + 1/3 > 1, c = 1/sqrt(9 b) (Marsaglia & Tsang 2000): NumPy's, bit for bit, at twice
     the speed, as b and c are not computed anew.
@@ -32,7 +26,7 @@ def gamma(generator: Any, b: float, c: float) -> float:
             return b * v
 
 
-@jit(types.float64(types.npy_rng, types.float64, types.float64, types.float64), inline="always")
+@jit(float64(npy_rng, float64, float64, float64), inline="always")
 def chi_square(generator: Any, degrees: float, b: float, c: float) -> float:
     """A chi^2 variate of 0, 1, 2, ... degrees; b = degrees/2 - 1/3, c = 1/sqrt(9 b)."""
     if degrees > 2.0:
@@ -43,7 +37,7 @@ def chi_square(generator: Any, degrees: float, b: float, c: float) -> float:
     return x * x
 
 
-@jit(types.int64(_VECTOR, types.npy_rng, _READ, _READ, _READ, _READ, _READ, _MATRIX, types.int64, _READ))
+@jit(int64(VECTOR, npy_rng, READ, READ, READ, READ, READ, MATRIX, int64, READ))
 def advance_blocks(
     length: FloatArray,
     generator: Any,

@@ -5,15 +5,13 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import float64, types
 
-from hdlimit.kernels.jit import jit
+from hdlimit.kernels.jit import VECTOR, jit, void
 
-VECTOR = float64[::1]
 _NEGLIGIBLE = 45.0
 
 
-@jit(types.void(VECTOR, VECTOR, VECTOR, VECTOR, VECTOR, VECTOR))
+@jit(void(VECTOR, VECTOR, VECTOR, VECTOR, VECTOR, VECTOR))
 def mixture_score(
     u: np.ndarray,
     log_weight: np.ndarray,

@@ -5,13 +5,11 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import float64, int64, types
 
-from hdlimit.kernels.esdirk import VECTOR
-from hdlimit.kernels.jit import jit
+from hdlimit.kernels.jit import INTEGERS, VECTOR, float64, int64, jit
 
 
-@jit(int64(VECTOR, VECTOR, VECTOR, VECTOR, float64, float64, float64, types.Array(int64, 1, "C"), VECTOR))
+@jit(int64(VECTOR, VECTOR, VECTOR, VECTOR, float64, float64, float64, INTEGERS, VECTOR))
 def second_moments(
     rate: np.ndarray,
     weight: np.ndarray,

@@ -1,35 +1,160 @@
-"""The one decorator through which every kernel of the package is compiled.
+"""The one decorator of every kernel of the package: a Python function that is compiled at its first call, not before.
 
-It closes two traps of numba's disk cache: an entry depends on the source file of its own function only, so that
-an edited callee in another file leaves stale machine code behind; and importing fails where no cache directory can
+Importing a module of kernels loads neither numba nor machine code. A kernel is read from the disk cache, or compiled,
+when it is first called from Python or handed to a kernel that is; kernels that only other kernels call come with those.
+`python` gives the same kernel, and all that it calls, as Python functions, without numba.
+
+The decorator closes two traps of numba's disk cache: an entry depends on the source file of its own function only, so
+that an edited callee in another file leaves stale machine code behind; and a kernel fails where no cache directory can
 be written.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
-from functools import cache
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache, update_wrapper
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar, cast
+from types import FunctionType, ModuleType, SimpleNamespace
+from typing import Any, Generic, ParamSpec, TypeVar
 
-from numba import config, njit
-from numba.core.typing.templates import Signature
-
-__all__ = ["jit"]
+__all__ = [
+    *("Kernel", "Outside", "Type", "jit", "python"),
+    *("void", "boolean", "int64", "float64", "npy_rng"),
+    *("VECTOR", "MATRIX", "CUBE", "INTEGERS", "READ", "READ_MATRIX", "READ_INTEGERS"),
+    *("TWO", "THREE", "RESPONSE"),
+]
 
 P = ParamSpec("P")
 T = TypeVar("T")
-Signatures = str | Signature | tuple[Any, ...] | Sequence[str | Signature | tuple[Any, ...]] | None
 
 
-@cache
-def _sources_hash() -> str:
-    """Hash of the text of every kernel source, in the order of their names."""
-    digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
-    return digest.hexdigest()
+class Type(str):
+    """A type as numba writes it; called with the types of the arguments it is the signature of a function that returns
+    it.
+    """
+
+    def __call__(self, *arguments: str) -> Type:
+        return Type(f"{self}({', '.join(arguments)})")
+
+
+void, boolean, int64, float64, npy_rng = map(Type, ("void", "boolean", "int64", "float64", "npy_rng"))
+VECTOR, MATRIX, CUBE = Type("float64[::1]"), Type("float64[:, ::1]"), Type("float64[:, :, ::1]")
+INTEGERS = Type("int64[::1]")
+READ, READ_MATRIX, READ_INTEGERS = (
+    Type(f"Array({number}, {axes}, 'C', readonly=True)") for number, axes in ((float64, 1), (float64, 2), (int64, 1))
+)
+TWO, THREE = Type("UniTuple(float64, 2)"), Type("UniTuple(float64, 3)")
+RESPONSE = Type(f"FunctionType({TWO(float64, float64, VECTOR)})")
+
+
+class Outside:
+    """A function of another library that compiled code calls by a name."""
+
+    def register(self) -> None:
+        """Make the name known to the linker; called before machine code that uses it is made or loaded."""
+        raise NotImplementedError
+
+
+class Kernel(Generic[P, T]):
+    """A Python function that runs compiled.
+
+    py_func: the function as written, whose calls of other kernels run compiled; signature, options: as in `jit`.
+    Calls from several threads are safe, the first one too. Other kernels may call it, and it may be handed to kernels
+    that take functions. It is pickled by its name. With NUMBA_DISABLE_JIT=1 the Python function runs.
+    """
+
+    def __init__(self, function: Callable[P, T], signature: Any, options: dict[str, Any]) -> None:
+        self.py_func, self.signature, self.options = function, signature, options
+        self._compiled: Any = None
+        self._run: Callable[P, T] = self._first
+        update_wrapper(self, function)
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
+        return self._run(*args, **kwargs)
+
+    def _first(self, *args: P.args, **kwargs: P.kwargs) -> T:
+        compiled = self.compiled
+        self._run = _taking_kernels(compiled) if "FunctionType" in str(self.signature) else compiled
+        return self._run(*args, **kwargs)
+
+    @property
+    def compiled(self) -> Any:
+        """The numba dispatcher, compiled for the signature; with NUMBA_DISABLE_JIT=1 the Python function."""
+        if self._compiled is None:
+            from numba.core.compiler_lock import global_compiler_lock
+
+            with global_compiler_lock:
+                if self._compiled is None:
+                    self._compiled = _compile(self)
+        return self._compiled
+
+    @property
+    def _numba_type_(self) -> Any:
+        return self.compiled._numba_type_
+
+    @property
+    def targetoptions(self) -> dict[str, Any]:
+        """What numba asks a function that might be inlined."""
+        return self.options
+
+    def __reduce__(self) -> str:
+        return self.__qualname__  # type: ignore[attr-defined, no-any-return]
+
+    def __repr__(self) -> str:
+        return f"<kernel {self.py_func.__module__}.{self.py_func.__qualname__}>"
+
+
+def _taking_kernels(compiled: Callable[P, T]) -> Callable[P, T]:
+    def run(*args: P.args, **kwargs: P.kwargs) -> T:
+        values: Any = [value.compiled if isinstance(value, Kernel) else value for value in args]
+        return compiled(*values, **kwargs)
+
+    return run
+
+
+def _compile(kernel: Kernel[..., Any]) -> Any:
+    from numba import config
+
+    if config.DISABLE_JIT:  # type: ignore[attr-defined]
+        return kernel.py_func
+    for name in set(_named(kernel, set())):
+        name.register()
+    dispatcher = _dispatcher(kernel.py_func, kernel.options)
+    signatures = kernel.signature if isinstance(kernel.signature, list) else [kernel.signature]
+    if kernel.signature is not None:
+        for one in signatures:
+            dispatcher.compile(one)
+        dispatcher.disable_compile()
+    return dispatcher
+
+
+def _named(value: Any, seen: set[int]) -> Iterator[Outside]:
+    """The outside functions that a kernel names, itself or through the kernels and modules that it names."""
+    if isinstance(value, Outside):
+        yield value
+    if not isinstance(value, Kernel) or id(value) in seen:
+        return
+    seen.add(id(value))
+    names, space = value.py_func.__code__.co_names, value.py_func.__globals__
+    for found in (space[name] for name in names if name in space):
+        inside = [getattr(found, name, None) for name in names] if isinstance(found, ModuleType) else [found]
+        for each in inside:
+            yield from _named(each, seen)
+
+
+def _dispatcher(function: Callable[..., Any], options: dict[str, Any]) -> Any:
+    """A numba dispatcher, cached where a stamped cache can be had."""
+    from numba import njit
+
+    if options.get("cache"):
+        try:
+            dispatcher = njit(**options)(function)
+        except RuntimeError:  # numba: no locator available, i.e. no cache directory is writable
+            dispatcher = None
+        if dispatcher is not None and _stamp(dispatcher):
+            return dispatcher
+    return njit(**{**options, "cache": False})(function)
 
 
 def _stamp(dispatcher: Any) -> bool:
@@ -41,49 +166,73 @@ def _stamp(dispatcher: Any) -> bool:
     return True
 
 
-def _dispatcher(function: Callable[..., Any], options: dict[str, Any]) -> Any:
-    """A numba dispatcher, cached where a stamped cache can be had."""
-    if options.get("cache"):
-        try:
-            dispatcher = njit(**options)(function)
-        except RuntimeError:  # numba: no locator available, i.e. no cache directory is writable
-            dispatcher = None
-        if dispatcher is not None and _stamp(dispatcher):
-            return dispatcher
-    return njit(**{**options, "cache": False})(function)
+@cache
+def _sources_hash() -> str:
+    """Hash of the text of every kernel source, in the order of their names."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()
 
 
-def _as_list(signature: Signatures) -> list[Any]:
-    if signature is None:
-        return []
-    return list(signature) if isinstance(signature, list) else [signature]
-
-
-def jit(signature: Signatures = None, **options: Any) -> Callable[[Callable[P, T]], Callable[P, T]]:
+def jit(signature: Any = None, **options: Any) -> Callable[[Callable[P, T]], Kernel[P, T]]:
     """Compile a kernel in nopython mode, cached on disk, without the interpreter lock, with NumPy's division rules.
 
     Args:
-        signature: one explicit numba signature, a list of them, or None to compile at the first call.
+        signature: one explicit numba signature, as text or as numba's object, a list of them, or None to compile for
+            what the kernel is called with.
         options: options of `numba.njit` that replace the defaults cache=True, nogil=True, error_model="numpy".
 
     Returns:
-        A decorator. The decorated kernel keeps its Python type; it is a numba dispatcher that other kernels may call.
-        The disk cache of a kernel is valid only for the present text of all files of `hdlimit/kernels`; without a
-        writable cache directory the kernel is compiled anew in each process.
+        A decorator that makes a Kernel of a function; nothing is compiled before the kernel is used. The disk cache of
+        a kernel is valid only for the text that all files of `hdlimit/kernels` had when the first of them was imported;
+        without a writable cache directory the kernel is compiled anew in each process.
 
     Raises:
-        numba.core.errors.TypingError: if the kernel does not compile for the signature.
+        numba.core.errors.TypingError: at the first call, if the kernel does not compile for the signature.
     """
+    _sources_hash()
     settings = {"cache": True, "nogil": True, "error_model": "numpy", **options}
 
-    def decorate(function: Callable[P, T]) -> Callable[P, T]:
-        if config.DISABLE_JIT:  # type: ignore[attr-defined]
-            return function
-        dispatcher = _dispatcher(function, settings)
-        for one in _as_list(signature):
-            dispatcher.compile(one)
-        if signature is not None:
-            dispatcher.disable_compile()
-        return cast(Callable[P, T], dispatcher)
+    def decorate(function: Callable[P, T]) -> Kernel[P, T]:
+        return Kernel(function, signature, settings)
 
     return decorate
+
+
+def python(
+    kernel: Kernel[P, T], replaced: Mapping[Kernel[..., Any], Callable[..., Any]] | None = None
+) -> Callable[P, T]:
+    """A kernel as a Python function, with every kernel that it calls, directly or not, as Python too; without numba.
+
+    Args:
+        kernel: a kernel.
+        replaced: Python functions to be called in place of some kernels, by kernel.
+
+    Returns:
+        A function. Where compiled code, by NumPy's rules, gives inf or nan, Python's floats may raise
+        ZeroDivisionError, OverflowError or ValueError.
+    """
+    made: dict[Kernel[..., Any], Callable[..., Any]] = dict(replaced or {})
+    spaces: dict[int, dict[str, Any]] = {}
+
+    def space_of(names: dict[str, Any]) -> dict[str, Any]:
+        if id(names) not in spaces:
+            spaces[id(names)] = space = {}
+            space.update({name: twin(value) for name, value in names.items()})
+        return spaces[id(names)]
+
+    def twin(value: Any) -> Any:
+        if isinstance(value, ModuleType) and any(isinstance(thing, Kernel) for thing in vars(value).values()):
+            return SimpleNamespace(**space_of(vars(value)))
+        if not isinstance(value, Kernel):
+            return value
+        if value not in made:
+            function: Any = value.py_func
+            space = space_of(function.__globals__)
+            name, defaults, cells = function.__name__, function.__defaults__, function.__closure__
+            made.setdefault(value, FunctionType(function.__code__, space, name, defaults, cells))
+        return made[value]
+
+    result: Callable[P, T] = twin(kernel)
+    return result

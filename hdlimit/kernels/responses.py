@@ -6,16 +6,12 @@ v = E z^2 >= 0, c: clip threshold >= 0, parameters: a float array whose meaning 
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
-from numba import float64, int64, types
 
 from hdlimit.kernels import formulas
-from hdlimit.kernels.jit import jit
+from hdlimit.kernels.jit import TWO, VECTOR, float64, int64, jit
 
-VECTOR = float64[::1]
-TWO: Any = types.UniTuple(float64, 2)  # type: ignore[no-untyped-call]
 SIGNATURE = TWO(float64, float64, VECTOR)
 SMALLEST = 1e-280
 FLOOR = 1e-30
@@ -32,7 +28,7 @@ def identity(v: float, c: float, parameters: np.ndarray) -> tuple[float, float]:
 @jit(SIGNATURE)
 def clip_mixture(v: float, c: float, parameters: np.ndarray) -> tuple[float, float]:
     """Clip at c, eps a mixture of k normal laws. parameters: weights, means, variances, k of each."""
-    k = parameters.size // 3
+    k = len(parameters) // 3
     mu, nu = 0.0, 0.0
     for i in range(k):
         a, b = formulas.clip_normal(max(v, SMALLEST) + parameters[2 * k + i], c, parameters[k + i])
@@ -44,7 +40,7 @@ def clip_mixture(v: float, c: float, parameters: np.ndarray) -> tuple[float, flo
 @jit(SIGNATURE)
 def sign_mixture(v: float, c: float, parameters: np.ndarray) -> tuple[float, float]:
     """Sign, eps a mixture of k normal laws: mu = 2 p_r(0). parameters: weights, means, variances, k of each."""
-    k = parameters.size // 3
+    k = len(parameters) // 3
     density = 0.0
     for i in range(k):
         density += parameters[i] * formulas.density_normal(
@@ -56,7 +52,7 @@ def sign_mixture(v: float, c: float, parameters: np.ndarray) -> tuple[float, flo
 @jit(float64(float64, float64, VECTOR))
 def clip_fourth_mixture(v: float, c: float, parameters: np.ndarray) -> float:
     """E min(r^4, c^4), eps a mixture of k normal laws. parameters: weights, means, variances, k of each."""
-    k = parameters.size // 3
+    k = len(parameters) // 3
     kappa = 0.0
     for i in range(k):
         kappa += parameters[i] * formulas.clip_fourth_normal(

@@ -20,10 +20,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import float64, int64, types
 
-from hdlimit.kernels.esdirk import CUBE, MATRIX, RESPONSE, TWO, VECTOR, Response
-from hdlimit.kernels.jit import jit
+from hdlimit.kernels.esdirk import Response
+from hdlimit.kernels.jit import CUBE, MATRIX, TWO, RESPONSE, VECTOR, float64, int64, jit, void
 
 _SUMS = {"reassoc", "contract", "nsz"}
 
@@ -140,7 +139,7 @@ def homogenized(
     return steps.size
 
 
-@jit(types.void(CUBE, float64, float64, float64, float64, VECTOR))
+@jit(void(CUBE, float64, float64, float64, float64, VECTOR))
 def _moments(table: np.ndarray, first: float, spacing: float, level: float, v: float, out: np.ndarray) -> None:
     """Overwrite out with the covariance of (H, N), linear in log v and in the level between the entries of a table."""
     last, top = table.shape[1] - 1, table.shape[0] - 1

@@ -9,22 +9,25 @@ import math
 from typing import Any
 
 import numpy as np
-from numba import types
 
 from hdlimit.declaration import FloatArray
-from hdlimit.kernels.jit import jit
+from hdlimit.kernels.jit import (
+    MATRIX,
+    READ,
+    READ_INTEGERS,
+    READ_MATRIX,
+    VECTOR,
+    float64,
+    int64,
+    jit,
+    npy_rng,
+    void,
+)
 
 _SUMS = {"reassoc", "contract"}  # sums may be reordered, so that loops over coordinates use vector instructions
 _TILE_ROWS, _TILE_COLUMNS = 48, 512  # of the right factor of a product: 192 KB
 
-_NUMBER = types.float64
-_VECTOR = types.float64[::1]
-_READ = types.Array(types.float64, 1, "C", readonly=True)
-_READ_MATRIX = types.Array(types.float64, 2, "C", readonly=True)
-_READ_INDEX = types.Array(types.int64, 1, "C", readonly=True)
-_MATRIX = types.float64[:, ::1]
-_INTEGER = types.int64
-_UPDATE = _INTEGER(_VECTOR, _READ, _NUMBER, _NUMBER)
+_UPDATE = int64(VECTOR, READ, float64, float64)
 
 GRADIENT, CLIPPED_GRADIENT, SIGNED_GRADIENT = range(3)
 
@@ -60,7 +63,7 @@ def descend_signed(delta: FloatArray, gradient: FloatArray, step: float, max_nor
     return 0
 
 
-@jit(_INTEGER(_INTEGER, _VECTOR, _READ, _NUMBER, _NUMBER))
+@jit(int64(int64, VECTOR, READ, float64, float64))
 def apply_update(update: int, delta: FloatArray, gradient: FloatArray, step: float, max_norm: float) -> int:
     """Change delta by the update with the given number: a number reaches a kernel much faster than a function does.
     Returns 1 if the gradient was clipped, else 0.
@@ -72,7 +75,7 @@ def apply_update(update: int, delta: FloatArray, gradient: FloatArray, step: flo
     return descend(delta, gradient, step, max_norm)
 
 
-@jit(_NUMBER(_NUMBER, _NUMBER, _READ))
+@jit(float64(float64, float64, READ))
 def read_table(residual: float, level: float, table: FloatArray) -> float:
     """psi(r; s) of a table (optimizers.ScoreTable.flat): linear in r and in log s, constant outside.
 
@@ -94,7 +97,7 @@ def read_table(residual: float, level: float, table: FloatArray) -> float:
     return value
 
 
-@jit(_NUMBER(_READ, _READ, _NUMBER, _READ, _NUMBER), fastmath=_SUMS)
+@jit(float64(READ, READ, float64, READ, float64), fastmath=_SUMS)
 def mapped_residual(delta: FloatArray, x: FloatArray, noise: float, table: FloatArray, level: float) -> float:
     """psi(<x, delta> - eps) for one sample x with noise eps.
 
@@ -106,7 +109,7 @@ def mapped_residual(delta: FloatArray, x: FloatArray, noise: float, table: Float
     return read_table(residual, level, table) if table.size > 0 else residual
 
 
-@jit(types.void(_VECTOR, _READ, _READ, _NUMBER, _NUMBER, _READ, _NUMBER), fastmath=_SUMS)
+@jit(void(VECTOR, READ, READ, float64, float64, READ, float64), fastmath=_SUMS)
 def add_gradient(
     gradient: FloatArray, delta: FloatArray, x: FloatArray, noise: float, weight: float, table: FloatArray, level: float
 ) -> None:
@@ -116,7 +119,7 @@ def add_gradient(
         gradient[i] += residual * x[i]
 
 
-@jit(_INTEGER(_VECTOR, _READ_MATRIX, _READ_INDEX, _READ, _READ, _READ, _VECTOR, _INTEGER, _READ))
+@jit(int64(VECTOR, READ_MATRIX, READ_INTEGERS, READ, READ, READ, VECTOR, int64, READ))
 def advance_rows(
     delta: FloatArray,
     x: FloatArray,
@@ -143,14 +146,14 @@ def advance_rows(
     return clipped
 
 
-@jit(types.void(_VECTOR, types.npy_rng, _READ), inline="always")
+@jit(void(VECTOR, npy_rng, READ), inline="always")
 def draw_normals(x: FloatArray, generator: Any, deviation: FloatArray) -> None:
     """x_i <- deviation_i N(0, 1), independent, one after the other."""
     for i in range(x.size):
         x[i] = deviation[i] * generator.standard_normal()
 
 
-@jit(_INTEGER(_VECTOR, types.npy_rng, _READ, _READ, _READ, _READ, _VECTOR, _VECTOR, _INTEGER, _READ))
+@jit(int64(VECTOR, npy_rng, READ, READ, READ, READ, VECTOR, VECTOR, int64, READ))
 def advance_diagonal(
     delta: FloatArray,
     generator: Any,
@@ -185,7 +188,7 @@ def advance_diagonal(
     return clipped
 
 
-@jit(types.void(_MATRIX, _READ_MATRIX, _READ_MATRIX), fastmath={"contract"})
+@jit(void(MATRIX, READ_MATRIX, READ_MATRIX), fastmath={"contract"})
 def product(x: FloatArray, z: FloatArray, f: FloatArray) -> None:
     """x <- z f, for an even number of rows of z and a multiple of 4 columns.
 
@@ -210,7 +213,7 @@ def product(x: FloatArray, z: FloatArray, f: FloatArray) -> None:
                         x1[j] += b0 * g0 + b1 * g1 + b2 * g2 + b3 * g3
 
 
-@jit(_NUMBER(_READ, _READ), fastmath=_SUMS)
+@jit(float64(READ, READ), fastmath=_SUMS)
 def diagonal_form(k: FloatArray, delta: FloatArray) -> float:
     """delta^T diag(k) delta."""
     total = 0.0
@@ -219,7 +222,7 @@ def diagonal_form(k: FloatArray, delta: FloatArray) -> float:
     return total
 
 
-@jit(_NUMBER(_READ_MATRIX, _READ), fastmath=_SUMS)
+@jit(float64(READ_MATRIX, READ), fastmath=_SUMS)
 def matrix_form(k: FloatArray, delta: FloatArray) -> float:
     """delta^T K delta for a symmetric K, of which the lower triangle is read."""
     total = 0.0
@@ -231,7 +234,7 @@ def matrix_form(k: FloatArray, delta: FloatArray) -> float:
     return total
 
 
-@jit(types.void(_VECTOR, _READ_MATRIX, _READ), fastmath=_SUMS)
+@jit(void(VECTOR, READ_MATRIX, READ), fastmath=_SUMS)
 def matrix_times(product: FloatArray, k: FloatArray, delta: FloatArray) -> None:
     """product <- K delta; unlike with BLAS the bits do not depend on the number of threads."""
     for i in range(delta.size):
@@ -241,7 +244,7 @@ def matrix_times(product: FloatArray, k: FloatArray, delta: FloatArray) -> None:
         product[i] = total
 
 
-@jit(_NUMBER(_READ), fastmath=_SUMS)
+@jit(float64(READ), fastmath=_SUMS)
 def norm(vector: FloatArray) -> float:
     """Euclidean norm, without overflow or underflow on the way."""
     largest, total = 0.0, 0.0

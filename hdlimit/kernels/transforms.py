@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import complex128, float64
 
-from hdlimit.kernels.jit import jit
+from hdlimit.kernels.jit import VECTOR, Type, float64, jit
+
+COMPLEX = Type("complex128[::1]")
 
 
-@jit(complex128[::1](complex128[::1], float64, float64[::1], float64[::1], float64[::1]))
+@jit(COMPLEX(COMPLEX, float64, VECTOR, VECTOR, VECTOR))
 def mixture_transform(
     q: np.ndarray, v: float, weight: np.ndarray, square: np.ndarray, variance: np.ndarray
 ) -> np.ndarray:
