@@ -147,7 +147,7 @@ class Prepared:
         threshold = np.repeat(self.threshold.coefficients[None], count, axis=0)
         kernels.curves(
             modes.rate, modes.diffusion, self.weights, modes.start, self.floor, settings, self.ends, self.lr.breaks,
-            lr, self.threshold.breaks, threshold, response.kernel, response.parameters, self.times, v, reports,
+            lr, self.threshold.breaks, threshold, response.kernel.address, response.parameters, self.times, v, reports,
         )  # fmt: skip
         return v, reports
 

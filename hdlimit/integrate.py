@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,9 +10,11 @@ import numpy as np
 from hdlimit.declaration import FloatArray
 from hdlimit.errors import NotAvailable
 from hdlimit.kernels import esdirk
+from hdlimit.kernels.jit import Kernel
 from hdlimit.limit import Limit
 from hdlimit.modes import ModeSystem
 from hdlimit.piecewise import Piecewise, stops, tabulate
+from hdlimit.plain import run
 from hdlimit.results import DenseOutput
 
 MOST_STEPS = 200_000
@@ -47,7 +48,7 @@ def integrate(limit: Limit, modes: ModeSystem, horizon: float, rtol: float) -> S
 
 
 def _extended(
-    kernel: Callable[..., Any], limit: Limit, modes: ModeSystem, horizon: float, rtol: float, level: float
+    kernel: Kernel[..., Any], limit: Limit, modes: ModeSystem, horizon: float, rtol: float, level: float
 ) -> Solution:
     """Where the response is a table in v, it is extended and the integration repeated until v stays inside.
 
@@ -63,10 +64,8 @@ def _extended(
     for _ in range(40):
         response = limit.response.compiled(v_range, c_range)
         settings[[esdirk.LOWEST, esdirk.HIGHEST]] = response.low, response.high
-        status, low, high, knots, start, coefficients = kernel(
-            modes.rate, modes.diffusion, modes.functionals, modes.start, floor, settings, ends, *lr, *threshold,
-            response.kernel, response.parameters,
-        )  # fmt: skip
+        arrays = (modes.rate, modes.diffusion, modes.functionals, modes.start, floor, settings, ends, *lr, *threshold)
+        status, low, high, knots, start, coefficients = run(kernel, arrays, response.kernel, response.parameters)
         if low >= response.low and high <= response.high:
             gone = (start <= floor) & (start + coefficients.sum(axis=2) <= floor)
             if gone.any():
@@ -85,11 +84,8 @@ def _at_rest(modes: ModeSystem, horizon: float) -> Solution:
 
 def settings_of(limit: Limit, rtol: float) -> FloatArray:
     """What the kernel needs beside arrays, for any v and without a level."""
-    values = np.empty(esdirk.SETTINGS)
-    values[[esdirk.RTOL, esdirk.ESCAPE, esdirk.ONE_STEP, esdirk.MOST]] = rtol, limit.escape, limit.step, MOST_STEPS
-    values[esdirk.SCALE] = math.inf if limit.bounded or limit.scale == 0 else limit.scale
-    values[[esdirk.LEVEL, esdirk.LOWEST, esdirk.HIGHEST]] = -math.inf, 0.0, math.inf
-    return values
+    scale = math.inf if limit.bounded else limit.scale or math.inf
+    return np.array([rtol, limit.escape, limit.step, MOST_STEPS, -math.inf, scale, 0.0, math.inf])
 
 
 def initial_range(limit: Limit, modes: ModeSystem) -> tuple[float, float]:
@@ -113,6 +109,8 @@ def floors(limit: Limit, modes: ModeSystem, lr: Piecewise) -> FloatArray:
 def value_range(schedule: Piecewise) -> tuple[float, float]:
     """Smallest and largest value on a fine grid of every piece."""
     values: FloatArray = schedule.coefficients
+    if values.size == 1:
+        return max(float(values[0, 0]), 0.0), float(values[0, 0])
     if values.shape[1] > 2:
         values = np.asarray(np.polynomial.polynomial.polyval(np.linspace(-1, 1, 33), values.T), dtype=np.float64)
     return max(float(values.min()), 0.0), float(values.max())

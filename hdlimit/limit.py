@@ -9,6 +9,7 @@ import math
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -29,7 +30,7 @@ from hdlimit.optimizers import Optimizer
 from hdlimit.problem import Problem
 from hdlimit.residual import residual_map
 from hdlimit.response import Response
-from hdlimit.schedules import Schedule
+from hdlimit.schedules import Constant, Schedule
 from hdlimit.times import LONGEST_HORIZON
 
 LOW_DIMENSION = 30.0
@@ -55,14 +56,14 @@ class Limit:
     step: float
     compression: Compression | None = None
 
-    @property
+    @cached_property
     def scale(self) -> float:
         """The size of v that the problem brings: max(v(0), E eps^2), with a squared width where E eps^2 is infinite."""
         v0 = float(self.modes.functionals[0] @ self.modes.start)
         second = self.response.noise.second_moment
         return max(v0, second if math.isfinite(second) else self.response.noise.width**2)
 
-    @property
+    @cached_property
     def bounded(self) -> bool:
         """Whether the residual map is bounded, so that no step size diverges."""
         return self.response.map.bounded(float(self.threshold(0.0)))
@@ -118,6 +119,8 @@ def caveats(problem: Problem, optimizer: Optimizer, horizon: float = LONGEST_HOR
 
 def largest_lr(schedule: Schedule, horizon: float) -> float:
     """The largest value of a step-size schedule, on its knots and a grid of 2000 times up to the horizon."""
+    if isinstance(schedule, Constant):
+        return schedule.value
     grid = np.concatenate([[0.0], np.geomspace(min(1e-3, horizon / 2), horizon, 2000), schedule.knots])
     return float(schedule(grid[grid <= horizon]).max())
 

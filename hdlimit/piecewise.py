@@ -40,6 +40,8 @@ def stops(schedules: tuple[Schedule, ...], horizon: float, rtol: float) -> Float
 
     Knots of tables that bend by less than rtol/20 of the value, seen from their neighbours, are not stopped at.
     """
+    if all(isinstance(s, Constant) for s in schedules):
+        return np.array([0.0, horizon])
     inside = np.concatenate([_bends(s, rtol / 20) if isinstance(s, Table) else s.knots for s in schedules])
     inside = inside[(inside > 0) & (inside < horizon * (1 - 1e-13))]
     return np.unique(np.concatenate([[0.0], inside, [horizon]]))
@@ -61,8 +63,10 @@ def tabulate(schedule: Schedule, horizon: float) -> Piecewise:
 
     Raises: InvalidInput when the schedule is too rough (jumps between its knots).
     """
+    if isinstance(schedule, Constant):
+        return Piecewise(np.array([0.0, horizon]), np.array([[schedule.value]]))
     knots = np.concatenate([[0.0], schedule.knots[schedule.knots < horizon], [horizon]])
-    if isinstance(schedule, Constant | Steps):
+    if isinstance(schedule, Steps):
         return Piecewise(knots, schedule((knots[1:] + knots[:-1]) / 2)[:, None])
     if isinstance(schedule, Table):
         values = schedule(knots)

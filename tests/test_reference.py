@@ -36,18 +36,18 @@ def test_the_kernel_is_the_reference(problem: hd.Problem, optimizer: Optimizer) 
 
 
 @pytest.mark.parametrize("route", [integrate, integrate_reference], ids=["kernel", "reference"])
-def test_steps_follow_the_embedded_estimate_of_order_three(route: object) -> None:
-    """Its estimate is O(h^4): steps ~ rtol^(-1/4), ten times as many for a 1e4 times smaller rtol (order 2: 21)."""
+def test_steps_follow_the_embedded_estimate_of_order_four(route: object) -> None:
+    """Its estimate is O(h^5): steps ~ rtol^(-1/5), 6.3 times as many for a 1e4 times smaller rtol (order 3: 10)."""
     limit = limit_of(*CASES[0])
     steps = []
     for rtol in (1e-6, 1e-10):
         found = route(limit, limit.modes, 12.0, rtol)
         steps.append(len(getattr(found, "dense", found).knots) - 1)
-    assert 9 < steps[1] / steps[0] < 11
+    assert 5.7 < steps[1] / steps[0] < 7
 
 
-def test_the_method_has_order_four() -> None:
-    """Fixed steps on a nonlinear problem (sign, 30 modes): halving them divides the error by 2^4."""
+def test_the_method_has_order_five() -> None:
+    """Fixed steps on a nonlinear problem (sign, 30 modes): halving them divides the error by 2^5."""
     limit = limit_of(*CASES[3])
     modes, horizon, schedules = limit.modes, 2.0, (0.5, math.inf)
 
@@ -62,7 +62,7 @@ def test_the_method_has_order_four() -> None:
     finest = final(512)
     errors = np.abs([final(count) / finest - 1 for count in (16, 32, 64)])
     orders = np.log2(errors[:-1] / errors[1:])
-    assert (np.abs(orders - 4) < 0.25).all()
+    assert (np.abs(orders - 5) < 0.25).all()
 
 
 def test_the_reference_refuses_what_it_cannot_follow() -> None:

@@ -11,33 +11,27 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
-from numba import boolean, float64, int64, types
 
 from hdlimit.kernels import formulas, stages
-from hdlimit.kernels.jit import jit
-from hdlimit.kernels.stages import GAMMA, SEVEN, STAGES, VECTOR
+from hdlimit.kernels.jit import CUBE, MATRIX, RESPONSE, VECTOR, Type, boolean, called, float64, int64, jit
+from hdlimit.kernels.stages import GAMMA, SEVEN, STAGES
 
 REACHED, ESCAPED, FULL, STALLED, FELL = 0, 1, 2, 3, 4
 RTOL, ESCAPE, ONE_STEP, MOST, LEVEL, SCALE, LOWEST, HIGHEST, SETTINGS = range(9)
 CHUNK = 256
 SAFETY, ROUGH, FALL, TIGHTEST = 0.2, 1e-3, 1e-60, 1e-13
 
-A = np.array([row + (0.0,) * (6 - len(row)) for row in formulas.A])
+A = np.array(formulas.A)
 ERROR = np.array(formulas.B) - np.array(formulas.B_HAT)
 NODES = np.array(formulas.C)
 DENSE = np.array(formulas.DENSE)
-MIDDLE = DENSE @ np.array([1 / 2, 1 / 4, 1 / 8, 1 / 16])
-BETWEEN = 8.0
-ROUNDING = 4e-15
+ROUNDING, ORDER = 4e-15, 5
 
-MATRIX, CUBE = float64[:, ::1], float64[:, :, ::1]
-TWO: Any = types.UniTuple(float64, 2)  # type: ignore[no-untyped-call]
-FOUR: Any = types.UniTuple(float64, 4)  # type: ignore[no-untyped-call]
-FOUND: Any = types.Tuple((int64, float64, float64, VECTOR, MATRIX, CUBE))  # type: ignore[no-untyped-call]
-RESPONSE = types.FunctionType(TWO(float64, float64, VECTOR))
+FOUR = Type("UniTuple(float64, 4)")
+FOUND = Type(f"Tuple((int64, float64, float64, {VECTOR}, {MATRIX}, {CUBE}))")
 Response: TypeAlias = Callable[[float, float, np.ndarray], tuple[float, float]]
 
 
@@ -106,7 +100,7 @@ def _root(
         a, b = a0 - delta * (a1 - delta * a2), b0 - delta * (b1 - delta * b2)
         image = a + b * scale * nu
         gap = image - v
-        if before == 0.0 and b * scale * nu > v / 2:
+        if before == 0.0 and slope == -1.0 and b * scale * nu > v / 2:
             slope = b * scale * (response(1.001 * v, c, parameters)[1] - nu) / (0.001 * v) - 1.0
         elif before > 0.0 and abs(v - before) > 1e-9 * v:
             slope = (gap - gap_before) / (v - before)
@@ -174,11 +168,7 @@ def _longer_cube(x: np.ndarray) -> np.ndarray:
     return y
 
 
-@jit(
-    FOUND(
-        VECTOR, VECTOR, MATRIX, VECTOR, VECTOR, VECTOR, VECTOR, VECTOR, MATRIX, VECTOR, MATRIX, RESPONSE, VECTOR
-    )
-)
+@jit(FOUND(VECTOR, VECTOR, MATRIX, VECTOR, VECTOR, VECTOR, VECTOR, VECTOR, MATRIX, VECTOR, MATRIX, int64, VECTOR))
 def advance(
     rate: np.ndarray,
     diffusion: np.ndarray,
@@ -191,21 +181,20 @@ def advance(
     lr_pieces: np.ndarray,
     threshold_breaks: np.ndarray,
     threshold_pieces: np.ndarray,
-    response: Response,
+    address: int,
     parameters: np.ndarray,
 ) -> tuple[int, float, float, np.ndarray, np.ndarray, np.ndarray]:
     """Integrate from one of the ends to the next and so on, or until v is above ESCAPE or at most LEVEL.
 
     The local error of every functional is kept below RTOL of its value. Schedules may jump at the ends: the integration
-    starts anew there, and a step reads them from its own side. The error of a step is that of its embedded pair, or 1/BETWEEN of the distance between its dense output and the cubic
-    through both ends, which is larger where the modes are stiff. Where a functional jumps up, a trial step of ONE_STEP
-    sets the size to which it need be known. Returns (status, smallest and largest v of a stage, step ends, functionals
+    starts anew there, and a step reads them from its own side. Where a functional jumps up, a trial step of ONE_STEP
+    sets the size to which it need be known. address: of the response. Returns (status, smallest and largest v of a stage, step ends, functionals
     at the left ends, coefficients of the dense output).
     """
     n, count, rtol, top = rate.size, functionals.shape[0], settings[RTOL], rate.max()
-    weight, tolerance = functionals[0], 1e-3 * rtol
-    m, base, f0, f5 = initial.copy(), np.empty(n), np.empty(n), np.empty(n)
-    f1, f2, f3, f4, row = np.empty(n), np.empty(n), np.empty(n), np.empty(n), np.empty(STAGES)
+    weight, tolerance, response = functionals[0], 1e-3 * rtol, called(address)
+    m, base, f0, f1, f2 = initial.copy(), np.empty(n), np.empty(n), np.empty(n), np.empty(n)
+    f3, f4, f5, f6, row = np.empty(n), np.empty(n), np.empty(n), np.empty(n), np.empty(STAGES)
     slopes, values, after, sizes = np.empty((count, STAGES)), np.empty(count), np.empty(count), np.zeros(count)
     knots, start, coefficients = np.zeros(CHUNK), np.empty((CHUNK, count)), np.empty((CHUNK, count, 4))
     for k in range(count):
@@ -252,7 +241,7 @@ def advance(
             for j in range(s):
                 row[j] = h * A[s, j]
             swept = stages.into(
-                s, m, f0, f1, f2, f3, f4, base, rate, diffusion, weight, row, done, source, 1 / hg,
+                s, m, f0, f1, f2, f3, f4, f5, base, rate, diffusion, weight, row, done, source, 1 / hg,
                 2 * hg * eta * mu,
             )  # fmt: skip
             if s > 1:
@@ -269,20 +258,18 @@ def advance(
         if math.isnan(v):
             h /= 4
             continue
-        slopes[0, STAGES - 1], after[0] = stages.complete(base, rate, diffusion, weight, f5, done, source, 1 / hg)
+        slopes[0, STAGES - 1], after[0] = stages.complete(base, rate, diffusion, weight, f6, done, source, 1 / hg)
         for k in range(1, count):
-            after[k], _, slopes[k, 1], slopes[k, 2], slopes[k, 3], slopes[k, 4], slopes[k, 5] = stages.rises(
-                functionals[k], base, f0, f1, f2, f3, f4, f5
+            after[k], both, slopes[k, 2], slopes[k, 3], slopes[k, 4], slopes[k, 5], slopes[k, 6] = stages.rises(
+                functionals[k], base, f1, f2, f3, f4, f5, f6
             )
+            slopes[k, 1] = both - slopes[k, 0]
         worst = 0.0
         for k in range(count):
-            error, middle = 0.0, 0.0
+            error = 0.0
             for s in range(STAGES):
                 error += h * ERROR[s] * slopes[k, s]
-                middle += h * MIDDLE[s] * slopes[k, s]
-            cubic = (values[k] + after[k]) / 2 + h * (slopes[k, 0] - slopes[k, STAGES - 1]) / 8
-            error = max(abs(error), abs(values[k] + middle - cubic) / BETWEEN)
-            worst = max(worst, error / (rtol * max(values[k], after[k], sizes[k]) + floor[k]))
+            worst = max(worst, abs(error) / (rtol * max(values[k], after[k], sizes[k]) + floor[k]))
         positive = after[0] >= -floor[0]
         if trying and positive:
             trying = False
@@ -291,7 +278,7 @@ def advance(
             h = _first_step(slopes[:, 0].copy(), values, sizes, eta * top, 1e-13 * t, end - t)
             continue
         if not positive or not worst <= 1.0:
-            h *= 0.25 if not worst < math.inf else max(0.2, 0.9 * worst**-0.25)
+            h *= 0.25 if not worst < math.inf else max(0.2, 0.9 * worst ** (-1 / ORDER))
             continue
         if written == start.shape[0]:
             knots, start, coefficients = _longer_vector(knots), _longer_matrix(start), _longer_cube(coefficients)
@@ -306,13 +293,13 @@ def advance(
         t = end if last else t + h
         knots[written] = t
         written += 1
-        m, base, f0, f5 = base, m, f5, f0
+        m, base, f0, f6 = base, m, f6, f0
         for k in range(count):
             values[k], slopes[k, 0] = after[k], slopes[k, STAGES - 1]
         if values[0] > settings[ESCAPE] or values[0] <= settings[LEVEL]:
             status = ESCAPED if values[0] > settings[ESCAPE] else FELL
             break
-        h *= min(5.0, 0.9 * max(worst, 1e-8) ** -0.25)
+        h *= min(5.0, 0.9 * max(worst, 1e-8) ** (-1 / ORDER))
     return status, smallest, largest, knots[:written].copy(), start[:written].copy(), coefficients[:written].copy()
 
 
@@ -332,11 +319,7 @@ def depth(start: np.ndarray, scale: float) -> float:
     return math.log(max(largest / scale, 1.0) / max(fall, FALL)) / 3
 
 
-@jit(
-    FOUND(
-        VECTOR, VECTOR, MATRIX, VECTOR, VECTOR, VECTOR, VECTOR, VECTOR, MATRIX, VECTOR, MATRIX, RESPONSE, VECTOR
-    )
-)
+@jit(FOUND(VECTOR, VECTOR, MATRIX, VECTOR, VECTOR, VECTOR, VECTOR, VECTOR, MATRIX, VECTOR, MATRIX, int64, VECTOR))
 def solve(
     rate: np.ndarray,
     diffusion: np.ndarray,
@@ -349,7 +332,7 @@ def solve(
     lr_pieces: np.ndarray,
     threshold_breaks: np.ndarray,
     threshold_pieces: np.ndarray,
-    response: Response,
+    address: int,
     parameters: np.ndarray,
 ) -> tuple[int, float, float, np.ndarray, np.ndarray, np.ndarray]:
     """`advance` with the relative error of the curve itself below RTOL.
@@ -362,15 +345,15 @@ def solve(
     rough[RTOL] = max(wanted, ROUGH)
     found = advance(
         rate, diffusion, functionals, initial, floor, rough, ends, lr_breaks, lr_pieces, threshold_breaks,
-        threshold_pieces, response, parameters,
+        threshold_pieces, address, parameters,
     )  # fmt: skip
     if found[1] < settings[LOWEST] or found[2] > settings[HIGHEST]:
         return found
     deep = depth(found[4], settings[SCALE])
     if deep <= 1.0 and wanted == rough[RTOL]:
         return found
-    rough[RTOL] = max(wanted * max(deep, 1.0) ** (-4 / 3), TIGHTEST)
+    rough[RTOL] = max(wanted * max(deep, 1.0) ** (-5 / 4), TIGHTEST)
     return advance(
         rate, diffusion, functionals, initial, floor, rough, ends, lr_breaks, lr_pieces, threshold_breaks,
-        threshold_pieces, response, parameters,
+        threshold_pieces, address, parameters,
     )  # fmt: skip

@@ -13,13 +13,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
-from functools import cache, update_wrapper
+from functools import cache, cached_property, update_wrapper
 from pathlib import Path
 from types import FunctionType, ModuleType, SimpleNamespace
 from typing import Any, Generic, ParamSpec, TypeVar
 
 __all__ = [
-    *("Kernel", "Outside", "Type", "jit", "python"),
+    *("Kernel", "Outside", "Type", "called", "jit", "python"),
     *("void", "boolean", "int64", "float64", "npy_rng"),
     *("VECTOR", "MATRIX", "CUBE", "INTEGERS", "READ", "READ_MATRIX", "READ_INTEGERS"),
     *("TWO", "THREE", "RESPONSE"),
@@ -90,6 +90,20 @@ class Kernel(Generic[P, T]):
         return self._compiled
 
     @property
+    def ready(self) -> bool:
+        """Whether it has been compiled, or read from the cache, in this process."""
+        return self._compiled is not None
+
+    @cached_property
+    def address(self) -> int:
+        """Where the compiled function is, for `called`; 0 with NUMBA_DISABLE_JIT=1."""
+        compiled = self.compiled
+        if compiled is self.py_func:
+            return 0
+        found = compiled.get_compile_result(compiled.nopython_signatures[0])
+        return int(found.library.get_pointer_to_function(found.fndesc.llvm_func_name))
+
+    @property
     def _numba_type_(self) -> Any:
         return self.compiled._numba_type_
 
@@ -103,6 +117,40 @@ class Kernel(Generic[P, T]):
 
     def __repr__(self) -> str:
         return f"<kernel {self.py_func.__module__}.{self.py_func.__qualname__}>"
+
+
+class _Called:
+    """A response of the signature RESPONSE at an address, in a kernel; in Python the function given in its place.
+
+    numba looks up an argument that is a function anew at every call, which takes longer than a small integration.
+    """
+
+    def __call__(self, function: Any) -> Any:
+        return function
+
+    @cached_property
+    def _numba_type_(self) -> Any:
+        from numba.core import cgutils, types
+        from numba.core.registry import cpu_target
+        from numba.core.sigutils import _parse_signature_string
+        from numba.extending import intrinsic
+
+        response = _parse_signature_string(RESPONSE)
+
+        @intrinsic  # type: ignore[untyped-decorator]
+        def called(context: Any, address: Any) -> Any:
+            def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+                function = cgutils.create_struct_proxy(signature.return_type)(context, builder)
+                function.jit_addr = builder.inttoptr(arguments[0], function.jit_addr.type)
+                return function._getvalue()
+
+            return response(types.int64), generate
+
+        cpu_target.typing_context.refresh()
+        return cpu_target.typing_context.resolve_value_type(called)
+
+
+called = _Called()
 
 
 def _taking_kernels(compiled: Callable[P, T]) -> Callable[P, T]:

@@ -12,17 +12,13 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import numpy as np
-from numba import float64, int64, types
 
 from hdlimit.kernels import formulas
-from hdlimit.kernels.jit import jit
+from hdlimit.kernels.jit import TWO, VECTOR, Type, float64, int64, jit, void
 
 STAGES = len(formulas.C)
 GAMMA = formulas.A[1][1]
-VECTOR = float64[::1]
-SIX: Any = types.UniTuple(float64, 6)  # type: ignore[no-untyped-call]
-SEVEN: Any = types.UniTuple(float64, 7)  # type: ignore[no-untyped-call]
-TWO: Any = types.UniTuple(float64, 2)  # type: ignore[no-untyped-call]
+SIX, SEVEN = Type("UniTuple(float64, 6)"), Type("UniTuple(float64, 7)")
 Six: TypeAlias = tuple[float, float, float, float, float, float]
 Seven: TypeAlias = tuple[float, float, float, float, float, float, float]
 
@@ -38,7 +34,7 @@ def dot(x: np.ndarray, y: np.ndarray) -> float:
     return total
 
 
-@jit(types.void(VECTOR, VECTOR, VECTOR, float64, float64, VECTOR))
+@jit(void(VECTOR, VECTOR, VECTOR, float64, float64, VECTOR))
 def slope(m: np.ndarray, rate: np.ndarray, diffusion: np.ndarray, drift: float, source: float, f: np.ndarray) -> None:
     """Overwrite f with the time derivative of the modes, drift = 2 eta mu, source = eta^2 nu."""
     for i in range(m.size):
@@ -63,16 +59,17 @@ def sums(base: np.ndarray, rate: np.ndarray, diffusion: np.ndarray, weight: np.n
 
 
 def _stage(stage: int) -> Callable[..., Seven]:
-    """The sweep into a stage, compiled for its number. Its arguments are those of `into`."""
+    """The sweep into a stage, compiled for its number. Its arguments are those of `into`, and the row to be written."""
 
-    @jit(SEVEN(*[VECTOR] * 11, float64, float64, float64, float64), fastmath=_SUMS)
+    @jit(SEVEN(*[VECTOR] * 12, float64, float64, float64, float64), fastmath=_SUMS)
     def sweep(
         m: np.ndarray,
         f0: np.ndarray,
         f1: np.ndarray,
         f2: np.ndarray,
         f3: np.ndarray,
-        f: np.ndarray,
+        f4: np.ndarray,
+        row: np.ndarray,
         base: np.ndarray,
         rate: np.ndarray,
         diffusion: np.ndarray,
@@ -83,21 +80,27 @@ def _stage(stage: int) -> Callable[..., Seven]:
         per_time: float,
         beta: float,
     ) -> Seven:
-        h0, h1, h2, h3, last = steps[0], steps[1], steps[2], steps[3], steps[stage - 1]
+        h0, h1, h2, h3, h4, last = steps[0], steps[1], steps[2], steps[3], steps[4], steps[stage - 1]
         rise, a0, a1, a2, b0, b1, b2 = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
         for i in range(m.size):
-            new = m[i] + h0 * f0[i]
+            new = m[i]
+            if stage == 1:
+                new += h0 * f0[i]
             if stage > 2:
                 new += h1 * f1[i]
             if stage > 3:
                 new += h2 * f2[i]
             if stage > 4:
                 new += h3 * f3[i]
+            if stage > 5:
+                new += h4 * f4[i]
             if stage > 1:
-                change = ((base[i] + source * diffusion[i]) / (1.0 + done * rate[i]) - base[i]) * per_time
-                f[i] = change
-                rise += weight[i] * change
-                new += last * change
+                f = ((base[i] + source * diffusion[i]) / (1.0 + done * rate[i]) - base[i]) * per_time
+                rise += weight[i] * f
+                if stage == 2:
+                    f += f0[i]
+                row[i] = f
+                new += last * f
             base[i] = new
             inverse = 1.0 / (1.0 + beta * rate[i])
             p = rate[i] * inverse
@@ -110,10 +113,10 @@ def _stage(stage: int) -> Callable[..., Seven]:
     return sweep
 
 
-_into_1, _into_2, _into_3, _into_4, _into_5 = (_stage(s) for s in range(1, STAGES))
+_into_1, _into_2, _into_3, _into_4, _into_5, _into_6 = (_stage(s) for s in range(1, STAGES))
 
 
-@jit(SEVEN(int64, *[VECTOR] * 10, VECTOR, float64, float64, float64, float64))
+@jit(SEVEN(int64, *[VECTOR] * 12, float64, float64, float64, float64))
 def into(
     stage: int,
     m: np.ndarray,
@@ -122,6 +125,7 @@ def into(
     f2: np.ndarray,
     f3: np.ndarray,
     f4: np.ndarray,
+    f5: np.ndarray,
     base: np.ndarray,
     rate: np.ndarray,
     diffusion: np.ndarray,
@@ -134,26 +138,20 @@ def into(
 ) -> Seven:
     """Complete the stage before (its beta = done, its source; from stage 2 on) and write the base of this one.
 
-    steps: h a_sj; per_time: 1/(h gamma). Returns: the slope of v in the stage before, and the `sums` of this one at
-    beta.
+    f1 holds the sum of the slopes 0 and 1, whose a_sj are equal; steps: h a_sj; per_time: 1/(h gamma). Returns: the
+    slope of v in the stage before, and the `sums` of this one at beta.
     """
     if stage == 1:
-        return _into_1(
-            m, f0, f1, f2, f3, f1, base, rate, diffusion, weight, steps, done, source, per_time, beta
-        )
+        return _into_1(m, f0, f1, f2, f3, f4, f1, base, rate, diffusion, weight, steps, done, source, per_time, beta)
     if stage == 2:
-        return _into_2(
-            m, f0, f1, f2, f3, f1, base, rate, diffusion, weight, steps, done, source, per_time, beta
-        )
+        return _into_2(m, f0, f1, f2, f3, f4, f1, base, rate, diffusion, weight, steps, done, source, per_time, beta)
     if stage == 3:
-        return _into_3(
-            m, f0, f1, f2, f3, f2, base, rate, diffusion, weight, steps, done, source, per_time, beta
-        )
+        return _into_3(m, f0, f1, f2, f3, f4, f2, base, rate, diffusion, weight, steps, done, source, per_time, beta)
     if stage == 4:
-        return _into_4(
-            m, f0, f1, f2, f3, f3, base, rate, diffusion, weight, steps, done, source, per_time, beta
-        )
-    return _into_5(m, f0, f1, f2, f3, f4, base, rate, diffusion, weight, steps, done, source, per_time, beta)
+        return _into_4(m, f0, f1, f2, f3, f4, f3, base, rate, diffusion, weight, steps, done, source, per_time, beta)
+    if stage == 5:
+        return _into_5(m, f0, f1, f2, f3, f4, f4, base, rate, diffusion, weight, steps, done, source, per_time, beta)
+    return _into_6(m, f0, f1, f2, f3, f4, f5, base, rate, diffusion, weight, steps, done, source, per_time, beta)
 
 
 @jit(TWO(VECTOR, VECTOR, VECTOR, VECTOR, VECTOR, float64, float64, float64), fastmath=_SUMS)
@@ -183,22 +181,22 @@ def complete(
 def rises(
     weight: np.ndarray,
     m: np.ndarray,
-    f0: np.ndarray,
     f1: np.ndarray,
     f2: np.ndarray,
     f3: np.ndarray,
     f4: np.ndarray,
     f5: np.ndarray,
+    f6: np.ndarray,
 ) -> Seven:
-    """A functional of the modes, and of the slopes of all stages."""
-    value, r0, r1, r2, r3, r4, r5 = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+    """A functional of the modes and of the slopes as `into` and `complete` leave them."""
+    value, r1, r2, r3, r4, r5, r6 = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
     for i in range(m.size):
         w = weight[i]
         value += w * m[i]
-        r0 += w * f0[i]
         r1 += w * f1[i]
         r2 += w * f2[i]
         r3 += w * f3[i]
         r4 += w * f4[i]
         r5 += w * f5[i]
-    return value, r0, r1, r2, r3, r4, r5
+        r6 += w * f6[i]
+    return value, r1, r2, r3, r4, r5, r6

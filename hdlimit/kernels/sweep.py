@@ -5,11 +5,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import float64, types
 
 from hdlimit.kernels import esdirk
-from hdlimit.kernels.esdirk import CUBE, MATRIX, RESPONSE, VECTOR, Response
-from hdlimit.kernels.jit import jit
+from hdlimit.kernels.jit import CUBE, MATRIX, VECTOR, float64, int64, jit, void
 
 STATUS, END, STEPS, LOW, HIGH, REPORT = range(6)
 
@@ -24,7 +22,7 @@ def _inside(value: float, coefficients: np.ndarray, theta: float, floor: float) 
     return max(inside, 0.0)
 
 
-@jit(types.void(VECTOR, VECTOR, MATRIX, CUBE, float64, VECTOR))
+@jit(void(VECTOR, VECTOR, MATRIX, CUBE, float64, VECTOR))
 def _read(
     times: np.ndarray, knots: np.ndarray, start: np.ndarray, coefficients: np.ndarray, floor: float, v: np.ndarray
 ) -> None:
@@ -43,8 +41,8 @@ def _read(
 
 
 @jit(
-    types.void(
-        VECTOR, VECTOR, MATRIX, VECTOR, VECTOR, VECTOR, VECTOR, VECTOR, CUBE, VECTOR, CUBE, RESPONSE, VECTOR, VECTOR,
+    void(
+        VECTOR, VECTOR, MATRIX, VECTOR, VECTOR, VECTOR, VECTOR, VECTOR, CUBE, VECTOR, CUBE, int64, VECTOR, VECTOR,
         MATRIX, MATRIX,
     )
 )  # fmt: skip
@@ -60,7 +58,7 @@ def curves(
     lr_pieces: np.ndarray,
     threshold_breaks: np.ndarray,
     threshold_pieces: np.ndarray,
-    response: Response,
+    address: int,
     parameters: np.ndarray,
     times: np.ndarray,
     v: np.ndarray,
@@ -75,7 +73,7 @@ def curves(
     for k in range(v.shape[0]):
         status, low, high, knots, start, coefficients = esdirk.solve(
             rate, diffusion, functionals, initial, floor, settings, ends, lr_breaks, lr_pieces[k], threshold_breaks,
-            threshold_pieces[k], response, parameters,
+            threshold_pieces[k], address, parameters,
         )  # fmt: skip
         _read(times, knots, start, coefficients, floor[0], v[k])
         reports[k, STATUS], reports[k, END], reports[k, STEPS] = status, knots[-1] if knots.size else 0.0, knots.size

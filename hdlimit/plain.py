@@ -1,0 +1,128 @@
+"""The integrator without numba: its own Python text, with the sweeps over the modes in NumPy.
+
+Loading the compiled integrator takes a fresh process a few tenths of a second, compiling it on a fresh machine several
+seconds, one small prediction in NumPy some hundredths: predictions begin in NumPy, and change over to the compiled
+integrator as soon as they have taken together as long as loading it takes. Both are one text with the same steps, and
+agree to rounding errors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from hdlimit.kernels import esdirk, stages
+from hdlimit.kernels.jit import Kernel, python
+
+ENOUGH = 0.1
+FEW_STEPS = 500
+FEW_MODES = 20_000
+
+_spent = [0.0]
+
+
+def sums(base: np.ndarray, rate: np.ndarray, diffusion: np.ndarray, weight: np.ndarray, beta: float) -> stages.Six:
+    """stages.sums."""
+    inverse = 1.0 / (1.0 + beta * rate)
+    p, q = rate * inverse, weight * inverse
+    a, b = q * base, q * diffusion
+    ap, bp = a * p, b * p
+    return float(a.sum()), float(ap.sum()), float(ap @ p), float(b.sum()), float(bp.sum()), float(bp @ p)
+
+
+def into(
+    stage: int,
+    m: np.ndarray,
+    f0: np.ndarray,
+    f1: np.ndarray,
+    f2: np.ndarray,
+    f3: np.ndarray,
+    f4: np.ndarray,
+    f5: np.ndarray,
+    base: np.ndarray,
+    rate: np.ndarray,
+    diffusion: np.ndarray,
+    weight: np.ndarray,
+    steps: np.ndarray,
+    done: float,
+    source: float,
+    per_time: float,
+    beta: float,
+) -> stages.Seven:
+    """stages.into."""
+    rise, new = 0.0, m + steps[0] * f0 if stage == 1 else m.copy()
+    rows = (f1, f2, f3, f4, f5)[: stage - 1]
+    if stage > 1:
+        f = ((base + source * diffusion) / (1.0 + done * rate) - base) * per_time
+        rise = float(weight @ f)
+        rows[-1][:] = f + f0 if stage == 2 else f
+    for step, row in zip(steps[1:].tolist(), rows):
+        new += step * row
+    base[:] = new
+    return rise, *sums(base, rate, diffusion, weight, beta)
+
+
+def complete(
+    base: np.ndarray,
+    rate: np.ndarray,
+    diffusion: np.ndarray,
+    weight: np.ndarray,
+    f: np.ndarray,
+    done: float,
+    source: float,
+    per_time: float,
+) -> tuple[float, float]:
+    """stages.complete."""
+    new = (base + source * diffusion) / (1.0 + done * rate)
+    f[:] = (new - base) * per_time
+    base[:] = new
+    return float(weight @ f), float(weight @ new)
+
+
+def rises(weight: np.ndarray, *arrays: np.ndarray) -> stages.Seven:
+    """stages.rises."""
+    value, r1, r2, r3, r4, r5, r6 = (float(weight @ x) for x in arrays)
+    return value, r1, r2, r3, r4, r5, r6
+
+
+def slope(m: np.ndarray, rate: np.ndarray, diffusion: np.ndarray, drift: float, source: float, f: np.ndarray) -> None:
+    """stages.slope."""
+    f[:] = source * diffusion - drift * rate * m
+
+
+def dot(x: np.ndarray, y: np.ndarray) -> float:
+    """stages.dot."""
+    return float(x @ y)
+
+
+@cache
+def twin(kernel: Kernel[..., Any]) -> Callable[..., Any]:
+    """A kernel of the integrator, or a response, without numba."""
+    sweeps = {stages.sums: sums, stages.into: into, stages.complete: complete, stages.rises: rises}
+    return python(kernel, {**sweeps, stages.slope: slope, stages.dot: dot})
+
+
+def run(kernel: Kernel[..., Any], arrays: tuple[Any, ...], response: Kernel[..., Any], parameters: np.ndarray) -> Any:
+    """kernel(*arrays, response, parameters), by the route that is the shorter one here.
+
+    arrays: as esdirk.advance takes them. The compiled one takes over, too, where many steps are needed or a number
+    leaves the range of Python's.
+    """
+    rate, settings = arrays[0], arrays[5]
+    if not kernel.ready and _spent[0] < ENOUGH and rate.size <= FEW_MODES:
+        few, start = settings.copy(), perf_counter()
+        few[esdirk.MOST] = min(few[esdirk.MOST], FEW_STEPS)
+        try:
+            with np.errstate(all="ignore"):
+                found = twin(kernel)(*arrays[:5], few, *arrays[6:], twin(response), parameters)
+            if found[0] != esdirk.FULL:
+                return found
+        except (ArithmeticError, ValueError):
+            pass
+        finally:
+            _spent[0] += perf_counter() - start
+    return kernel(*arrays, response.address or response, parameters)
