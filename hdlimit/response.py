@@ -25,7 +25,7 @@ from hdlimit.quadrature import density_components, flat, laplace_components, stu
 from hdlimit.residual import RESIDUALS, ResidualMap
 from hdlimit.tabulated import table_parameters, table_response
 
-Kernel = Callable[[float, float, FloatArray], tuple[float, float]]
+Kernel = kernels.Response
 MOST_COMPONENTS = 400
 QUICK = 30
 
@@ -71,7 +71,8 @@ class Response:
         v = max(v, kernels.SMALLEST)
         closed = self._closed(c)
         if closed is not None:
-            mu, nu = closed[0](v, c, closed[1])
+            few = closed[1].size <= QUICK
+            mu, nu = kernels.uncompiled(*closed)(v, c) if few else closed[0](v, c, closed[1])
             return float(mu), float(nu)
         return self._slow(v, c)
 

@@ -66,14 +66,11 @@ def exact_critical_lr(covariance: CovarianceModel, batch_size: int) -> float:
     Solves sum_i g l_i/(2B - g l_i (B + 1)) = 1 with g = eta/d and g l_max < 2B/(B + 1), l_i the eigenvalues of K.
     Source: derivations/steady.py.
     """
-    from scipy.optimize import brentq
-
-    b, (values, count) = batch_size, _spectrum(covariance)
+    values, count = _spectrum(covariance)
     values = values / covariance.norm
-    largest = 2 * b / (b + 1)
-    excess = lambda g: float((count * g * values / (2 * b - g * values * (b + 1))).sum()) - 1  # noqa: E731
-    root = brentq(excess, 0.0, largest * (1 - 1e-13), xtol=1e-300, rtol=1e-14)
-    return float(root) * covariance.dimension / covariance.norm
+    beyond = _root_beyond(count * values, (batch_size + 1) * (values[-1] - values))
+    inverse = (batch_size + 1) * float(values[-1]) + beyond  # 2B/g
+    return 2 * batch_size / inverse * covariance.dimension / covariance.norm
 
 
 def exact_critical_batch(covariance: CovarianceModel, lr: float) -> float:
@@ -82,23 +79,30 @@ def exact_critical_batch(covariance: CovarianceModel, lr: float) -> float:
     sum_i g l_i/(2B - g l_i (B + 1)), g = lr/d, falls with B; it is below 1 from this integer on. inf for g l_max >= 2,
     where even the gradient of the population diverges. Source: derivations/steady.py.
     """
-    from scipy.optimize import brentq
-
     values, count = _spectrum(covariance)
     relative = lr / covariance.dimension * values
     largest = float(relative[-1])
     if largest >= 2 * (1 - 1e-14):
         return math.inf
-    pole = largest / (2 - largest)
-
-    def excess(beyond: float) -> float:
-        """The sum less 1 at B = pole + beyond."""
-        shares = relative / ((2 - relative) * beyond + 2 * (largest - relative) / (2 - largest))
-        return float((count * shares).sum()) - 1
-
-    low, high = pole * (1 - 1e-12), float((count * relative / (2 - relative)).sum()) * (1 + 1e-12)
-    root = pole + float(brentq(excess, low, high, xtol=1e-300, rtol=1e-14))
+    distance = 2 * (largest - relative) / ((2 - largest) * (2 - relative))
+    root = largest / (2 - largest) + _root_beyond(count * relative / (2 - relative), distance)
     return float(max(math.floor(root) + 1, 1))
+
+
+def _root_beyond(weight: FloatArray, distance: FloatArray) -> float:
+    """The y > 0 with S(y) = sum_i weight_i/(y + distance_i) = 1, weight > 0, distance >= 0, the last of them 0.
+
+    1/S is increasing and concave, so that Newton's steps for it, begun at the last weight, where S >= 1, rise to y.
+    """
+    y = float(weight[-1])
+    for _ in range(100):
+        shares = weight / (y + distance)
+        total = float(shares.sum())
+        step = total * (total - 1) / float((shares / (y + distance)).sum())
+        y += step
+        if step <= 1e-15 * y:
+            break
+    return y
 
 
 def stability(problem: Problem, optimizer: Optimizer, horizon: float = LONGEST_HORIZON) -> Stability:

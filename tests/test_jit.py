@@ -1,30 +1,42 @@
-"""The compile decorator: the cache cannot go stale, an unwritable cache does not break the import, types are kept."""
+"""The compile decorator: nothing is compiled before it is used, the cache cannot go stale, an unwritable cache breaks
+nothing, types are kept, kernels also run as Python.
+"""
 
 import os
+import pickle
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
+import numpy as np
 import pytest
 
 import hdlimit.kernels.jit
-from hdlimit.kernels.jit import jit
+from hdlimit.kernels import responses
+from hdlimit.kernels.jit import RESPONSE, VECTOR, Kernel, Type, float64, jit, python
 
 CALLEE = "from mini.jit import jit\n\n\n@jit('float64(float64)')\ndef inner(x):\n    return {factor} * x\n"
 CALLER = (
-    "from mini.jit import jit\nfrom mini.callee import inner\n\n\n"
-    "@jit('float64(float64)')\ndef outer(x):\n    return inner(x) + 1.0\n"
+    "from mini.jit import jit\nfrom mini import callee\nfrom mini.callee import inner\n\n\n"
+    "@jit('float64(float64)')\ndef outer(x):\n    return inner(x) + 1.0\n\n\n"
+    "@jit('float64(float64)')\ndef through_module(x):\n    return callee.inner(x) - 1.0\n"
 )
 REPORT = (
     "from mini.caller import outer; value = outer(2.0); compiled = outer.compiled; "
     "print(value, sum(compiled.stats.cache_hits.values()), type(compiled._cache).__name__)"
 )
+EDITED = (
+    "from pathlib import Path; from mini import callee, caller; path = Path(callee.__file__); "
+    "path.write_text(path.read_text().replace('2.0', '3.0')); print(caller.outer(2.0))"
+)
 
 
 @pytest.fixture
 def package(tmp_path: Path) -> Path:
-    """A package of two kernels in two files that uses a copy of the decorator."""
+    """A package of kernels in two files that uses a copy of the decorator."""
     folder = tmp_path / "mini"
     folder.mkdir()
     (folder / "__init__.py").write_text("")
@@ -34,10 +46,10 @@ def package(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def run(package: Path, **environment: str) -> list[str]:
+def run(package: Path, code: str = REPORT, **environment: str) -> list[str]:
     inherited = {k: v for k, v in os.environ.items() if not k.startswith("NUMBA_") and k != "PYTHONPATH"}
     result = subprocess.run(
-        [sys.executable, "-B", "-c", REPORT],
+        [sys.executable, "-B", "-c", code],
         cwd=package,
         env=inherited | environment,
         capture_output=True,
@@ -55,6 +67,23 @@ def test_an_edited_callee_in_another_file_is_seen(package: Path) -> None:
     assert run(package)[:2] == ["7.0", "0"]
 
 
+def test_an_edit_between_import_and_first_call_spoils_no_cache(package: Path) -> None:
+    """The process goes on with the text that it imported; the next one has the new text and its result."""
+    assert run(package, EDITED) == ["5.0"]
+    assert run(package)[:2] == ["7.0", "0"]
+
+
+def test_a_cached_caller_loads_nothing_that_it_calls(package: Path) -> None:
+    code = "from mini import callee, caller; print(caller.outer(2.0), callee.inner._compiled is None)"
+    assert run(package, code) == ["5.0", "False"]
+    assert run(package, code) == ["5.0", "True"]
+
+
+def test_importing_kernels_loads_no_numba_and_a_call_does(package: Path) -> None:
+    code = "import sys; from mini.caller import outer; print('numba' in sys.modules); outer(1.0); {}"
+    assert run(package, code.format("print('numba' in sys.modules)")) == ["False", "True"]
+
+
 def test_without_a_writable_cache_kernels_compile_uncached(package: Path) -> None:
     (package / "mini" / "__pycache__").write_text("a file where numba wants a folder")
     blocked = package / "blocked"
@@ -65,10 +94,16 @@ def test_without_a_writable_cache_kernels_compile_uncached(package: Path) -> Non
 
 def test_uncompiled_kernels_run_as_python(package: Path) -> None:
     code = "from mini.caller import outer; print(outer(2.0), type(outer.compiled).__name__)"
-    command = [sys.executable, "-B", "-c", code]
-    environment = os.environ | {"NUMBA_DISABLE_JIT": "1", "PYTHONPATH": ""}
-    result = subprocess.run(command, cwd=package, env=environment, capture_output=True, text=True, check=True)
-    assert result.stdout.split() == ["5.0", "function"]
+    assert run(package, code, NUMBA_DISABLE_JIT="1") == ["5.0", "function"]
+
+
+def test_python_functions_need_no_numba(package: Path) -> None:
+    """Kernels called by name or through their module are Python too, and can be replaced."""
+    code = (
+        "import sys; from mini.jit import python; from mini.caller import inner, outer, through_module as through; "
+        "print(*(python(f)(2.0) for f in (outer, through)), python(outer, {inner: abs})(-2.0), 'numba' in sys.modules)"
+    )
+    assert run(package, code) == ["5.0", "3.0", "3.0", "False"]
 
 
 def test_several_signatures_and_none() -> None:
@@ -84,3 +119,113 @@ def test_several_signatures_and_none() -> None:
     assert lazily(1.0) == float("inf")
     with pytest.raises(TypeError):
         twice("a")  # type: ignore[arg-type]
+
+
+def test_threads_that_call_a_kernel_first_at_once(package: Path) -> None:
+    """Twelve kernels that call each other, eight threads, each in its own order; every kernel is compiled once."""
+    lines = ["from mini.jit import jit\n", "@jit('float64(float64)', cache=False)\ndef f0(x):\n    return x\n"]
+    for k in range(1, 12):
+        lines.append(f"@jit('float64(float64)', cache=False)\ndef f{k}(x):\n    return f{k - 1}(x) + f{k // 2}(x)\n")
+    (package / "mini" / "many.py").write_text("\n\n".join(lines))
+    code = """
+import random, threading
+from mini import jit, many
+compiled, original, results = [], jit._dispatcher, [None] * 8
+jit._dispatcher = lambda function, options: compiled.append(function.__name__) or original(function, options)
+barrier = threading.Barrier(8)
+
+def work(thread):
+    order = random.Random(thread).sample(range(12), 12)
+    barrier.wait()
+    values = {k: getattr(many, f"f{k}")(1.0) for k in order}
+    results[thread] = [values[k] for k in range(12)]
+
+threads = [threading.Thread(target=work, args=(thread,)) for thread in range(8)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+print(len(compiled), len(set(compiled)), all(r == results[0] for r in results), results[0][-1])
+"""
+    values = [1.0]
+    for k in range(1, 12):
+        values.append(values[k - 1] + values[k // 2])
+    assert run(package, code) == ["12", "12", "True", str(values[-1])]
+
+
+def test_kernels_are_pickled_by_name() -> None:
+    assert pickle.loads(pickle.dumps(responses.clip_mixture)) is responses.clip_mixture
+
+
+def test_kernels_are_handed_to_kernels() -> None:
+    """From several threads, compiled and as Python; a kernel that has not run before is compiled on the way."""
+
+    @jit(float64(RESPONSE, VECTOR), cache=False)
+    def at_one(response: responses.Response, parameters: np.ndarray) -> float:
+        mu, nu = response(1.0, 2.0, parameters)
+        return mu + nu
+
+    @jit(responses.SIGNATURE, cache=False)
+    def fresh(v: float, c: float, parameters: np.ndarray) -> tuple[float, float]:
+        return v * parameters[0], c
+
+    parameters, barrier = np.array([5.0]), Barrier(4)
+
+    def call(kernel: responses.Response) -> float:
+        barrier.wait()
+        return at_one(kernel, parameters)
+
+    with ThreadPoolExecutor(4) as threads:
+        assert list(threads.map(call, [fresh] * 4)) == [7.0] * 4
+    assert python(at_one)(python(fresh), parameters) == 7.0
+    with pytest.raises(TypeError):
+        at_one(max, parameters)  # type: ignore[arg-type]
+
+
+def test_a_type_called_is_a_signature() -> None:
+    assert Type("float64")("int64", "float64[::1]") == "float64(int64, float64[::1])"
+    assert RESPONSE == "FunctionType(UniTuple(float64, 2)(float64, float64, float64[::1]))"
+
+
+LAWS = {
+    "identity": ([0.25, 3.0],),
+    "clip_mixture": (
+        [1.0, 0.0, 0.0],
+        [1.0, 0.0, 0.25],
+        [0.5, 0.5, -0.4, 0.4, 0.0, 0.0],
+        [0.3, 0.7, 9.0, 0.0, 1e-8, 2.0],
+    ),
+    "sign_mixture": (
+        [1.0, 0.0, 0.0],
+        [1.0, 0.0, 0.25],
+        [0.5, 0.5, -0.4, 0.4, 0.0, 0.0],
+        [0.3, 0.7, 9.0, 0.0, 1e-8, 2.0],
+    ),
+    "clip_laplace": ([0.5], [1e-5], [1e5]),
+    "sign_laplace": ([0.5], [1e-5], [1e5]),
+    "clip_uniform": ([0.5], [1e-5], [1e5]),
+    "sign_uniform": ([0.5], [1e-5], [1e5]),
+    "sign_student1": ([0.5], [1e-5], [1e5]),
+    "sign_student3": ([0.5], [1e-5], [1e5]),
+    "clip_batch_normal": ([0.0, 2.0], [0.25, 4.0], [0.25, 1000.0]),
+    "sign_batch_normal": ([0.0, 2.0], [0.25, 4.0], [0.25, 1000.0]),
+}
+
+
+@pytest.mark.parametrize("name", LAWS)
+def test_closed_responses_as_python(name: str) -> None:
+    """The interpreter and the compiled kernel agree to rounding, at every size of v and c, also where only one can."""
+    kernel = getattr(responses, name)
+    assert isinstance(kernel, Kernel)
+    for values in LAWS[name]:
+        parameters = np.array(values)
+        response = responses.uncompiled(kernel, parameters)
+        for v in (0.0, 1e-280, 1e-60, 1e-10, 1e-3, 0.3, 1.0, 7.0, 1e4, 1e30, 1e200, 1e300):
+            for c in (0.0, 1e-150, 1e-8, 0.1, 1.0, 10.0, 1e8, 1e60, 1e300, float("inf")):
+                np.testing.assert_allclose(response(v, c), kernel(v, c, parameters), rtol=2e-15, atol=0)
+
+
+def test_where_python_refuses_the_compiled_kernel_answers() -> None:
+    """The square of 1e300 raises OverflowError in Python; the twin of the test above."""
+    parameters = np.array([0.5])
+    with pytest.raises(OverflowError):
+        python(responses.clip_laplace)(1e-3, 1e300, [0.5])  # type: ignore[arg-type]
+    assert responses.uncompiled(responses.clip_laplace, parameters)(1e-3, 1e300) == (1.0, 0.501)

@@ -6,17 +6,22 @@ v = E z^2 >= 0, c: clip threshold >= 0, parameters: a float array whose meaning 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import cache
+from typing import TypeAlias
 
 import numpy as np
 
 from hdlimit.kernels import formulas
-from hdlimit.kernels.jit import TWO, VECTOR, float64, int64, jit
+from hdlimit.kernels.jit import TWO, VECTOR, Kernel, float64, int64, jit, python
 
 SIGNATURE = TWO(float64, float64, VECTOR)
 SMALLEST = 1e-280
 FLOOR = 1e-30
 TABLE_DEGREE = 12
 SURFACE_POINTS = 12
+
+Response: TypeAlias = Kernel[[float, float, np.ndarray], tuple[float, float]]
 
 
 @jit(SIGNATURE)
@@ -200,3 +205,26 @@ def levels(v: float, c: float, parameters: np.ndarray) -> tuple[float, float]:
     blend = a * _clenshaw(parameters, mu, local) + b * _clenshaw(parameters, mu + width, local)
     square = a * a * _clenshaw(parameters, nu, local) + b * b * _clenshaw(parameters, nu + width, local)
     return blend, (square + 2 * a * b * _clenshaw(parameters, cross, local)) / parameters[2]
+
+
+@cache
+def _as_python(kernel: Response) -> Callable[[float, float, list[float]], tuple[float, float]]:
+    return python(kernel)  # type: ignore[arg-type]
+
+
+def uncompiled(kernel: Response, parameters: np.ndarray) -> Callable[[float, float], tuple[float, float]]:
+    """A response with its parameters as a Python function of v and c, for few calls: it needs no numba.
+
+    It is the kernel's text, run by the interpreter on floats: a few microseconds a call and a normal law. Where Python
+    refuses numbers beyond the range of floats the compiled kernel answers.
+    """
+    function, values = _as_python(kernel), parameters.tolist()
+
+    def response(v: float, c: float) -> tuple[float, float]:
+        try:
+            mu, nu = function(float(v), float(c), values)
+        except (ArithmeticError, ValueError):
+            mu, nu = kernel(v, c, parameters)
+        return mu, nu
+
+    return response

@@ -22,7 +22,7 @@ import math
 import numpy as np
 
 from hdlimit.kernels.esdirk import Response
-from hdlimit.kernels.jit import CUBE, MATRIX, TWO, RESPONSE, VECTOR, float64, int64, jit, void
+from hdlimit.kernels.jit import CUBE, MATRIX, RESPONSE, TWO, VECTOR, float64, int64, jit, void
 
 _SUMS = {"reassoc", "contract", "nsz"}
 
