@@ -142,7 +142,6 @@ class Prepared:
         modes, count = self.column.limit.modes, points.size
         v, reports = np.empty((count, self.times.size)), np.empty((count, kernels.REPORT))
         settings = settings_of(self.column.limit, self.rtol)
-        settings[[esdirk.LOWEST, esdirk.HIGHEST]] = response.low, response.high
         lr = self.lr.coefficients[None] if self.column.lr is None else self.column.lr[points, None, None]
         threshold = np.repeat(self.threshold.coefficients[None], count, axis=0)
         kernels.curves(

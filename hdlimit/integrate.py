@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from hdlimit.declaration import FloatArray
 from hdlimit.errors import NotAvailable
 from hdlimit.kernels import esdirk
-from hdlimit.kernels.jit import Kernel
 from hdlimit.limit import Limit
 from hdlimit.modes import ModeSystem
 from hdlimit.piecewise import Piecewise, stops, tabulate
@@ -32,27 +31,11 @@ class Solution(NamedTuple):
 def solve(limit: Limit, modes: ModeSystem, horizon: float, rtol: float, level: float = -math.inf) -> Solution:
     """Integrate dm_i/dt = -2 eta mu rate_i m_i + eta^2 nu diffusion_i from modes.start to a relative accuracy of rtol.
 
-    Falls below 1e-60 count as reaching 0. The integration ends at the horizon, where v escapes, or where it is at most
-    the level.
-    """
-    return _extended(esdirk.solve, limit, modes, horizon, rtol, level)
-
-
-def integrate(limit: Limit, modes: ModeSystem, horizon: float, rtol: float) -> Solution:
-    """Integrate with the local error of every functional below rtol times its value.
-
-    Where that grows manifold within one step of the optimizer (a time 1/d after the start or a jump of a schedule), the
-    error is below rtol times 1 % of what it grows to.
-    """
-    return _extended(esdirk.advance, limit, modes, horizon, rtol, -math.inf)
-
-
-def _extended(
-    kernel: Kernel[..., Any], limit: Limit, modes: ModeSystem, horizon: float, rtol: float, level: float
-) -> Solution:
-    """Where the response is a table in v, it is extended and the integration repeated until v stays inside.
-
-    At the target without noise nothing moves: every residual is 0, and so is every update.
+    The integration ends at the horizon, where v escapes, or where it is at most the level. Falls below 1e-60 count as
+    reaching 0; where a functional grows manifold within one step of the optimizer (a time 1/d after the start or a jump
+    of a schedule), its error is below rtol times 1 % of what it grows to. Where the response is a table in v, it is
+    extended and the integration repeated until v stays inside. At the target without noise nothing moves: every residual
+    is 0, and so is every update.
     """
     if limit.response.noise.second_moment == 0 and not modes.start[modes.rate > 0].any():
         return _at_rest(modes, horizon)
@@ -63,9 +46,10 @@ def _extended(
     v_range, c_range = initial_range(limit, modes), value_range(threshold)
     for _ in range(40):
         response = limit.response.compiled(v_range, c_range)
-        settings[[esdirk.LOWEST, esdirk.HIGHEST]] = response.low, response.high
         arrays = (modes.rate, modes.diffusion, modes.functionals, modes.start, floor, settings, ends, *lr, *threshold)
-        status, low, high, knots, start, coefficients = run(kernel, arrays, response.kernel, response.parameters)
+        status, low, high, knots, start, coefficients = run(
+            esdirk.advance, arrays, response.kernel, response.parameters
+        )
         if low >= response.low and high <= response.high:
             gone = (start <= floor) & (start + coefficients.sum(axis=2) <= floor)
             if gone.any():
@@ -85,7 +69,7 @@ def _at_rest(modes: ModeSystem, horizon: float) -> Solution:
 def settings_of(limit: Limit, rtol: float) -> FloatArray:
     """What the kernel needs beside arrays, for any v and without a level."""
     scale = math.inf if limit.bounded else limit.scale or math.inf
-    return np.array([rtol, limit.escape, limit.step, MOST_STEPS, -math.inf, scale, 0.0, math.inf])
+    return np.array([rtol, limit.escape, limit.step, MOST_STEPS, -math.inf, scale])
 
 
 def initial_range(limit: Limit, modes: ModeSystem) -> tuple[float, float]:

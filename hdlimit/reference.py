@@ -12,7 +12,7 @@ import numpy as np
 from hdlimit.declaration import FloatArray
 from hdlimit.errors import NotAvailable
 from hdlimit.kernels import formulas
-from hdlimit.kernels.esdirk import ORDER, piecewise
+from hdlimit.kernels.esdirk import BETWEEN, MIDDLE, ORDER, SAFETY, piecewise
 from hdlimit.limit import Limit
 from hdlimit.modes import ModeSystem
 from hdlimit.piecewise import stops, tabulate
@@ -24,12 +24,13 @@ GAMMA = A[1][1]
 
 
 def integrate_reference(limit: Limit, modes: ModeSystem, horizon: float, rtol: float) -> DenseOutput:
-    """Integrate a mode system over [0, horizon] with the local error of every functional below rtol of its value.
+    """Integrate a mode system over [0, horizon] to a relative accuracy of rtol.
 
     limit: supplies the response and the schedules; modes: the system. Returns: the interpolant, up to the divergence.
     Raises: NotAvailable where the risk falls to 0.
     """
     m, weight = modes.start, modes.functionals
+    peaks = weight @ m
     knots, start, coefficients = [0.0], [], []
     ends = stops((limit.lr, limit.threshold), horizon, rtol).tolist()
     lr, threshold = tabulate(limit.lr, horizon), tabulate(limit.threshold, horizon)
@@ -49,10 +50,14 @@ def integrate_reference(limit: Limit, modes: ModeSystem, horizon: float, rtol: f
                     raise NotAvailable(f"integrate_reference: no root at t = {t:g} (a risk of 0 is beyond it)")
                 continue
             new, slopes = stages
-            before, after = weight @ m, weight @ new
-            error = h * np.abs(weight @ slopes.T @ (B - B_HAT))
-            size = np.maximum(before, after)
-            worst = float((error / (rtol * size + 1e-300)).max())
+            before, after, rates = weight @ m, weight @ new, weight @ slopes.T
+            cubic = (before + after) / 2 + h * (rates[:, 0] - rates[:, -1]) / 8
+            between = np.abs(before + h * rates @ MIDDLE - cubic) / BETWEEN
+            peaks = np.maximum(peaks, before)
+            grown = 0.0 if limit.bounded else math.log(max(peaks[0] / limit.scale, 1.0))
+            deep = float(np.log(peaks / np.maximum(before, 1e-300)).max()) + grown
+            tolerance = SAFETY * rtol * (1 + deep / 3) ** (-4 / 3) * np.maximum(before, after) + 1e-300
+            worst = float((np.maximum(h * np.abs(rates @ (B - B_HAT)), between) / tolerance).max())
             if worst <= 1 and (weight @ new)[0] >= 0:
                 start.append(weight @ m)
                 coefficients.append(h * weight @ slopes.T @ DENSE)

@@ -21,7 +21,7 @@ from hdlimit.compress import compressed
 from hdlimit.crossing import first_crossing
 from hdlimit.errors import InvalidInput
 from hdlimit.feedback import Feedback, at_threshold
-from hdlimit.integrate import integrate
+from hdlimit.integrate import solve
 from hdlimit.kernels import esdirk
 from hdlimit.limit import Limit
 from hdlimit.modes import ModeSystem
@@ -83,7 +83,7 @@ class Trial:
         """The objective for one response and step-size schedule."""
         modes, rtol = (self.modes, FINE) if fine else (self.few_modes, ROUGH)
         limit = TrialLimit(self.few_modes, response, lr, Constant(threshold), 1 / self.problem.dimension)
-        solution = integrate(limit, modes, self.horizon, rtol)
+        solution = solve(limit, modes, self.horizon, rtol)
         dense = solution.dense
         end = max(float(dense(dense.knots[-1:], 0)[0]) / 2, 1e-300)
         if self.target is None and solution.status != esdirk.REACHED:

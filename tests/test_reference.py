@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import hdlimit as hd
-from hdlimit.integrate import integrate
+from hdlimit.integrate import solve
 from hdlimit.limit import limit_of
 from hdlimit.optimizers import Optimizer
 from hdlimit.reference import _slope, _stages, integrate_reference
@@ -29,13 +29,13 @@ def test_the_kernel_is_the_reference(problem: hd.Problem, optimizer: Optimizer) 
     limit = limit_of(problem, optimizer)
     times = np.geomspace(0.01, 12.0, 200)
     for rtol in (1e-4, 1e-7):
-        compiled = integrate(limit, limit.modes, 12.0, rtol).dense
+        compiled = solve(limit, limit.modes, 12.0, rtol).dense
         plain = integrate_reference(limit, limit.modes, 12.0, rtol)
         for functional in range(compiled.start.shape[1]):
             np.testing.assert_allclose(compiled(times, functional), plain(times, functional), rtol=3 * rtol)
 
 
-@pytest.mark.parametrize("route", [integrate, integrate_reference], ids=["kernel", "reference"])
+@pytest.mark.parametrize("route", [solve, integrate_reference], ids=["kernel", "reference"])
 def test_steps_follow_the_embedded_estimate_of_order_four(route: object) -> None:
     """Its estimate is O(h^5): steps ~ rtol^(-1/5), 6.3 times as many for a 1e4 times smaller rtol (order 3: 10)."""
     limit = limit_of(*CASES[0])

@@ -22,7 +22,7 @@ from hdlimit.declaration import FloatArray
 from hdlimit.feedback import ClipResponse, Feedback, compensated
 from hdlimit.follow import BestNow, Followed, clip_schedule, clipped_fraction, heuristic, max_ccc
 from hdlimit.greedy import greedy_lr
-from hdlimit.integrate import integrate
+from hdlimit.integrate import solve
 from hdlimit.kernels import responses as kernels
 from hdlimit.limit import limit_of
 from hdlimit.modes import mode_system
@@ -242,7 +242,7 @@ def test_bins_keep_the_curve(exponent: float) -> None:
     assert few.rate.size <= 128 < limit.modes.rate.size
     for horizon in (0.1, 10.0, 1000.0):
         exact, rough = (
-            float(integrate(limit, modes, horizon, 1e-7).dense(np.array([horizon]), 0)[0])
+            float(solve(limit, modes, horizon, 1e-7).dense(np.array([horizon]), 0)[0])
             for modes in (limit.modes, few)
         )
         assert rough == pytest.approx(exact, rel=2e-3)

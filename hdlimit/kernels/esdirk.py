@@ -20,14 +20,15 @@ from hdlimit.kernels.jit import CUBE, MATRIX, RESPONSE, VECTOR, Type, boolean, c
 from hdlimit.kernels.stages import GAMMA, SEVEN, STAGES
 
 REACHED, ESCAPED, FULL, STALLED, FELL = 0, 1, 2, 3, 4
-RTOL, ESCAPE, ONE_STEP, MOST, LEVEL, SCALE, LOWEST, HIGHEST, SETTINGS = range(9)
+RTOL, ESCAPE, ONE_STEP, MOST, LEVEL, SCALE, SETTINGS = range(7)
 CHUNK = 256
-SAFETY, ROUGH, FALL, TIGHTEST = 0.2, 1e-3, 1e-60, 1e-13
+SAFETY, BETWEEN, LARGEST_GROWTH = 0.5, 100.0, 10.0
 
 A = np.array(formulas.A)
 ERROR = np.array(formulas.B) - np.array(formulas.B_HAT)
 NODES = np.array(formulas.C)
 DENSE = np.array(formulas.DENSE)
+MIDDLE = DENSE @ np.array([1 / 2, 1 / 4, 1 / 8, 1 / 16])
 ROUNDING, ORDER = 4e-15, 5
 
 FOUR = Type("UniTuple(float64, 4)")
@@ -120,11 +121,11 @@ def _root(
     return math.nan, 0.0, 0.0, -1.0
 
 
-@jit(float64(VECTOR, VECTOR, VECTOR, float64, float64, float64))
+@jit(float64(VECTOR, VECTOR, VECTOR, float64, float64, float64, float64))
 def _first_step(
-    slopes: np.ndarray, values: np.ndarray, sizes: np.ndarray, fastest: float, least: float, span: float
+    slopes: np.ndarray, values: np.ndarray, sizes: np.ndarray, share: float, fastest: float, least: float, span: float
 ) -> float:
-    """A first step, from least to span, on which no functional changes by more than a few per cent.
+    """A first step, from least to span, on which no functional changes by more than a share.
 
     fastest: eta times the largest rate.
     """
@@ -132,10 +133,23 @@ def _first_step(
     for k in range(values.size):
         size = max(values[k], sizes[k])
         if size > 0 and slopes[k] != 0:
-            h = min(h, 0.02 * size / abs(slopes[k]))
+            h = min(h, share * size / abs(slopes[k]))
         elif fastest > 0:
             h = min(h, 1e-6 / fastest)
     return min(max(h, least), span)
+
+
+@jit(float64(VECTOR, VECTOR, VECTOR, float64))
+def _depth(values: np.ndarray, peaks: np.ndarray, floor: np.ndarray, scale: float) -> float:
+    """Over how many powers of e errors have added up: the largest fall from the peaks, which are brought up to date, and
+    the growth of v above the scale.
+    """
+    fall = 1.0
+    for k in range(values.size):
+        peaks[k] = max(peaks[k], values[k])
+        if peaks[k] > floor[k]:
+            fall = min(fall, max(values[k], floor[k]) / peaks[k])
+    return math.log(max(peaks[0] / scale, 1.0) / fall)
 
 
 @jit(boolean(VECTOR, VECTOR, VECTOR, float64))
@@ -186,19 +200,22 @@ def advance(
 ) -> tuple[int, float, float, np.ndarray, np.ndarray, np.ndarray]:
     """Integrate from one of the ends to the next and so on, or until v is above ESCAPE or at most LEVEL.
 
-    The local error of every functional is kept below RTOL of its value. Schedules may jump at the ends: the integration
-    starts anew there, and a step reads them from its own side. Where a functional jumps up, a trial step of ONE_STEP
+    The relative error of every functional is kept below RTOL over the whole curve. Relative errors of the steps add up
+    while a functional falls or grows unstably, over L powers of e so far, and are forgotten near a steady state: those
+    of a step are kept below SAFETY RTOL (1 + L/3)^(-4/3), whose integral over L is bounded. The error of a step is that
+    of its embedded pair, or 1/BETWEEN of the distance between its dense output and the cubic through both ends. Schedules
+    may jump at the ends: the integration starts anew there, and a step reads them from its own side. Where a functional jumps up, a trial step of ONE_STEP
     sets the size to which it need be known. address: of the response. Returns (status, smallest and largest v of a stage, step ends, functionals
     at the left ends, coefficients of the dense output).
     """
-    n, count, rtol, top = rate.size, functionals.shape[0], settings[RTOL], rate.max()
-    weight, tolerance, response = functionals[0], 1e-3 * rtol, called(address)
+    n, count, top, weight, response = rate.size, functionals.shape[0], rate.max(), functionals[0], called(address)
     m, base, f0, f1, f2 = initial.copy(), np.empty(n), np.empty(n), np.empty(n), np.empty(n)
     f3, f4, f5, f6, row = np.empty(n), np.empty(n), np.empty(n), np.empty(n), np.empty(STAGES)
     slopes, values, after, sizes = np.empty((count, STAGES)), np.empty(count), np.empty(count), np.zeros(count)
     knots, start, coefficients = np.zeros(CHUNK), np.empty((CHUNK, count)), np.empty((CHUNK, count, 4))
     for k in range(count):
         values[k] = stages.dot(functionals[k], m)
+    peaks, rtol = values.copy(), SAFETY * settings[RTOL]
     t, h, bend, smallest, largest = 0.0, 0.0, 0.0, math.inf, 0.0
     segment, written, restart, trying, status = 0, 0, True, False, STALLED
     while True:
@@ -221,7 +238,7 @@ def advance(
                 slopes[k, 0] = stages.dot(functionals[k], f0)
             sizes[:] = 0.0
             trying = _jumps_up(slopes[:, 0].copy(), values, floor, settings[ONE_STEP])
-            h = _first_step(slopes[:, 0].copy(), values, sizes, eta * top, 1e-13 * t, end - t)
+            h = _first_step(slopes[:, 0].copy(), values, sizes, rtol ** (1 / ORDER), eta * top, 1e-13 * t, end - t)
             if trying:
                 h = min(max(settings[ONE_STEP], 1e-12 * t), end - t)
             restart, bend = False, 0.0
@@ -247,7 +264,7 @@ def advance(
             if s > 1:
                 slopes[0, s - 1] = swept[0]
             v, mu, nu, gap_slope = _root(
-                swept, base, rate, diffusion, weight, top, hg, eta, c, response, parameters, guess, mu, nu, tolerance,
+                swept, base, rate, diffusion, weight, top, hg, eta, c, response, parameters, guess, mu, nu, 1e-3 * rtol,
                 floor[0], gap_slope,
             )  # fmt: skip
             if math.isnan(v):
@@ -266,16 +283,19 @@ def advance(
             slopes[k, 1] = both - slopes[k, 0]
         worst = 0.0
         for k in range(count):
-            error = 0.0
+            error, middle = 0.0, 0.0
             for s in range(STAGES):
                 error += h * ERROR[s] * slopes[k, s]
-            worst = max(worst, abs(error) / (rtol * max(values[k], after[k], sizes[k]) + floor[k]))
+                middle += h * MIDDLE[s] * slopes[k, s]
+            cubic = (values[k] + after[k]) / 2 + h * (slopes[k, 0] - slopes[k, STAGES - 1]) / 8
+            error = max(abs(error), abs(values[k] + middle - cubic) / BETWEEN)
+            worst = max(worst, error / (rtol * max(values[k], after[k], sizes[k]) + floor[k]))
         positive = after[0] >= -floor[0]
         if trying and positive:
             trying = False
             sizes[:] = 0.01 * after
             eta = piecewise(t, end, lr_breaks, lr_pieces)
-            h = _first_step(slopes[:, 0].copy(), values, sizes, eta * top, 1e-13 * t, end - t)
+            h = _first_step(slopes[:, 0].copy(), values, sizes, rtol ** (1 / ORDER), eta * top, 1e-13 * t, end - t)
             continue
         if not positive or not worst <= 1.0:
             h *= 0.25 if not worst < math.inf else max(0.2, 0.9 * worst ** (-1 / ORDER))
@@ -296,64 +316,9 @@ def advance(
         m, base, f0, f6 = base, m, f6, f0
         for k in range(count):
             values[k], slopes[k, 0] = after[k], slopes[k, STAGES - 1]
+        rtol = SAFETY * settings[RTOL] * (1.0 + _depth(values, peaks, floor, settings[SCALE]) / 3) ** (-4 / 3)
         if values[0] > settings[ESCAPE] or values[0] <= settings[LEVEL]:
             status = ESCAPED if values[0] > settings[ESCAPE] else FELL
             break
-        h *= min(5.0, 0.9 * max(worst, 1e-8) ** (-1 / ORDER))
+        h *= min(LARGEST_GROWTH, 0.9 * max(worst, 1e-8) ** (-1 / ORDER))
     return status, smallest, largest, knots[:written].copy(), start[:written].copy(), coefficients[:written].copy()
-
-
-@jit(float64(MATRIX, float64))
-def depth(start: np.ndarray, scale: float) -> float:
-    """Over how many times three powers of e errors add up: those of the largest fall of a functional from its peak so
-    far, down to FALL, and of the growth of v above the scale.
-    """
-    fall, largest = 1.0, 0.0
-    for k in range(start.shape[1]):
-        peak = 0.0
-        for s in range(start.shape[0]):
-            peak = max(peak, start[s, k])
-            fall = min(fall, start[s, k] / peak if peak > 0.0 else 1.0)
-        if k == 0:
-            largest = peak
-    return math.log(max(largest / scale, 1.0) / max(fall, FALL)) / 3
-
-
-@jit(FOUND(VECTOR, VECTOR, MATRIX, VECTOR, VECTOR, VECTOR, VECTOR, VECTOR, MATRIX, VECTOR, MATRIX, int64, VECTOR))
-def solve(
-    rate: np.ndarray,
-    diffusion: np.ndarray,
-    functionals: np.ndarray,
-    initial: np.ndarray,
-    floor: np.ndarray,
-    settings: np.ndarray,
-    ends: np.ndarray,
-    lr_breaks: np.ndarray,
-    lr_pieces: np.ndarray,
-    threshold_breaks: np.ndarray,
-    threshold_pieces: np.ndarray,
-    address: int,
-    parameters: np.ndarray,
-) -> tuple[int, float, float, np.ndarray, np.ndarray, np.ndarray]:
-    """`advance` with the relative error of the curve itself below RTOL.
-
-    Relative errors of the steps add up while a functional falls or grows unstably, and are forgotten near a steady
-    state: a rough pass tells over how many powers of e. None follows where it leaves [LOWEST, HIGHEST], in which the
-    response may be read.
-    """
-    rough, wanted = settings.copy(), SAFETY * settings[RTOL]
-    rough[RTOL] = max(wanted, ROUGH)
-    found = advance(
-        rate, diffusion, functionals, initial, floor, rough, ends, lr_breaks, lr_pieces, threshold_breaks,
-        threshold_pieces, address, parameters,
-    )  # fmt: skip
-    if found[1] < settings[LOWEST] or found[2] > settings[HIGHEST]:
-        return found
-    deep = depth(found[4], settings[SCALE])
-    if deep <= 1.0 and wanted == rough[RTOL]:
-        return found
-    rough[RTOL] = max(wanted * max(deep, 1.0) ** (-5 / 4), TIGHTEST)
-    return advance(
-        rate, diffusion, functionals, initial, floor, rough, ends, lr_breaks, lr_pieces, threshold_breaks,
-        threshold_pieces, address, parameters,
-    )  # fmt: skip

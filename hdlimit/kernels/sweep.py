@@ -66,12 +66,9 @@ def curves(
 ) -> None:
     """v at the times, shape (points, T), and the reports (status, end, steps, smallest and largest v of a stage) of
     points that differ in their schedules, shape (points, pieces, powers).
-
-    A point whose v leaves [LOWEST, HIGHEST], in which the response may be read, is not finished: the caller then
-    extends it and comes back.
     """
     for k in range(v.shape[0]):
-        status, low, high, knots, start, coefficients = esdirk.solve(
+        status, low, high, knots, start, coefficients = esdirk.advance(
             rate, diffusion, functionals, initial, floor, settings, ends, lr_breaks, lr_pieces[k], threshold_breaks,
             threshold_pieces[k], address, parameters,
         )  # fmt: skip
