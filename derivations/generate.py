@@ -57,11 +57,12 @@ def tables() -> str:
 
     a, b, hat, c, dense = tableau.tables()
     vectors = [floats(name, values) for name, values in (("B", b), ("B_HAT", hat), ("C", c))]
+    vectors.append(floats("SECOND", [float(q.evalf(30)) for q in tableau.second()]))
     heading = (
-        "# ESDIRK4(3)6L[2]SA: A, weights B, embedded weights B_HAT, nodes C; continuous weights\n"
-        "# b_i(theta) = sum_k DENSE[i][k] theta^(k+1), of order 4 on [0, 1] (derivations/tableau.py)"
+        "# ESDIRK5(4)7L[2]SA2: A, weights B, embedded weights B_HAT, nodes C; a SECOND error estimate; continuous\n"
+        "# weights b_i(theta) = sum_k DENSE[i][k] theta^(k+1), of order 4 on [0, 1] (derivations/tableau.py)"
     )
-    return "\n".join([heading, rows("A", a, "(6, 6)"), *vectors, rows("DENSE", dense, "(6, 4)")])
+    return "\n".join([heading, rows("A", a, "(7, 7)"), *vectors, rows("DENSE", dense, "(7, 4)")])
 
 
 def text() -> str:

@@ -34,8 +34,8 @@ def solve(limit: Limit, modes: ModeSystem, horizon: float, rtol: float, level: f
     The integration ends at the horizon, where v escapes, or where it is at most the level. Falls below 1e-60 count as
     reaching 0; where a functional grows manifold within one step of the optimizer (a time 1/d after the start or a jump
     of a schedule), its error is below rtol times 1 % of what it grows to. Where the response is a table in v, it is
-    extended and the integration repeated until v stays inside. At the target without noise nothing moves: every residual
-    is 0, and so is every update.
+    extended and the integration repeated until v stays inside. At the target without noise nothing moves, as every
+    residual is 0.
     """
     if limit.response.noise.second_moment == 0 and not modes.start[modes.rate > 0].any():
         return _at_rest(modes, horizon)

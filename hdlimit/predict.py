@@ -36,7 +36,7 @@ def predict(
 
         dm_i/dt = -2 eta mu(v) lambda_i m_i + eta^2 nu(v) c_i/d,   v = 2R = sum_i lambda_i m_i
 
-    by a stiffly accurate ESDIRK method of order 4, whose stages are one scalar root each, with error control on R,
+    by a stiffly accurate ESDIRK method of order 5, whose stages are one scalar root each, with error control on R,
     norm(delta)^2 and norm(K delta)^2.
 
     problem: a Problem; optimizer: SGD, ClippedSGD or SignSGD; horizon: last time, t = k/d, from 1/d to 1e12; times:
@@ -50,7 +50,7 @@ def predict(
     Returns: a Curve. Divergence is an outcome: the curve then ends where v exceeds 1e12 max(v(0), E eps^2). Raises:
     InvalidInput; NoLimit for SGD under noise of infinite variance. Warns: LowDimensionWarning, HeavyTailWarning,
     NearCriticalWarning, NonGaussianWarning, ValidityWarning, see hdlimit.limit.caveats. Source: high-dimensional limits
-    of Collins-Woodfin, Paquette et al. (SGD), Marshall et al. (clipped SGD), Xiao et al. (signSGD); ESDIRK4(3)6L[2]SA
+    of Collins-Woodfin, Paquette et al. (SGD), Marshall et al. (clipped SGD), Xiao et al. (signSGD); ESDIRK5(4)7L[2]SA2
     of Kennedy and Carpenter.
     """
     check_types(problem, optimizer)

@@ -19,7 +19,8 @@ from hdlimit.piecewise import stops, tabulate
 from hdlimit.results import DenseOutput
 
 A = [np.array(row) for row in formulas.A]
-B, B_HAT, C, DENSE = (np.array(part) for part in (formulas.B, formulas.B_HAT, formulas.C, formulas.DENSE))
+B, B_HAT, C, SECOND = (np.array(part) for part in (formulas.B, formulas.B_HAT, formulas.C, formulas.SECOND))
+DENSE = np.array(formulas.DENSE)
 GAMMA = A[1][1]
 
 
@@ -51,13 +52,14 @@ def integrate_reference(limit: Limit, modes: ModeSystem, horizon: float, rtol: f
                 continue
             new, slopes = stages
             before, after, rates = weight @ m, weight @ new, weight @ slopes.T
-            cubic = (before + after) / 2 + h * (rates[:, 0] - rates[:, -1]) / 8
-            between = np.abs(before + h * rates @ MIDDLE - cubic) / BETWEEN
             peaks = np.maximum(peaks, before)
             grown = 0.0 if limit.bounded else math.log(max(peaks[0] / limit.scale, 1.0))
             deep = float(np.log(peaks / np.maximum(before, 1e-300)).max()) + grown
             tolerance = SAFETY * rtol * (1 + deep / 3) ** (-4 / 3) * np.maximum(before, after) + 1e-300
-            worst = float((np.maximum(h * np.abs(rates @ (B - B_HAT)), between) / tolerance).max())
+            cubic = (before + after) / 2 + h * (rates[:, 0] - rates[:, -1]) / 8
+            between = np.abs(before + h * rates @ MIDDLE - cubic) / BETWEEN
+            estimates = h * np.abs(rates @ np.stack([B - B_HAT, SECOND], axis=1)).max(axis=1)
+            worst = float((np.maximum(estimates, between) / tolerance).max())
             if worst <= 1 and (weight @ new)[0] >= 0:
                 start.append(weight @ m)
                 coefficients.append(h * weight @ slopes.T @ DENSE)

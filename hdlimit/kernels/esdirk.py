@@ -22,11 +22,12 @@ from hdlimit.kernels.stages import GAMMA, SEVEN, STAGES
 REACHED, ESCAPED, FULL, STALLED, FELL = 0, 1, 2, 3, 4
 RTOL, ESCAPE, ONE_STEP, MOST, LEVEL, SCALE, SETTINGS = range(7)
 CHUNK = 256
-SAFETY, BETWEEN, LARGEST_GROWTH = 0.5, 100.0, 10.0
+SAFETY, BETWEEN, LARGEST_GROWTH = 0.3, 100.0, 10.0
 
 A = np.array(formulas.A)
 ERROR = np.array(formulas.B) - np.array(formulas.B_HAT)
 NODES = np.array(formulas.C)
+SECOND = np.array(formulas.SECOND)
 DENSE = np.array(formulas.DENSE)
 MIDDLE = DENSE @ np.array([1 / 2, 1 / 4, 1 / 8, 1 / 16])
 ROUNDING, ORDER = 4e-15, 5
@@ -85,12 +86,12 @@ def _root(
     floor: float,
     slope: float,
 ) -> tuple[float, float, float, float]:
-    """(v, mu, nu, slope of the gap) of a stage by a safeguarded secant method; v is nan where no positive root was found.
+    """(v, mu, nu, slope of the gap) of a stage by a safeguarded secant method; v is nan where no positive root is found.
 
-    swept: the sums of stages.into at the mu of the first v. v of the modes, a + b h gamma eta^2 nu, is known from them
+    swept: the sums of stages.into at the mu of the first v. From them v of the modes, a + b h gamma eta^2 nu, is known
     for other mu to second order; where the third is not small, the modes are swept again. The gap between it and v
-    falls through 0 at the root. Its slope turns a gap into an error of v, which is far larger near the critical step.
-    Below the floor v counts as 0: there the equation need only hold to the floor.
+    falls through 0 at the root. Its slope (that of the stage before, at first) turns a gap into an error of v, which is
+    far larger near the critical step. Below the floor v counts as 0: there the equation need only hold to the floor.
     """
     _, a0, a1, a2, b0, b1, b2 = swept
     scale, beta, center = hg * eta * eta, 2 * hg * eta * mu, 2 * hg * eta * mu
@@ -141,8 +142,8 @@ def _first_step(
 
 @jit(float64(VECTOR, VECTOR, VECTOR, float64))
 def _depth(values: np.ndarray, peaks: np.ndarray, floor: np.ndarray, scale: float) -> float:
-    """Over how many powers of e errors have added up: the largest fall from the peaks, which are brought up to date, and
-    the growth of v above the scale.
+    """Over how many powers of e errors have added up: the largest fall from the peaks, which are brought up to date,
+    and the growth of v above the scale.
     """
     fall = 1.0
     for k in range(values.size):
@@ -201,12 +202,13 @@ def advance(
     """Integrate from one of the ends to the next and so on, or until v is above ESCAPE or at most LEVEL.
 
     The relative error of every functional is kept below RTOL over the whole curve. Relative errors of the steps add up
-    while a functional falls or grows unstably, over L powers of e so far, and are forgotten near a steady state: those
-    of a step are kept below SAFETY RTOL (1 + L/3)^(-4/3), whose integral over L is bounded. The error of a step is that
-    of its embedded pair, or 1/BETWEEN of the distance between its dense output and the cubic through both ends. Schedules
-    may jump at the ends: the integration starts anew there, and a step reads them from its own side. Where a functional jumps up, a trial step of ONE_STEP
-    sets the size to which it need be known. address: of the response. Returns (status, smallest and largest v of a stage, step ends, functionals
-    at the left ends, coefficients of the dense output).
+    while a functional falls or grows unstably, over L powers of e so far, and are forgotten near a steady state: that
+    of a step is kept below SAFETY RTOL (1 + L/3)^(-4/3), whose integral over L is bounded. It is the largest of two
+    estimates, which together see that of the dense output, too, and, where both pass through 0, of 1/BETWEEN of the
+    distance between the dense output and the cubic through both ends. Schedules may jump at the ends: the integration
+    starts anew there, and a step reads them from its own side. Where a functional jumps up, a trial step of ONE_STEP
+    sets the size to which it need be known. address: of the response. Returns (status, smallest and largest v of a
+    stage, step ends, functionals at the left ends, coefficients of the dense output).
     """
     n, count, top, weight, response = rate.size, functionals.shape[0], rate.max(), functionals[0], called(address)
     m, base, f0, f1, f2 = initial.copy(), np.empty(n), np.empty(n), np.empty(n), np.empty(n)
@@ -283,12 +285,13 @@ def advance(
             slopes[k, 1] = both - slopes[k, 0]
         worst = 0.0
         for k in range(count):
-            error, middle = 0.0, 0.0
+            first, second, middle = 0.0, 0.0, 0.0
             for s in range(STAGES):
-                error += h * ERROR[s] * slopes[k, s]
+                first += h * ERROR[s] * slopes[k, s]
+                second += h * SECOND[s] * slopes[k, s]
                 middle += h * MIDDLE[s] * slopes[k, s]
             cubic = (values[k] + after[k]) / 2 + h * (slopes[k, 0] - slopes[k, STAGES - 1]) / 8
-            error = max(abs(error), abs(values[k] + middle - cubic) / BETWEEN)
+            error = max(abs(first), abs(second), abs(values[k] + middle - cubic) / BETWEEN)
             worst = max(worst, error / (rtol * max(values[k], after[k], sizes[k]) + floor[k]))
         positive = after[0] >= -floor[0]
         if trying and positive:

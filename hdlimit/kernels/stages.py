@@ -1,9 +1,9 @@
 """Sweeps over the modes: all that a step of the integrator costs in n.
 
 A stage with base_i = m_i + h sum_(j < s) a_sj f_ji has m_i = (base_i + source diffusion_i)/(1 + beta rate_i) and the
-slope f_i = (m_i - base_i)/(h gamma), with source = h gamma eta^2 nu and beta = 2 h gamma eta mu. One sweep completes the
-stage before, writes the base of the next one and sums what its equation for v needs, so that a stage reads the modes
-once: two divisions and some 25 other operations a mode, which the compiler vectorizes.
+slope f_i = (m_i - base_i)/(h gamma), where source = h gamma eta^2 nu and beta = 2 h gamma eta mu. One sweep completes
+the stage before, writes the base of the next one and sums what its equation for v needs, so that a stage reads the
+modes once: two divisions and some 25 other operations a mode, which the compiler vectorizes.
 """
 
 from __future__ import annotations
