@@ -25,7 +25,7 @@ _X, _W = np.polynomial.legendre.leggauss(ORDER)
 _BENDS = np.array([0.0, 0.75, 1.5, 2.5, 3.5, 4.5, 6.0, 8.0, 10.5])
 _HERMITE, _HERMITE_W = np.polynomial.hermite_e.hermegauss(18)
 _HERMITE_W = _HERMITE_W / math.sqrt(2 * math.pi)
-_SIDES = np.unique(np.concatenate([-_BENDS, _BENDS]))
+_SIDES = np.concatenate([-_BENDS[:0:-1], _BENDS])
 
 
 class ResidualLaw:
