@@ -2,9 +2,10 @@
 
     mu(v) = E[psi(r) z]/v,   nu(v) = E psi(r)^2,   r = z - eps,   z ~ N(0, v)   (batches: see batch.py)
 
-A response is evaluated by a closed form where derivations/ proves one, else by quadrature. The integrator takes
-closed forms as they are and everything slow as a table in log v whose error is checked when it is built (below 1e-9
-of mu and nu).
+A response is evaluated by a closed form where derivations/ proves one, else by quadrature. The integrator takes short
+closed forms as they are, sums over many normal laws (Student t, mixtures) as tables in log v that fill as v moves
+(right to 1e-12 of mu and nu, see kernels/memory.py), and everything slow as a table in log v that is built before
+(right to 1e-9).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from hdlimit import batch, tables
 from hdlimit import noise as laws
 from hdlimit.declaration import FloatArray
 from hdlimit.errors import NoLimit, NotAvailable
+from hdlimit.kernels import memory
 from hdlimit.kernels import responses as kernels
 from hdlimit.quadrature import density_components, flat, laplace_components, student_components
 from hdlimit.residual import RESIDUALS, ResidualMap
@@ -28,6 +30,7 @@ from hdlimit.tabulated import table_parameters, table_response
 Kernel = Callable[[float, float, FloatArray], tuple[float, float]]
 MOST_COMPONENTS = 400
 QUICK = 30
+REACH = 60
 
 
 class Compiled(NamedTuple):
@@ -87,6 +90,10 @@ class Response:
         """Whether a closed form of a few terms gives (mu, nu) at thresholds up to c, so that a table gains nothing."""
         closed = self._closed(c)
         return closed is not None and closed[1].size <= QUICK
+
+    def is_closed(self, c: float) -> bool:
+        """Whether closed forms give (mu, nu) at thresholds up to c."""
+        return self._closed(c) is not None
 
     def _closed(self, c: float) -> tuple[Kernel, FloatArray] | None:
         """The kernel and its parameters for thresholds up to c, None when only a slow route exists."""
@@ -151,7 +158,9 @@ class Response:
         """The response for an integrator that stays within v_range (low, high) and reads thresholds within c_range."""
         closed = self._closed(c_range[1])
         if closed is not None:
-            return Compiled(*closed, 0.0, math.inf)
+            fixed = c_range[0] == c_range[1] or self.map.name == "sign"
+            remembers = fixed and closed[0] in _KINDS and closed[1].size > 3
+            return Compiled(*(_remembered(self, c_range[1]) if remembers else closed), 0.0, math.inf)
         low, high = v_range
         if self.map.table is not None:
             parameters = table_parameters(self.map.table, self.noise, self.batch_size, low, high)
@@ -168,7 +177,21 @@ def _infinite_variance(noise: laws.NoiseLaw) -> str:
     )
 
 
-_MIXTURE: dict[str, Kernel] = {"clip": kernels.clip_mixture, "sign": kernels.sign_mixture}
+_MIXTURE: dict[str, Kernel] = {"clip": memory.clip_mixture, "sign": kernels.sign_mixture}
+_KINDS: dict[Kernel, float] = {memory.clip_mixture: memory.CLIP, kernels.sign_mixture: memory.SIGN}
+
+
+@lru_cache(maxsize=256)
+def _remembered(response: Response, c: float) -> tuple[Kernel, FloatArray]:
+    """The kernel that remembers a sum over normal laws at the threshold c, with room for v around the squared width of
+    the noise; what is remembered is shared by all who ask.
+    """
+    closed = response._closed(c)
+    assert closed is not None
+    kernel, mixture = closed
+    first = 2 * math.floor(math.log(response.noise.width or 1.0)) - REACH
+    head = [_KINDS[kernel], c, first, 2.0 * REACH, mixture.size // 3]
+    return memory.remembered, np.concatenate([head, mixture, np.full(4 * REACH * memory.WIDTH, math.nan)])
 
 
 def _student_sign(noise: laws.StudentT) -> tuple[Kernel, FloatArray] | None:
