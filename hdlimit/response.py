@@ -23,9 +23,10 @@ from hdlimit.declaration import FloatArray
 from hdlimit.errors import NoLimit, NotAvailable
 from hdlimit.kernels import memory
 from hdlimit.kernels import responses as kernels
-from hdlimit.quadrature import density_components, flat, laplace_components, student_components
+from hdlimit.quadrature import density_components, flat, student_components
 from hdlimit.residual import RESIDUALS, ResidualMap
 from hdlimit.tabulated import table_parameters, table_response
+from hdlimit.transforms import laplace_transform, uniform_transform
 
 Kernel = Callable[[float, float, FloatArray], tuple[float, float]]
 MOST_COMPONENTS = 400
@@ -240,9 +241,10 @@ def batch_law(noise: laws.NoiseLaw, size: int, v: float, octaves: int = 0) -> ba
     v = max(v, 1e-30 * noise.width**2)
     if isinstance(noise, laws.Uniform):
         h = noise.half_width
-        return batch.InvertedLaw(batch.uniform_transform(v, h), size, v, v + h * h, batch.euler)
+        return batch.InvertedLaw(uniform_transform(v, h), size, v, v + h * h, batch.euler)
     if isinstance(noise, laws.Laplace):
-        return batch.batch_law(laplace_components(noise.scale), size, v)
+        b = noise.scale
+        return batch.InvertedLaw(laplace_transform(v, b), size, v, v + b * b, batch.parabola)
     parts = mixture_components(noise, reach)
     if parts is None:
         parts = batch.compress(density_components(noise, v, (0.0,), reach, per_octave=4))
