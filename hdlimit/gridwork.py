@@ -93,7 +93,7 @@ class Prepared:
         """
         response, (c, largest) = self.column.limit.response, value_range(self.threshold)
         fixed = response.map.table is None and (c == largest or response.map.name == "sign")
-        if not fixed or response.is_closed(c):
+        if not fixed or response.is_quick(c):
             return response
         error = max(response.precision, min(self.rtol / 300, ERROR))
         return AtThreshold(response, c, self.column.limit.scale, error)

@@ -30,7 +30,6 @@ from hdlimit.transforms import laplace_transform, uniform_transform
 
 Kernel = Callable[[float, float, FloatArray], tuple[float, float]]
 MOST_COMPONENTS = 400
-QUICK = 30
 REACH = 60
 
 
@@ -88,12 +87,7 @@ class Response:
         return lambda v, c: kernel(v, c, parameters)
 
     def is_quick(self, c: float) -> bool:
-        """Whether a closed form of a few terms gives (mu, nu) at thresholds up to c, so that a table gains nothing."""
-        closed = self._closed(c)
-        return closed is not None and closed[1].size <= QUICK
-
-    def is_closed(self, c: float) -> bool:
-        """Whether closed forms give (mu, nu) at thresholds up to c."""
+        """Whether a closed form gives (mu, nu) at thresholds up to c, so that a table gains nothing."""
         return self._closed(c) is not None
 
     def _closed(self, c: float) -> tuple[Kernel, FloatArray] | None:

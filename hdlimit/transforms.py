@@ -96,7 +96,9 @@ def uniform_transform(v: float, half_width: float) -> Transform:
     def value(q: Points) -> Points:
         w = half_width * np.sqrt(q / (1 + 2 * q * v))
         result: Points = np.sqrt(np.pi / q) / (2 * half_width) * erf(w)
-        return np.where(np.abs(w) < 0.1, 1 - deficit(q), result)
+        if (near := np.abs(w) < 0.1).any():
+            result[near] = 1 - deficit(q[near])
+        return result
 
     return Transform(value, deficit)
 
