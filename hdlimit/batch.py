@@ -4,7 +4,7 @@
     clip:  mu = [(B - 1) E min(1, sqrt(x0/S)) + P(S <= x0)]/B,   nu = E min(S, x0)/B^2,   x0 = (c B)^2
 
 Three routes to the law of S, by what the noise is: few normal laws of equal variance (S is a mixture of scaled
-noncentral chi^2, radial integrals), normal laws of mean 0 (Laplace inversion on a Talbot contour), anything else
+noncentral chi^2, radial integrals), normal laws of mean 0 (Laplace inversion along a parabola), anything else
 (Laplace inversion by Euler sums in Re q > 0, which need a smooth cdf of S).
 """
 
@@ -12,22 +12,27 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hdlimit.declaration import FloatArray
 from hdlimit.errors import NotAvailable
-from hdlimit.kernels import transforms
 from hdlimit.noise import Components
+from hdlimit.transforms import ComplexArray, Points, Transform, mixture_transform
 
-ComplexArray = NDArray[np.complex128]
-Points = ComplexArray | FloatArray
 MOST_RADII = 2000
 _X, _W = np.polynomial.legendre.leggauss(10)
 _X64, _W64 = np.polynomial.legendre.leggauss(64)
+
+
+def _log1p(z: Points) -> Points:
+    """log(1 + z) to full precision; NumPy's loses the real part of small complex z."""
+    from scipy.special import log1p
+
+    result: Points = log1p(z)
+    return result
 
 
 class BatchMoments(NamedTuple):
@@ -43,85 +48,54 @@ class BatchMoments(NamedTuple):
     square: float
 
 
-class Transform(NamedTuple):
-    """The Laplace transform of r^2: value(q) = L(q) = E exp(-q r^2), deficit(q) = 1 - L(q), both to full precision."""
-
-    value: Callable[[Points], Points]
-    deficit: Callable[[Points], Points]
+Contour = Callable[[FloatArray, int], tuple[ComplexArray, ComplexArray]]
 
 
-def _log1p(z: Points) -> Points:
-    """log(1 + z) to full precision; NumPy's loses the real part of small complex z."""
-    from scipy.special import log1p
+class Arc(NamedTuple):
+    """Half a contour as Gauss-Legendre nodes: z = q x, start (where it leaves the real axis), and weights: of the
+    inverse Laplace transform, Re sum weight F(z/x)/x, and of E[S^(-1/2); S > x] and E[1/S; S > x].
 
-    result: Points = log1p(z)
-    return result
+    int_x^inf y^(-s) e^(q y) dy has a cut at q > 0, to which both halves of the contour return: no trapezoid over the
+    whole of it, and along the cut
 
+        E[S^(-s); S > x] = Re sum ... + int_0^(start/x) q^(s - 1) L(q)^B dq/Gamma(s)
+    """
 
-def mixture_transform(v: float, parts: Components) -> Transform:
-    """L(q) for r = z - eps, eps a mixture of normal laws."""
-    weight, square, variance = (np.array(a) for a in (parts.weight, parts.mean**2, parts.variance))
-
-    def value(q: Points) -> Points:
-        flat = np.ascontiguousarray(q.ravel(), dtype=np.complex128)
-        result: Points = transforms.mixture_transform(flat, v, weight, square, variance).reshape(q.shape)
-        return result
-
-    def deficit(q: Points) -> Points:
-        a = 2 * q[..., None] * (v + variance)
-        result: Points = -np.expm1(-_log1p(a) / 2 - q[..., None] * square / (1 + a)) @ weight
-        return result
-
-    return Transform(value, deficit)
+    z: ComplexArray
+    start: float
+    weight: ComplexArray
+    half: ComplexArray
+    one: ComplexArray
 
 
-def uniform_transform(v: float, half_width: float) -> Transform:
-    """L(q) for uniform noise on [-h, h]: a^(-1/2) g(h sqrt(q/a)), a = 1 + 2 q v, g(w) = sqrt(pi) erf(w)/(2 w)."""
-    from scipy.special import erf
+@lru_cache(maxsize=64)
+def arc(size: int) -> Arc:
+    """The parabola z = 4 + iu - u^2/(6 B^(4/5)) down to e^z = e^-38: L(q)^B grows towards the singularities of L on the
+    negative axis, and the contour bends the later the larger B is.
+    """
+    from scipy.special import erfcx, exp1
 
-    def shape_deficit(q: Points) -> Points:
-        """1 - g(w), by its series where |w| < 1/2."""
-        w2 = half_width**2 * q / (1 + 2 * q * v)
-        small = np.abs(w2) < 0.25
-        series, term = np.zeros_like(w2), np.where(small, w2, 0.0)
-        for k in range(1, 16):
-            series = series + term / (2 * k + 1)
-            term = -term * np.where(small, w2, 0.0) / (k + 1)
-        w = np.sqrt(np.where(small, 1.0, w2))
-        result: Points = np.where(small, series, 1 - math.sqrt(math.pi) * erf(w) / (2 * w))
-        return result
-
-    def deficit(q: Points) -> Points:
-        gaussian = -np.expm1(-_log1p(2 * q * v) / 2)
-        result: Points = gaussian + (1 - gaussian) * shape_deficit(q)
-        return result
-
-    def value(q: Points) -> Points:
-        w = half_width * np.sqrt(q / (1 + 2 * q * v))
-        result: Points = np.sqrt(np.pi / q) / (2 * half_width) * erf(w)
-        return np.where(np.abs(w) < 0.1, 1 - deficit(q), result)
-
-    return Transform(value, deficit)
+    start, bend = 4.0, 1 / (6 * size**0.8)
+    last = math.sqrt((38 + start) / bend)
+    x, w = np.polynomial.legendre.leggauss(int(0.6 * last) + 16)
+    u = last / 2 * (1 + x)
+    z = start + 1j * u - bend * u**2
+    weight = -0.5j / np.pi * last * w * np.exp(z) * (1j - 2 * bend * u)
+    half = weight * np.sqrt(np.pi / -z) * erfcx(np.sqrt(-z))
+    return Arc(z, start, weight, half, weight * exp1(-z) * np.exp(-z))
 
 
-Contour = Callable[[FloatArray], tuple[ComplexArray, ComplexArray]]
-
-
-def talbot(x: FloatArray, nodes: int = 32) -> tuple[ComplexArray, ComplexArray]:
+def parabola(x: FloatArray, size: int) -> tuple[ComplexArray, ComplexArray]:
     """Points q and weights w, shape (len(x), n): the inverse Laplace transform of F at x > 0 is Re sum w F(q).
 
-    The cotangent contour of Weideman and Trefethen, for transforms whose singularities are on the negative axis.
+    For transforms whose singularities are on the negative axis; the contour of `arc`.
     """
-    theta = (2 * np.arange(nodes // 2) + 1) * np.pi / nodes
-    cot = 1 / np.tan(0.6407 * theta)
-    z = nodes * (0.5017 * theta * cot - 0.6122 + 0.2645j * theta)
-    slope = nodes * (0.5017 * cot - 0.5017 * 0.6407 * theta / np.sin(0.6407 * theta) ** 2 + 0.2645j)
-    weight = -1j * (2 / nodes) * np.exp(z) * slope / x[:, None]
-    return np.asarray(z / x[:, None], dtype=np.complex128), np.asarray(weight, dtype=np.complex128)
+    half = arc(size)
+    return half.z / x[:, None], half.weight / x[:, None]
 
 
-def euler(x: FloatArray) -> tuple[ComplexArray, ComplexArray]:
-    """Points and weights as of `talbot`: the Euler sums of Abate and Whitt, which stay in Re q > 0."""
+def euler(x: FloatArray, size: int = 2) -> tuple[ComplexArray, ComplexArray]:
+    """Points and weights as of `parabola`: the Euler sums of Abate and Whitt, which stay in Re q > 0."""
     a, plain, averaged = 23.0, 44, 14
     k = np.arange(plain + averaged + 1)
     binomial = np.array([math.comb(averaged, j) for j in range(averaged + 1)]) / 2.0**averaged
@@ -135,7 +109,7 @@ class InvertedLaw:
     """The law of S from the Laplace transform of r^2.
 
     transform: L; size: B >= 2; v: E z^2, far below which the cdf of S is a power; typical: a size of r^2;
-    contour: talbot or euler.
+    contour: parabola or euler.
     """
 
     def __init__(self, transform: Transform, size: int, v: float, typical: float, contour: Contour) -> None:
@@ -146,32 +120,23 @@ class InvertedLaw:
 
     def cdf(self, x: FloatArray) -> FloatArray:
         """P(S <= x), x > 0."""
-        q, weight = self.contour(x)
+        q, weight = self.contour(x, self.size)
         probability: FloatArray = (weight * self.transform.value(q) ** self.size / q).real.sum(axis=1)
         return np.clip(probability, 0.0, 1.0)
 
-    def _at(self, x: float) -> tuple[float, float, float, float]:
-        """P(S <= x), p_S(x), E min(S, x), and E min(S/x, 1)^2 = 2 E min(S, x)/x - 2 int_0^x E min(S, y) dy/x^2.
-
-        The inverse transforms of (1 - L^B)/q^2 and (1 - L^B)/q^3 are E min(S, x) and its integral.
-        """
-        q, weight = self.contour(np.array([x]))
+    def _powers(self, q: Points) -> tuple[Points, Points]:
+        """L(q)^B and 1 - L(q)^B to full precision."""
         power = self.transform.value(q) ** self.size
         rest = 1 - power
-        if (np.abs(rest) < 0.5).any():
-            small = np.where(np.abs(rest) < 0.5, self.transform.deficit(q), 0.0)
-            rest = np.where(np.abs(rest) < 0.5, -np.expm1(self.size * _log1p(-small)), rest)
-        below, density = float((weight * power / q).real.sum()), float((weight * power).real.sum())
-        first, second = (x * float((weight * rest / (q * x) ** k).real.sum()) for k in (2, 3))
-        share = min(max(first, 0.0), 1.0)
-        square = min(max(2 * (first - second), share * share), share)
-        return min(max(below, 0.0), 1.0), max(density, 0.0), x * share, square
+        if (near := np.abs(rest) < 0.5).any():
+            rest[near] = -np.expm1(self.size * _log1p(-self.transform.deficit(q[near])))
+        return power, rest
 
     def _moment(self, power: float) -> float:
         """int_0^inf q^(power - 1) L(q)^B dq, trapezoid in log q."""
-        low, high = -math.log(self.typical) - 40 / power, -math.log(self.v) + 80
-        y, step = np.linspace(low, high, math.ceil((high - low) / 0.2) + 1, retstep=True)
-        return float(step * (np.exp(power * y) * np.real(self.transform.value(np.exp(y))) ** self.size).sum())
+        low, high = -math.log(self.typical) - 36 / power, -math.log(self.v) + 36 / (self.size / 2 - power)
+        y, step = np.linspace(low, high, math.ceil((high - low) / 0.25) + 1, retstep=True)
+        return float(step * (np.exp(power * y) * self.transform.value(np.exp(y)) ** self.size).sum())
 
     @cached_property
     def inverse_root(self) -> float:
@@ -184,8 +149,38 @@ class InvertedLaw:
         return self._moment(1.0)
 
     def moments(self, x0: float) -> BatchMoments:
-        """The moments at x0 > 0; integrals over the side of x0 where nothing cancels."""
-        below, density, minimum, square = self._at(x0)
+        """The moments at x0 > 0."""
+        return self._on_arc(x0) if self.contour is parabola else self._by_panels(x0)
+
+    def _inverted(self, q: ComplexArray, weight: ComplexArray, power: Points, rest: Points) -> tuple[float, ...]:
+        """P(S <= x), x p_S(x), E min(S, x)/x, and E min(S/x, 1)^2 = 2 E min(S, x)/x - 2 int_0^x E min(S, y) dy/x^2.
+
+        The inverse transforms of (1 - L^B)/q^2 and (1 - L^B)/q^3 are E min(S, x) and its integral. q, weight: in units
+        of 1/x.
+        """
+        below, density = float((weight * power / q).real.sum()), float((weight * power).real.sum())
+        first, second = (float((weight * rest / q**k).real.sum()) for k in (2, 3))
+        share = min(max(first, 0.0), 1.0)
+        square = min(max(2 * (first - second), share * share), share)
+        return min(max(below, 0.0), 1.0), max(density, 0.0), share, square
+
+    def _on_arc(self, x0: float) -> BatchMoments:
+        z, start, weight, half, one = arc(self.size)
+        power, rest = self._powers(z / x0)
+        below, density, share, square = self._inverted(z, weight, power, rest)
+        low = -max(math.log(start / x0 * self.typical), 0.0) - 64
+        y, step = np.linspace(low, 34.0, math.ceil((34 - low) / 0.3) + 1, retstep=True)
+        place = 1 / (1 + np.exp(-y))  # the cut, q = place start/x0
+        mass = step * np.exp(-y) * place**2 * np.real(self.transform.value(place * start / x0)) ** self.size
+        tail = float((half * power).real.sum()) + float((mass / np.sqrt(place)).sum()) * math.sqrt(start / math.pi)
+        root_ratio = min(max(tail, 0.0) + below, 1.0)
+        inverse_above = (float((one * power).real.sum()) + float(mass.sum() * start)) / x0 if self.size > 2 else 0.0
+        return BatchMoments(root_ratio, below, x0 * share, density / x0, max(inverse_above, 0.0), square)
+
+    def _by_panels(self, x0: float) -> BatchMoments:
+        """Integrals of the cdf over the side of x0 where nothing cancels."""
+        q, weight = self.contour(np.array([x0]), self.size)
+        below, density, share, square = self._inverted(q[0] * x0, weight[0] * x0, *self._powers(q[0]))
         if below < 0.5:
             half, rest = self._below(x0)
             root_ratio = math.sqrt(x0) * (self.inverse_root - half)
@@ -194,7 +189,7 @@ class InvertedLaw:
             half, rest = self._above(x0)
             root_ratio = 1 - math.sqrt(x0) * half
             inverse_above = (1 - below) / x0 - rest
-        return BatchMoments(root_ratio, below, minimum, density, inverse_above, square)
+        return BatchMoments(root_ratio, below, x0 * share, density / x0, inverse_above, square)
 
     def _below(self, x0: float) -> tuple[float, float]:
         """Integrals of x^(-3/2) P(S <= x)/2 and of x^(-2) P(S <= x) over x < x0; far below v the cdf is a power."""
@@ -338,7 +333,7 @@ def batch_law(parts: Components, size: int, v: float) -> InvertedLaw | Noncentra
     if (parts.variance == parts.variance[0]).all() and (sums := sums_of_squares(parts, size)) is not None:
         return NoncentralLaw(*sums, size, v + float(parts.variance[0]))
     typical = math.exp(float(parts.weight @ np.log(v + parts.mean**2 + parts.variance)))
-    return InvertedLaw(mixture_transform(v, parts), size, v, typical, euler if parts.mean.any() else talbot)
+    return InvertedLaw(mixture_transform(v, parts), size, v, typical, euler if parts.mean.any() else parabola)
 
 
 _TAILS = 0.5 ** np.arange(8, 44)

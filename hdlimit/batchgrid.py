@@ -20,7 +20,6 @@ import numpy as np
 from hdlimit import batch
 from hdlimit import noise as laws
 from hdlimit.declaration import FloatArray
-from hdlimit.quadrature import laplace_components
 from hdlimit.response import batch_law, mixture_components
 
 SPACING = 0.1
@@ -68,9 +67,9 @@ class BatchGrid:
         return np.array([((b - 1) * ratio + law.cdf(x0)) / b, minimum / b**2])
 
     def _law(self, v: float) -> batch.InvertedLaw | batch.NoncentralLaw:
-        parts = laplace_components(self.noise.scale) if isinstance(self.noise, laws.Laplace) else None
-        if isinstance(self.noise, laws.StudentT):
-            parts = mixture_components(self.noise, self.noise.width * 1e3)
+        if not isinstance(self.noise, laws.StudentT):
+            return batch_law(self.noise, self.size, v)
+        parts = mixture_components(self.noise, self.noise.width * 1e3)
         if parts is None or parts.weight.size <= MOST:
             return batch_law(self.noise, self.size, v)
         thin = laws.Components(*(values[::4] for values in parts))

@@ -87,15 +87,13 @@ class Prepared:
 
     @cached_property
     def response(self) -> Response:
-        """The limit's response, in panels of log v where its closed form is long or missing.
+        """The limit's response, in panels of log v where it has no closed form.
 
-        Their error is rtol/300, so that curves may fall by many powers of e. Long closed forms are taken as they are
-        where an rtol asks for more than tables can give.
+        Their error is rtol/300, so that curves may fall by many powers of e.
         """
         response, (c, largest) = self.column.limit.response, value_range(self.threshold)
         fixed = response.map.table is None and (c == largest or response.map.name == "sign")
-        beyond = self.rtol < 100 * response.precision and response.batch_size == 1
-        if not fixed or response.is_quick(c) or beyond:
+        if not fixed or response.is_quick(c):
             return response
         error = max(response.precision, min(self.rtol / 300, ERROR))
         return AtThreshold(response, c, self.column.limit.scale, error)

@@ -102,8 +102,8 @@ def dot(x: np.ndarray, y: np.ndarray) -> float:
 @cache
 def twin(kernel: Kernel[..., Any]) -> Callable[..., Any]:
     """A kernel of the integrator, or a response, without numba."""
-    sweeps = {stages.sums: sums, stages.into: into, stages.complete: complete, stages.rises: rises}
-    return python(kernel, {**sweeps, stages.slope: slope, stages.dot: dot})
+    sweeps = (sums, into, complete, rises, slope, dot)
+    return python(kernel, {getattr(stages, sweep.__name__): sweep for sweep in sweeps})
 
 
 def run(kernel: Kernel[..., Any], arrays: tuple[Any, ...], response: Kernel[..., Any], parameters: np.ndarray) -> Any:

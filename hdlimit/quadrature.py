@@ -22,6 +22,7 @@ WIDEST = 300.0
 _X, _W = np.polynomial.legendre.leggauss(ORDER)
 
 
+@lru_cache(maxsize=256)
 def student_components(df: float, scale: float, threshold: float) -> Components:
     """Student-t noise as eps = scale N/u: trapezoid in y = log u, for thresholds up to `threshold`.
 
@@ -35,14 +36,21 @@ def student_components(df: float, scale: float, threshold: float) -> Components:
     weight = np.exp(df * y - df * np.expm1(2 * y) / 2)
     keep = weight > 0
     y, weight = np.maximum(y[keep], -WIDEST), weight[keep] / weight.sum()
-    return Components(weight, np.zeros(y.size), (scale * np.exp(-y)) ** 2)
+    return _fixed(Components(weight, np.zeros(y.size), (scale * np.exp(-y)) ** 2))
 
 
+@lru_cache(maxsize=64)
 def laplace_components(scale: float) -> Components:
     """Laplace noise as eps = scale sqrt(2 E) N, E exponential: trapezoid in y = log E."""
     y, step = np.linspace(-74.0, 4.2, 560, retstep=True)
     weight = step * np.exp(y - np.exp(y))
-    return Components(weight, np.zeros(y.size), 2 * scale**2 * np.exp(y))
+    return _fixed(Components(weight, np.zeros(y.size), 2 * scale**2 * np.exp(y)))
+
+
+def _fixed(parts: Components) -> Components:
+    for values in parts:
+        values.setflags(write=False)
+    return parts
 
 
 def density_components(

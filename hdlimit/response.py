@@ -2,9 +2,10 @@
 
     mu(v) = E[psi(r) z]/v,   nu(v) = E psi(r)^2,   r = z - eps,   z ~ N(0, v)   (batches: see batch.py)
 
-A response is evaluated by a closed form where derivations/ proves one, else by quadrature. The integrator takes
-closed forms as they are and everything slow as a table in log v whose error is checked when it is built (below 1e-9
-of mu and nu).
+A response is evaluated by a closed form where derivations/ proves one, else by quadrature. The integrator takes short
+closed forms as they are, sums over many normal laws (Student t, mixtures) as tables in log v that fill as v moves
+(right to 1e-12 of mu and nu, see kernels/memory.py), and everything slow as a table in log v that is built before
+(right to 1e-9).
 """
 
 from __future__ import annotations
@@ -20,13 +21,16 @@ from hdlimit import batch, tables
 from hdlimit import noise as laws
 from hdlimit.declaration import FloatArray
 from hdlimit.errors import NoLimit, NotAvailable
+from hdlimit.kernels import memory
 from hdlimit.kernels import responses as kernels
-from hdlimit.quadrature import density_components, flat, laplace_components, student_components
+from hdlimit.quadrature import density_components, flat, student_components
 from hdlimit.residual import RESIDUALS, ResidualMap
 from hdlimit.tabulated import table_parameters, table_response
+from hdlimit.transforms import laplace_transform, uniform_transform
 
 Kernel = kernels.Response
 MOST_COMPONENTS = 400
+REACH = 60
 QUICK = 30
 
 
@@ -85,9 +89,8 @@ class Response:
         return lambda v, c: kernel(v, c, parameters)
 
     def is_quick(self, c: float) -> bool:
-        """Whether a closed form of a few terms gives (mu, nu) at thresholds up to c, so that a table gains nothing."""
-        closed = self._closed(c)
-        return closed is not None and closed[1].size <= QUICK
+        """Whether a closed form gives (mu, nu) at thresholds up to c, so that a table gains nothing."""
+        return self._closed(c) is not None
 
     def _closed(self, c: float) -> tuple[Kernel, FloatArray] | None:
         """The kernel and its parameters for thresholds up to c, None when only a slow route exists."""
@@ -152,7 +155,9 @@ class Response:
         """The response for an integrator that stays within v_range (low, high) and reads thresholds within c_range."""
         closed = self._closed(c_range[1])
         if closed is not None:
-            return Compiled(*closed, 0.0, math.inf)
+            fixed = c_range[0] == c_range[1] or self.map.name == "sign"
+            remembers = fixed and closed[0] in _KINDS and closed[1].size > 3
+            return Compiled(*(_remembered(self, c_range[1]) if remembers else closed), 0.0, math.inf)
         low, high = v_range
         if self.map.table is not None:
             parameters = table_parameters(self.map.table, self.noise, self.batch_size, low, high)
@@ -169,7 +174,21 @@ def _infinite_variance(noise: laws.NoiseLaw) -> str:
     )
 
 
-_MIXTURE: dict[str, Kernel] = {"clip": kernels.clip_mixture, "sign": kernels.sign_mixture}
+_MIXTURE: dict[str, Kernel] = {"clip": memory.clip_mixture, "sign": kernels.sign_mixture}
+_KINDS: dict[Kernel, float] = {memory.clip_mixture: memory.CLIP, kernels.sign_mixture: memory.SIGN}
+
+
+@lru_cache(maxsize=256)
+def _remembered(response: Response, c: float) -> tuple[Kernel, FloatArray]:
+    """The kernel that remembers a sum over normal laws at the threshold c, with room for v around the squared width of
+    the noise; what is remembered is shared by all who ask.
+    """
+    closed = response._closed(c)
+    assert closed is not None
+    kernel, mixture = closed
+    first = 2 * math.floor(math.log(response.noise.width or 1.0)) - REACH
+    head = [_KINDS[kernel], c, first, 2.0 * REACH, mixture.size // 3]
+    return memory.remembered, np.concatenate([head, mixture, np.full(4 * REACH * memory.WIDTH, math.nan)])
 
 
 def _student_sign(noise: laws.StudentT) -> tuple[Kernel, FloatArray] | None:
@@ -218,9 +237,10 @@ def batch_law(noise: laws.NoiseLaw, size: int, v: float, octaves: int = 0) -> ba
     v = max(v, 1e-30 * noise.width**2)
     if isinstance(noise, laws.Uniform):
         h = noise.half_width
-        return batch.InvertedLaw(batch.uniform_transform(v, h), size, v, v + h * h, batch.euler)
+        return batch.InvertedLaw(uniform_transform(v, h), size, v, v + h * h, batch.euler)
     if isinstance(noise, laws.Laplace):
-        return batch.batch_law(laplace_components(noise.scale), size, v)
+        b = noise.scale
+        return batch.InvertedLaw(laplace_transform(v, b), size, v, v + b * b, batch.parabola)
     parts = mixture_components(noise, reach)
     if parts is None:
         parts = batch.compress(density_components(noise, v, (0.0,), reach, per_octave=4))

@@ -31,20 +31,22 @@ def route(name: str, size: int, v: float) -> Any:
     parts = one_normal(1 - v)
     if name == "radial":
         return batch.batch_law(parts, size, v)
-    contour = {"talbot": batch.talbot, "euler": batch.euler}[name]
+    contour = {"parabola": batch.parabola, "euler": batch.euler}[name]
     return batch.InvertedLaw(batch.mixture_transform(v, parts), size, v, 1.0, contour)
 
 
-@pytest.mark.parametrize(("name", "precision"), [("radial", 3e-14), ("talbot", 1e-11), ("euler", 1e-9)])
-@pytest.mark.parametrize("size", SIZES)
-def test_three_routes_against_the_closed_gaussian_form(name: str, size: int, precision: float) -> None:
+ROUTES = [("radial", 3e-14, SIZES), ("parabola", 1e-11, [*SIZES, 100, 256, 1000]), ("euler", 1e-9, SIZES)]
+
+
+@pytest.mark.parametrize(("name", "precision", "size"), [(*one, size) for *one, sizes in ROUTES for size in sizes])
+def test_three_routes_against_the_closed_gaussian_form(name: str, precision: float, size: int) -> None:
     """mu and nu relative to themselves, whatever the threshold; density and E[1/S; S > x0] against chi^2."""
     for v in (1e-8, 0.5):
         law = route(name, size, v)
         assert (size - 1) * law.inverse_root == pytest.approx(formulas.sign_batch_normal(1.0, float(size)), rel=1e-13)
         if size > 2:
             assert law.inverse == pytest.approx(1 / (size - 2), rel=1e-12)
-        for c in THRESHOLDS:
+        for c in (*THRESHOLDS, *np.geomspace(0.5, 2.0, 7) / math.sqrt(size)):
             x0 = (c * size) ** 2
             s = law.moments(x0)
             found = ((size - 1) * s.root_ratio + s.below) / size, s.minimum / size**2
@@ -54,6 +56,25 @@ def test_three_routes_against_the_closed_gaussian_form(name: str, size: int, pre
             if size > 2:
                 above = stats.chi2.sf(x0, size - 2) / (size - 2)
                 assert s.inverse_above == pytest.approx(above, abs=100 * precision)
+
+
+@pytest.mark.parametrize("size", [2, 5, 40, 200, 1000])
+def test_noise_that_is_mostly_absent(size: int) -> None:
+    """eps = 0, or N(0, 1) with probability 1/4; v -> 0: S is chi^2_k, k binomial, to 1e-10."""
+    parts = Components(np.array([0.75, 0.25]), np.zeros(2), np.array([0.0, 1.0]))
+    law = batch.batch_law(parts, size, 1e-26)
+    k = np.arange(1, size + 1)
+    share, none = stats.binom.pmf(k, size, 0.25), 0.75**size
+    for x0 in (0.01 * size, 0.2 * size, 0.3 * size, size):
+        log_half = special.gammaln((np.maximum(k, 2) - 1) / 2) - special.gammaln(k / 2) - math.log(2) / 2
+        tail = np.exp(log_half) * stats.chi2.sf(x0, np.maximum(k - 1, 1))
+        tail[0] = special.exp1(x0 / 2) / math.sqrt(2 * math.pi)
+        below = none + float(share @ stats.chi2.cdf(x0, k))
+        s = law.moments(x0)
+        assert s.below == pytest.approx(below, rel=1e-10)
+        assert s.root_ratio == pytest.approx(below + math.sqrt(x0) * float(share @ tail), rel=1e-10)
+        minimum = float(share @ (k * stats.chi2.cdf(x0, k + 2) + x0 * stats.chi2.sf(x0, k)))
+        assert s.minimum == pytest.approx(minimum, rel=1e-10)
 
 
 def chord(density: Any, x: float, kinks: tuple[float, ...]) -> float:

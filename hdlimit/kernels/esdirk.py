@@ -86,7 +86,7 @@ def _root(
     floor: float,
     slope: float,
 ) -> tuple[float, float, float, float]:
-    """(v, mu, nu, slope of the gap) of a stage by a safeguarded secant method; v is nan where no positive root is found.
+    """(v, mu, nu, slope of the gap) of a stage by a safeguarded secant method; v is nan where there is none.
 
     swept: the sums of stages.into at the mu of the first v. From them v of the modes, a + b h gamma eta^2 nu, is known
     for other mu to second order; where the third is not small, the modes are swept again. The gap between it and v

@@ -135,12 +135,13 @@ class _Called:
         from numba.core.sigutils import _parse_signature_string
         from numba.extending import intrinsic
 
-        response = _parse_signature_string(RESPONSE)
+        response: Any = _parse_signature_string(RESPONSE)  # type: ignore[no-untyped-call]
 
-        @intrinsic  # type: ignore[untyped-decorator]
+        @intrinsic
         def called(context: Any, address: Any) -> Any:
             def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-                function = cgutils.create_struct_proxy(signature.return_type)(context, builder)
+                struct: Any = cgutils.create_struct_proxy(signature.return_type)  # type: ignore[no-untyped-call]
+                function = struct(context, builder)
                 function.jit_addr = builder.inttoptr(arguments[0], function.jit_addr.type)
                 return function._getvalue()
 
