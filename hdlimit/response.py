@@ -31,7 +31,7 @@ from hdlimit.transforms import laplace_transform, uniform_transform
 Kernel = kernels.Response
 MOST_COMPONENTS = 400
 REACH = 60
-QUICK = 30
+QUICK, FEW = 30, 450
 
 
 class Compiled(NamedTuple):
@@ -75,7 +75,7 @@ class Response:
         v = max(v, kernels.SMALLEST)
         closed = self._closed(c)
         if closed is not None:
-            few = closed[1].size <= QUICK
+            few = closed[1].size <= (QUICK if closed[0].ready else FEW)
             mu, nu = kernels.uncompiled(*closed)(v, c) if few else closed[0](v, c, closed[1])
             return float(mu), float(nu)
         return self._slow(v, c)
