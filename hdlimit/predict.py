@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from hdlimit import __version__, checks
 from hdlimit.covariance import TOLERANCE
+from hdlimit.crossing import first_crossing
 from hdlimit.declaration import FloatArray
 from hdlimit.errors import InvalidInput, NotAvailable, Outcome, Status
 from hdlimit.integrate import Solution, solve
@@ -31,6 +33,7 @@ def predict(
     times: Any = None,
     rtol: float = 1e-6,
     compress: bool | float = True,
+    until: float | None = None,
 ) -> Curve:
     """The excess-risk curve of an optimizer in the limit of large dimension.
 
@@ -44,7 +47,8 @@ def predict(
     accuracy of the curve against the exact solution of the limit ODE (measured: the error stays below 3 rtol), 1e-10
     to 1e-2; compress: True puts more than 4096 eigenvalues of a diagonal covariance into a few hundred modes, with an
     error of at most 1e-7 and rtol/10 (curve.compression says it), False keeps every eigenvalue, a number is the error
-    allowed (1e-11 to 1e-2); a named covariance under the default target and start is never stored. The limit itself
+    allowed (1e-11 to 1e-2); a named covariance under the default target and start is never stored; until: a risk > 0
+    at which to stop, None for the whole horizon: the curve ends with the step in which it is reached. The limit itself
     is off the mean of finite-d runs by O(1/d_int); verify measures it.
 
     Returns: a Curve. Divergence is an outcome: the curve then ends where v exceeds 1e12 max(v(0), E eps^2). Raises:
@@ -61,21 +65,27 @@ def predict(
     grid = default_times(horizon, problem.dimension) if times is None else checks.times("times", times, horizon)
     warn_caveats(problem, optimizer, horizon)
     limit = limit_of(problem, optimizer, min(TOLERANCE, rtol / 10) if compress is True else compress)
-    solution = solve(limit, limit.modes, horizon, rtol)
+    level = -math.inf if until is None else 2 * checks.positive("until", until)
+    solution = solve(limit, limit.modes, horizon, rtol, level)
     if not solution.steps:
         sizes = f"initial risk {problem.initial_risk:.3g}, {problem.noise!r}, {optimizer!r}"
         raise NotAvailable(f"predict: no step can be taken in double precision, choose other units ({sizes})")
     end = float(solution.dense.knots[-1])
     reached = grid[grid <= end]
     risk = np.maximum(solution.dense(reached, 0), 0.0) / 2
-    outcome = _outcome(problem, optimizer, limit, solution, horizon)
+    outcome = _outcome(problem, optimizer, limit, solution, horizon, level)
     return Curve(
         problem, optimizer, horizon, rtol, reached, risk, outcome, solution.dense, __version__, limit.compression
     )
 
 
-def _outcome(problem: Problem, optimizer: Optimizer, limit: Limit, solution: Solution, horizon: float) -> Outcome:
+def _outcome(
+    problem: Problem, optimizer: Optimizer, limit: Limit, solution: Solution, horizon: float, level: float
+) -> Outcome:
     end = float(solution.dense.knots[-1])
+    if solution.status == esdirk.FELL:
+        risk, reached = level / 2, first_crossing(solution.dense, level)
+        return Outcome(Status.FINISHED, f"R = {risk:g} reached at t = {reached:.6g} of {horizon:g}")
     if solution.status == esdirk.REACHED:
         judged = judge(problem, optimizer, limit, horizon)
         if judged.stable:

@@ -83,7 +83,8 @@ class Trial:
         """The objective for one response and step-size schedule."""
         modes, rtol = (self.modes, FINE) if fine else (self.few_modes, ROUGH)
         limit = TrialLimit(self.few_modes, response, lr, Constant(threshold), 1 / self.problem.dimension)
-        solution = solve(limit, modes, self.horizon, rtol)
+        level = -math.inf if self.target is None else 2 * self.target
+        solution = solve(limit, modes, self.horizon, rtol, level)
         dense = solution.dense
         end = max(float(dense(dense.knots[-1:], 0)[0]) / 2, 1e-300)
         if self.target is None and solution.status != esdirk.REACHED:

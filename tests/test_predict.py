@@ -392,3 +392,17 @@ def test_a_cosine_to_zero_is_followed_to_its_end() -> None:
         assert curve.outcome.finished
         scaled.append(curve.risk[-1] * horizon**4)
     assert scaled == pytest.approx([scaled[0]] * 3, rel=2 * PROMISE * 1e-6)
+
+
+def test_until_ends_the_curve_where_the_risk_is_reached() -> None:
+    """The time is that of the whole curve, and nothing follows the step in which it lies."""
+    problem, optimizer = hd.Problem(hd.PowerLaw(200, 0.5), hd.Gaussian(0.1)), hd.SGD(0.5)
+    whole, short = (hd.predict(problem, optimizer, 1e6, until=u) for u in (None, 0.01))
+    reached = short.time_to(0.01)
+    assert reached == pytest.approx(whole.time_to(0.01), rel=1e-5)
+    assert reached <= short.end < 1.5 * reached and short.time[-1] <= short.end
+    assert short.outcome.finished and f"t = {reached:.6g}" in short.outcome.sentence
+    assert hd.predict(problem, optimizer, 10.0, until=1e-9).end == 10.0
+    assert hd.predict(problem, optimizer, 10.0, until=9.0).end < 1.0
+    with pytest.raises(hd.InvalidInput, match="until"):
+        hd.predict(problem, optimizer, 10.0, until=-1.0)
