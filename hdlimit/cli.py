@@ -22,15 +22,33 @@ _OPTIMIZERS = ("sgd", "clipped-sgd", "sign-sgd")
 
 
 class _Commands(click.Group):
-    """The group of commands: an error or a warning of the package is one line on stderr, an error ends with code 2."""
+    """The group of commands: an error, of the package or of usage, or a warning is one line on stderr, an error ends
+    with code 2.
+    """
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if not args:
+            return super().parse_args(ctx, args)
+        with _errors_on_one_line(ctx):
+            return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
-        with _warnings_on_one_line():
-            try:
-                return super().invoke(ctx)
-            except HdlimitError as error:
-                click.echo(f"hdlimit: {_one_line(error)}", err=True)
-                ctx.exit(2)
+        with _warnings_on_one_line(), _errors_on_one_line(ctx):
+            return super().invoke(ctx)
+
+
+@contextmanager
+def _errors_on_one_line(ctx: click.Context) -> Iterator[None]:
+    try:
+        yield
+    except HdlimitError as error:
+        click.echo(f"hdlimit: {_one_line(error)}", err=True)
+        ctx.exit(2)
+    except click.UsageError as error:
+        command = error.ctx.command_path if error.ctx else f"{ctx.command_path} {ctx.invoked_subcommand or ''}".strip()
+        message = _one_line(error.format_message()).removesuffix(".")
+        click.echo(f"hdlimit: {message} ('{command} -h' shows the usage)", err=True)
+        ctx.exit(2)
 
 
 def _one_line(message: object) -> str:

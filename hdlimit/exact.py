@@ -14,16 +14,20 @@ from hdlimit.errors import InvalidInput, NoLimit, NotAvailable, Outcome, Status
 from hdlimit.features import FEATURES
 from hdlimit.kernels.exact import second_moments
 from hdlimit.limit import check_types
-from hdlimit.modes import mode_system
+from hdlimit.modes import ModeSystem, mode_system
 from hdlimit.optimizers import Optimizer
 from hdlimit.problem import Problem
 from hdlimit.stability import stability
+from hdlimit.times import check_duration
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 ESCAPE = 1e12
 _AT_ONCE = 1 << 16
+_COPIES = 1, 2, 4, 8
+_MOST_HELD = 100_000_000
+_STEP_SECONDS, _MODE_SECONDS = 2e-8, 1.2e-9
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -79,7 +83,8 @@ def exact_mean(problem: Problem, optimizer: Optimizer, steps: Any) -> ExactMean:
     check_types(problem, optimizer)
     numbers = _step_numbers(steps)
     _check_exists(problem, optimizer)
-    risk = _risks(problem, optimizer, numbers, 1)
+    modes = _modes(problem, optimizer, numbers, 1)
+    risk = _risks(problem, optimizer, modes, numbers, 1)
     reached = numbers[: risk.size]
     outcome = _outcome(problem, optimizer, reached, int(numbers[-1]), risk.size == numbers.size)
     return ExactMean(problem, optimizer, reached, reached / problem.dimension, risk, outcome, __version__)
@@ -98,7 +103,8 @@ def exact_bias(problem: Problem, optimizer: Optimizer, steps: Any) -> FloatArray
     check_types(problem, optimizer)
     numbers = _step_numbers(steps)
     _check_exists(problem, optimizer)
-    means = [_risks(problem, optimizer, numbers, copies) for copies in (1, 2, 4, 8)]
+    modes = _modes(problem, optimizer, numbers, sum(_COPIES))
+    means = [_risks(problem, optimizer, modes, numbers, copies) for copies in _COPIES]
     if min(mean.size for mean in means) < numbers.size:
         raise NotAvailable("exact_bias: the mean of runs diverges, lr is not below the critical one at this d")
     limit = (8 * means[3] - 6 * means[2] + means[1]) / 3
@@ -106,9 +112,8 @@ def exact_bias(problem: Problem, optimizer: Optimizer, steps: Any) -> FloatArray
     return bias
 
 
-def _risks(problem: Problem, optimizer: Optimizer, numbers: IntArray, copies: int) -> FloatArray:
+def _risks(problem: Problem, optimizer: Optimizer, modes: ModeSystem, numbers: IntArray, copies: int) -> FloatArray:
     """E R after the steps, for every eigenvalue `copies` times and as many times the steps; up to the divergence."""
-    modes = mode_system(problem.covariance, optimizer.features, problem.initial_error)
     d, variance = problem.dimension * copies, problem.noise.second_moment
     rate = modes.rate
     weight = np.divide(modes.diffusion * d, rate, out=np.zeros_like(rate), where=rate > 0)
@@ -125,6 +130,14 @@ def _risks(problem: Problem, optimizer: Optimizer, numbers: IntArray, copies: in
         if found < near.size:
             break
     return v[:written] / 2
+
+
+def _modes(problem: Problem, optimizer: Optimizer, numbers: IntArray, times: int) -> ModeSystem:
+    """The modes, once it is known that the recursion with them, run so many times, ends within a day."""
+    modes, last = mode_system(problem.covariance, optimizer.features, problem.initial_error), int(numbers[-1])
+    work = f"a recursion of {last * times:.3g} steps with {modes.rate.size} eigenvalues"
+    check_duration("steps", last, work, last * times * (_STEP_SECONDS + _MODE_SECONDS * modes.rate.size))
+    return modes
 
 
 def _check_exists(problem: Problem, optimizer: Optimizer) -> None:
@@ -144,7 +157,10 @@ def _check_exists(problem: Problem, optimizer: Optimizer) -> None:
 def _step_numbers(steps: Any) -> IntArray:
     expected = "a number of steps, an integer >= 0, or non-decreasing step numbers"
     if np.ndim(steps) == 0:
-        return np.arange(checks.count("steps", steps, 0) + 1, dtype=np.int64)
+        if (last := checks.integer("steps", steps, 0)) > _MOST_HELD:
+            held = f"at most {_MOST_HELD:g} for all of 0, ..., K; an array of step numbers for later ones"
+            raise InvalidInput("steps", held, f"{float(last):g}")
+        return np.arange(last + 1, dtype=np.int64)
     numbers = checks.array("steps", steps, 1)
     if (numbers != np.floor(numbers)).any() or numbers[0] < 0 or numbers[-1] > 2.0**53:
         raise InvalidInput("steps", expected, repr(numbers.tolist())[:120])

@@ -270,7 +270,8 @@ def _grid(breaks: FloatArray, speed: FloatArray, step: float | None) -> FloatArr
     lengths = np.diff(breaks)
     counts = np.ceil(lengths * speed / REACH * (1 - 1e-9)) if step is None else np.ceil(lengths / step * (1 - 1e-9))
     if counts.sum() > MOST_STEPS:
-        raise NotAvailable(f"sample_sde: {counts.sum():.3g} time steps are needed, more than {MOST_STEPS:g}")
+        needed = f"{counts.sum():.3g} time steps are needed, more than {MOST_STEPS:g}"
+        raise NotAvailable(f"sample_sde: {needed}; predict has the curve of any horizon")
     counts = np.maximum(counts, 1).astype(np.int64)
     place = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
     inner = np.repeat(breaks[:-1], counts) + place * np.repeat(lengths / counts, counts)

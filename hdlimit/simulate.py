@@ -31,7 +31,7 @@ from hdlimit.problem import Problem
 from hdlimit.results import RECORDABLE, Ensemble, Observable
 from hdlimit.schedules import Schedule
 from hdlimit.seeds import Seed, as_int, seed_sequence
-from hdlimit.times import check_horizon, default_times, steps_at
+from hdlimit.times import check_duration, check_horizon, default_times, steps_at
 
 if TYPE_CHECKING:
     from hdlimit.checkpoint import Checkpoint
@@ -122,7 +122,7 @@ def simulate(
     Args:
         problem: the problem.
         optimizer: the optimizer; its schedules are read at t = k/d, k the steps already taken.
-        horizon: T, in units of t = k/d, at least one step.
+        horizon: T, in units of t = k/d, at least one step; refused where one run would take more than a day.
         runs: number of independent runs, >= 1.
         seed: an int >= 0, a SeedSequence (not changed) or a Generator (from which one SeedSequence is spawned).
         times: times at which to record, shape (n,), non-decreasing, in [0, horizon], taken down to whole steps;
@@ -159,13 +159,17 @@ def simulate(
     rows = samplers.choose_rows(problem, rows)
     record = checked_record(record, optimizer)
     chain = _chain(problem, optimizer, rows, method)
+    steps = steps_at(horizon, problem.dimension)
+    cost = steps * chain.sampler.step_seconds
+    drawn = f"{steps:.3g} steps and {steps * optimizer.batch_size * chain.sampler.width:.3g} random coordinates a run"
+    check_duration("horizon", horizon, drawn, cost)
     recorded = _recorded_steps(times, horizon, problem.dimension)
     marks, place = np.unique(recorded, return_inverse=True)
     task = Task(
         chain=chain,
         optimizer=optimizer,
         dimension=problem.dimension,
-        steps=steps_at(horizon, problem.dimension),
+        steps=steps,
         marks=marks,
         record=record,
         largest_risk=_largest_risk(problem, chain),
@@ -175,7 +179,6 @@ def simulate(
     )
     if first and checkpoint is not None:
         raise InvalidInput("first", "0 with a checkpoint, which continues by itself", first)
-    cost = task.steps * chain.sampler.step_seconds
     store = None if checkpoint is None else _checkpoint(checkpoint, task, problem, rows, method)
     values, ends = collect(partial(simulate_runs, task), runs, cost, executor, progress, store)
     outcome = _outcome(ends, task)

@@ -28,21 +28,26 @@ _CHECKS = np.array([-0.985, -0.11, 0.6])
 _AT_CHECKS = np.polynomial.chebyshev.chebvander(_CHECKS, TABLE_DEGREE)
 
 
+@lru_cache(maxsize=512)
 def level_moments(table: ScoreTable, noise: NoiseLaw, v: float) -> FloatArray:
-    """mu of the m levels, nu of the m levels, and E psi_j psi_(j+1) of the m - 1 pairs, shape (3 m - 1,), at v > 0."""
+    """mu of the m levels, nu of the m levels, and E psi_j psi_(j+1) of the m - 1 pairs, shape (3 m - 1,), at v > 0;
+    kept, as every level is read at the same v.
+    """
     law = ResidualLaw(noise, max(v, SMALLEST))
     inside = table.residuals[(table.residuals > law.edges[0]) & (table.residuals < law.edges[-1])]
     u, mass, _ = law.nodes(np.union1d(law.edges, inside), ORDER)
     psi, slope = table.at_levels(u), table.slopes(u)
     tails = max(1.0 - float(mass.sum()), 0.0) / 2 * np.ones(2)
     ends = table.scores[:, [0, -1]]
-    return np.concatenate(
+    moments = np.concatenate(
         [
             slope @ mass,
             psi**2 @ mass + ends**2 @ tails,
             (psi[:-1] * psi[1:]) @ mass + (ends[:-1] * ends[1:]) @ tails,
         ]
     )
+    moments.setflags(write=False)
+    return moments
 
 
 def table_response(table: ScoreTable, noise: NoiseLaw, v: float, s: float) -> tuple[float, float]:

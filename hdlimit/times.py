@@ -12,6 +12,7 @@ from hdlimit.declaration import FloatArray
 from hdlimit.errors import InvalidInput
 
 LONGEST_HORIZON = 1e12
+DAY = 86400.0
 
 
 def check_horizon(horizon: Any, dimension: int) -> float:
@@ -24,6 +25,16 @@ def check_horizon(horizon: Any, dimension: int) -> float:
     if value * dimension < 1 - 1e-9 or value > LONGEST_HORIZON:
         raise InvalidInput("horizon", expected, f"{value:g}")
     return value
+
+
+def check_duration(argument: str, value: float, work: str, seconds: float) -> None:
+    """Refuse what would keep one core busy for more than a day, before it starts.
+
+    argument, value: what the time is proportional to; work: what has to be done, in words; seconds: its estimate.
+    """
+    if seconds > DAY:
+        expected = f"at most {value * DAY / seconds:.1g}, about a day's work of one core (predict has no such bound)"
+        raise InvalidInput(argument, expected, f"{value:g}: {work}, about {seconds / 3600:.2g} hours")
 
 
 def steps_at(time: float, dimension: int) -> int:

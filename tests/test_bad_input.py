@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,10 @@ from cases import NOISES, OPTIMIZERS, SCHEDULES, name_of
 from scipy import stats
 
 import hdlimit as hd
+from hdlimit import times
 from hdlimit.data import read_table
 from hdlimit.diagnostics import non_gaussianity
+from hdlimit.exact import exact_bias
 from hdlimit.response import Response
 
 pytestmark = pytest.mark.filterwarnings("ignore::hdlimit.errors.HdlimitWarning")
@@ -33,7 +36,7 @@ LOGISTIC = hd.ScipyNoise(stats.logistic(0, 0.3))
 INFINITE_VARIANCE = hd.Problem(EYE, hd.StudentT(df=1.5, scale=0.5))
 NAMES = {"hd": hd, "np": np, "scipy": scipy, "stats": stats, "non_gaussianity": non_gaussianity, "nan": nan, "inf": inf}
 SGD, CLIP, SIGN = hd.SGD(0.5), hd.ClippedSGD(0.5, 0.9), hd.SignSGD(0.3)
-NAMES |= {"EYE": EYE, "P": P, "SGD": SGD, "CLIP": CLIP}
+NAMES |= {"EYE": EYE, "P": P, "SGD": SGD, "CLIP": CLIP, "SIGN": SIGN}
 
 
 @dataclass(frozen=True)
@@ -340,6 +343,12 @@ STUDIES = [
     *each(
         "hd.exact_mean(P, SGD, _)", "[1, 0]; [0.5]; [-1]; [[1]]; []; [nan]; 10**30; 'a'; None; 1.5", "steps: expected"
     ),
+    *each("hd.simulate(P, _, 1e12)", "SGD; CLIP; SIGN", "horizon: expected at most ", "hours", "predict has no such"),
+    bad("hd.simulate(P, SGD, 1e12)", "4e+13 steps and 1.6e+15 random coordinates a run, about 3.1e+03 hours"),
+    bad("hd.simulate(P, CLIP, 1e12, method='blocks')", "4e+13 steps and 4e+13 random coordinates a run", "hours"),
+    bad("hd.verify(P, SIGN, 1e12)", "horizon: expected at most 8e+09, about a day's work of one core"),
+    bad("hd.exact_mean(P, SGD, 10**9)", "steps: expected at most 1e+08 for all of 0, ..., K; an array of step numbers"),
+    bad("hd.exact_mean(P, SGD, [2**52])", "steps: expected at most 4e+12, about a day", "4.5e+15 steps with 1 eigenv"),
     *each("hd.sample_sde(P, SGD, 2, _)", NO_COUNT, "paths: expected an integer"),
     *each("hd.sample_sde(P, SGD, 2, 2, step=_)", NOT_POSITIVE.replace("None; ", ""), "step: expected a finite number"),
     *each("hd.sample_sde(P, SGD, 2, 2, diffusion=_)", "'x'; None; 3", "diffusion: expected one of 'homogenized', 'cor"),
@@ -365,6 +374,25 @@ def test_a_wrong_argument_is_named(case: Bad) -> None:
     message = refusal(case.call)
     assert [word for word in case.words if word not in message] == [], message
     assert "expected " in message and ", got " in message
+
+
+def test_refused_for_its_length_and_no_sooner(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half the bound that the message names is accepted; ten times as much is not, but with a longer day."""
+    for argument, call in (
+        ("horizon", lambda size: hd.simulate(P, SGD, size, 1)),
+        ("horizon", lambda size: hd.simulate(P, hd.ClippedSGD(0.5, 0.9, 3), size, 1, method="blocks")),
+        ("steps", lambda size: hd.exact_mean(P, SGD, [round(size)])),
+        ("steps", lambda size: exact_bias(P, SGD, [round(size)])),
+    ):
+        monkeypatch.setattr(times, "DAY", 1e-3)
+        expected = re.compile(rf"{argument}: expected at most ([0-9.e+]+), about a day's work")
+        found = expected.match(refusal(partial(call, 1e7)))
+        assert found
+        most = float(found[1])
+        call(0.5 * most)
+        assert expected.match(refusal(partial(call, 10 * most)))
+        monkeypatch.undo()
+        call(10 * most)
 
 
 @pytest.mark.parametrize(

@@ -322,7 +322,7 @@ def test_what_cannot_be_described_is_refused(tmp_path: Path, changed: dict[str, 
     with pytest.raises(InvalidInput, match="checkpoint: expected None, as what a study computes must be told"):
         study(tmp_path / "x", **changed)
     assert not list(tmp_path.iterdir())
-    assert study(None, **changed).runs == 6
+    assert study(None, **{**changed, "runs": 1}).runs == 1
 
 
 @pytest.mark.parametrize("path", [3, "", "a\0b", b"x"])

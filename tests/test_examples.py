@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+import runpy
 import subprocess
 import sys
+import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +31,8 @@ SMALL = {
 }
 
 
-def run_example(script: Path, *arguments: str) -> str:
+def run_alone(script: Path, *arguments: str) -> str:
+    """What a script prints in a process of its own."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "MPLBACKEND": "Agg"}
     command = [sys.executable, "-W", "error::RuntimeWarning", str(script), *arguments]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
@@ -36,18 +40,40 @@ def run_example(script: Path, *arguments: str) -> str:
     return done.stdout
 
 
+@pytest.fixture
+def run_here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """What a script prints in this process, which has loaded and compiled already what every script needs."""
+
+    def run(script: Path, *arguments: str) -> str:
+        monkeypatch.setattr(sys, "argv", [str(script), *arguments])
+        monkeypatch.syspath_prepend(str(script.parent))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            warnings.simplefilter("error", RuntimeWarning)
+            runpy.run_path(str(script), run_name="__main__")
+        return capsys.readouterr().out
+
+    return run
+
+
 def numbers(text: str) -> list[float]:
     return [float(word) for word in re.findall(r"(?<![\w.])-?(?:\d+\.?\d*(?:e[+-]?\d+)?|nan|inf)\b", text)]
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
-def test_example_makes_a_figure_and_finite_numbers(script: Path, tmp_path: Path) -> None:
+def test_example_makes_a_figure_and_finite_numbers(script: Path, tmp_path: Path, run_here: Callable[..., str]) -> None:
     figure = tmp_path / "figure.png"
-    text = run_example(script, "--out", str(figure), *SMALL[script.name])
+    text = run_here(script, "--out", str(figure), *SMALL[script.name])
     assert figure.read_bytes().startswith(b"\x89PNG")
     found = numbers(text)
     assert len(found) > 20
     assert np.isfinite(found).all(), text
+
+
+def test_example_alone_prints_the_same(tmp_path: Path, run_here: Callable[..., str]) -> None:
+    script = ROOT / "examples" / "gaussian_noise.py"
+    here, alone = (run(script, "--out", str(tmp_path / "f.png"), *SMALL[script.name]) for run in (run_here, run_alone))
+    assert here == alone
 
 
 def test_numbers_finds_what_is_not_finite() -> None:

@@ -4,7 +4,6 @@ Logs are drawn with consecutive seeds from 0, none chosen.
 """
 
 import math
-import time
 
 import numpy as np
 import pytest
@@ -216,11 +215,3 @@ BAD = [
 def test_bad_input(arguments, message):
     with pytest.raises(hd.InvalidInput, match=message):
         tune(**arguments)
-
-
-def test_fast():
-    r = log_of(LAWS["t 3"], 0)
-    tune(r, bootstrap=20)
-    start = time.process_time()
-    tune(r)
-    assert time.process_time() - start < 1.0

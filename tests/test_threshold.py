@@ -1,7 +1,6 @@
 """The best threshold now: reference values, brute force, roots in 20 digits, local maxima, limits, batches."""
 
 import math
-import time
 
 import mpmath
 import numpy as np
@@ -239,13 +238,6 @@ def test_bad_noise_and_batch():
         best_threshold("normal", 1.0)
     with pytest.raises(hd.InvalidInput, match="batch_size"):
         best_threshold(hd.Gaussian(1.0), 1.0, 0)
-
-
-def test_fast():
-    best_threshold(hd.StudentT(3, 0.7), 0.1)
-    start = time.process_time()
-    best_threshold(hd.StudentT(3, 0.7), 0.2)
-    assert time.process_time() - start < 0.2
 
 
 def test_random_mixtures_brute_force():
