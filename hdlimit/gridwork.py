@@ -1,22 +1,22 @@
-"""The limits of many points, in columns that share everything but the step size, over threads.
+"""The limits of many points, in columns that share everything but the step size, over threads or other workers.
 
-Columns are cut into blocks of a fixed size, and a block is computed in the same way wherever it is: the number of
-threads changes no bit.
+What a point is computed with depends on its column alone: neither how the points are cut nor the workers change a bit.
 """
 
 from __future__ import annotations
 
 import math
-import os
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
+from collections.abc import Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass, fields
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
 from hdlimit.declaration import FloatArray, IntArray
 from hdlimit.errors import NotAvailable
+from hdlimit.execution import collect
 from hdlimit.feedback import ERROR, Feedback
 from hdlimit.integrate import floors, initial_range, settings_of, value_range
 from hdlimit.kernels import esdirk
@@ -26,7 +26,9 @@ from hdlimit.piecewise import Piecewise, stops, tabulate
 from hdlimit.response import Compiled, Response
 from hdlimit.tables import LARGEST_ERROR
 
-BLOCK = 32
+TASKS_A_THREAD = 8
+SECONDS = 1e-6
+WIDER = 16.0
 Range = tuple[float, float]
 
 
@@ -68,7 +70,7 @@ class Column:
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """A column with all that its blocks share. times: where to report; rtol: of the curves."""
+    """A column with all that its points share. times: where to report; rtol: of the curves."""
 
     column: Column
     horizon: float
@@ -114,27 +116,26 @@ class Prepared:
         """The weights of v, shape (1, n)."""
         return np.ascontiguousarray(self.column.limit.modes.functionals[:1])
 
-    def block(self, points: IntArray) -> tuple[FloatArray, FloatArray]:
+    def points(self, points: IntArray) -> tuple[FloatArray, FloatArray]:
         """v at the times, shape (m, T), and the reports of m points of the column."""
         v, reports = np.zeros((points.size, self.times.size)), np.zeros((points.size, kernels.REPORT))
         if self.column.limit.scale == 0:
             reports[:, [kernels.STATUS, kernels.END]] = esdirk.REACHED, self.horizon
             return v, reports
-        some = np.unique([0, points.size // 2, points.size - 1])
-        v_range = initial_range(self.column.limit, self.column.limit.modes)
-        for todo in (some, np.setdiff1d(np.arange(points.size), some)):
-            for _ in range(40):
-                if not todo.size:
-                    break
+        todo = {initial_range(self.column.limit, self.column.limit.modes): np.arange(points.size)}
+        for _ in range(40):
+            missed: dict[Range, list[int]] = {}
+            for v_range, some in todo.items():
                 response = self.response.compiled(v_range, value_range(self.threshold))
-                v[todo], reports[todo] = self._run(points[todo], response)
-                low, high = reports[todo, kernels.LOW], reports[todo, kernels.HIGH]
-                outside = (low < response.low) | (high > response.high)
-                v_range = min(v_range[0], low.min() / 4), max(v_range[1], high.max() * 4)
-                todo = todo[outside]
-            if todo.size:
-                raise NotAvailable(f"noise: the response would have to be tabulated over v in {v_range}")
-        return v, reports
+                v[some], reports[some] = self._run(points[some], response)
+                for k in some.tolist():
+                    low, high = reports[k, kernels.LOW], reports[k, kernels.HIGH]
+                    if low < response.low or high > response.high:
+                        missed.setdefault(widened(v_range, low, high), []).append(k)
+            if not missed:
+                return v, reports
+            todo = {v_range: np.array(some) for v_range, some in missed.items()}
+        raise NotAvailable(f"noise: the response would have to be tabulated over v in {next(iter(todo))}")
 
     def _run(self, points: IntArray, response: Compiled) -> tuple[FloatArray, FloatArray]:
         modes, count = self.column.limit.modes, points.size
@@ -149,41 +150,56 @@ class Prepared:
         return v, reports
 
 
-def solved(
-    columns: Sequence[Column],
-    horizon: float,
-    times: FloatArray,
-    rtol: float,
-    threads: int | None,
-    advance: Callable[[int], object],
-) -> tuple[FloatArray, FloatArray]:
-    """(v at the times, shape (points, T), inf after the end of a point; reports, shape (points, 5)) of all points.
+def widened(v_range: Range, low: float, high: float) -> Range:
+    """A range that holds [low/4, 4 high]; ends move by powers of 16, so that points share tables."""
+    below, above = (math.log(4 * ratio, WIDER) for ratio in (v_range[0] / low, high / v_range[1]))
+    return v_range[0] / WIDER ** max(math.ceil(below), 0), v_range[1] * WIDER ** max(math.ceil(above), 0)
 
-    threads: None for one a core; advance: is told of finished points. Raises what a point raises.
+
+@dataclass(frozen=True, eq=False)
+class Grid:
+    """The work on all points, numbered column by column; it may be sent to other processes."""
+
+    columns: Sequence[Column]
+    horizon: float
+    times: FloatArray
+    rtol: float
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), tuple(getattr(self, f.name) for f in fields(self))
+
+    @cached_property
+    def prepared(self) -> list[Prepared]:
+        return [Prepared(column, self.horizon, self.times, self.rtol) for column in self.columns]
+
+    @cached_property
+    def starts(self) -> IntArray:
+        """The number of the first point of every column, and the number of all."""
+        return np.cumsum([0, *(column.index.size for column in self.columns)])
+
+    def __call__(self, numbers: Sequence[int]) -> tuple[FloatArray, FloatArray]:
+        """v at the times and reports, a row for each of these points."""
+        points, parts = np.asarray(numbers), []
+        column = np.searchsorted(self.starts, points, side="right") - 1
+        for k in np.unique(column):
+            parts.append(self.prepared[k].points(points[column == k] - self.starts[k]))
+        v, reports = (np.concatenate(rows) for rows in zip(*parts))
+        return v, reports
+
+
+def solved(grid: Grid, threads: int | None, executor: Executor | None, progress: bool) -> tuple[FloatArray, FloatArray]:
+    """(v at the times, shape (points, T), inf after the end of a point; reports, shape (points, 5)) of all points, as
+    their columns' index has them.
+
+    threads: None for one a core; executor: in place of threads, as in execution.collect; progress: show a bar over the
+    points. Raises what a point raises.
     """
-    size = sum(column.index.size for column in columns)
-    v, reports = np.empty((size, times.size)), np.empty((size, kernels.REPORT))
-
-    def work(prepared: Prepared, points: IntArray) -> int:
-        index = prepared.column.index[points]
-        v[index], reports[index] = prepared.block(points)
-        return int(points.size)
-
-    with ThreadPoolExecutor(threads or os.cpu_count()) as pool:
-        futures = [pool.submit(work, *block) for block in _blocks(columns, horizon, times, rtol)]
-        try:
-            for future in as_completed(futures):
-                advance(future.result())
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
-    return v, reports
-
-
-def _blocks(
-    columns: Sequence[Column], horizon: float, times: FloatArray, rtol: float
-) -> Iterator[tuple[Prepared, IntArray]]:
-    for column in columns:
-        prepared = Prepared(column, horizon, times, rtol)
-        for first in range(0, column.index.size, BLOCK):
-            yield prepared, np.arange(first, min(first + BLOCK, column.index.size))
+    size, modes = int(grid.starts[-1]), grid.columns[0].limit.modes.rate.size
+    seconds = SECONDS * modes
+    if threads is None or executor is not None:
+        v, reports = collect(grid, size, seconds, executor, progress)
+    else:
+        with ThreadPoolExecutor(threads) as pool:
+            v, reports = collect(grid, size, TASKS_A_THREAD * threads / size, pool, progress)
+    order = np.argsort(np.concatenate([column.index for column in grid.columns]))
+    return v[order], reports[order]

@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -33,6 +34,12 @@ class ResidualMap:
     bounded: Callable[[float], bool]
     table: ScoreTable | None = None
 
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        """The maps of this module go to other processes by their names."""
+        if self.table is not None:
+            return tabulated, (self.name, self.table)
+        return (_known, (self.name,)) if RESIDUALS.get(self.name) is self else super().__reduce__()
+
 
 RESIDUALS: dict[str, ResidualMap] = {
     m.name: m
@@ -42,6 +49,10 @@ RESIDUALS: dict[str, ResidualMap] = {
         ResidualMap("sign", lambda r, c: np.sign(r), lambda c: (0.0,), lambda c: True),
     )
 }
+
+
+def _known(name: str) -> ResidualMap:
+    return RESIDUALS[name]
 
 
 @lru_cache(maxsize=16)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, fields, replace
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib import import_module
 from itertools import product
@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hdlimit import __version__, checks
+from hdlimit.axes import Values, at, at_start, checked_axes, first, labels, plain
 from hdlimit.covariance import TOLERANCE
 from hdlimit.declaration import FloatArray
 from hdlimit.errors import InvalidInput, NotAvailable, Outcome, Status
-from hdlimit.gridwork import Column, solved
+from hdlimit.gridwork import Column, Grid, solved
 from hdlimit.kernels import esdirk
 from hdlimit.kernels import sweep as kernels
 from hdlimit.limit import Limit, caveats, check_types, limit_of
-from hdlimit.noise import NoiseLaw, as_noise
 from hdlimit.optimizers import Optimizer
 from hdlimit.predict import LOOSEST, TIGHTEST, predict
 from hdlimit.problem import Problem
@@ -37,19 +37,17 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
 
-Values = Any  # FloatArray, IntArray or tuple[NoiseLaw, ...]
-_OPTIMIZER_AXES = ("lr", "threshold", "batch_size")
-
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Sweep:
     """The predicted risk over a grid of parameters.
 
     problem, optimizer, horizon, rtol: as given, but for the parameters on the axes; names: of the axes; values: of the
-    axes (arrays; a tuple of laws for noise); time: shape (T,); risk: one axis for each name and time last, inf after
-    the end of a curve; with final=True the risk at the horizon alone, without the axis of time, inf where it is not
-    reached; status, end: how and when each curve ended ("finished", "unstable", "diverged" or "stopped"), one axis for
-    each name; version: of the package.
+    axes (arrays; a tuple of laws for noise, of schedules where one was given); time: shape (T,); risk: one axis for
+    each name and time last, inf after the end of a curve; with final=True the risk at the horizon alone, without the
+    axis of time, inf where it is not reached; status, end: how and when each curve ended
+    ("finished", "unstable", "diverged" or "stopped"), one axis for each name; version: of the package; compress: as
+    given.
     """
 
     problem: Problem
@@ -63,6 +61,7 @@ class Sweep:
     status: Any
     end: FloatArray
     version: str
+    compress: bool | float = True
 
     def __repr__(self) -> str:
         grid = " x ".join(f"{len(values)} {name}" for name, values in self.axes.items())
@@ -93,7 +92,7 @@ class Sweep:
         if not np.isfinite(self.final_risk).any():
             raise NotAvailable(f"best: {self.outcome.sentence}")
         place = np.unravel_index(int(self.final_risk.argmin()), self.final_risk.shape)
-        return {name: _plain(values[k]) for (name, values), k in zip(self.axes.items(), place)}
+        return {name: plain(values[k]) for (name, values), k in zip(self.axes.items(), place)}
 
     @cached_property
     def outcome(self) -> Outcome:
@@ -116,7 +115,7 @@ class Sweep:
         times = None if self.final else self.time
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return predict(self.problem, self.optimizer, self.horizon, times, self.rtol)
+            return predict(self.problem, self.optimizer, self.horizon, times, self.rtol, self.compress)
 
     def sel(self, **values: Any) -> Sweep:
         """The part of the sweep at given values of some axes, which it no longer has: sel(lr=0.5, threshold=0.6).
@@ -127,35 +126,38 @@ class Sweep:
         for name, value in values.items():
             axis = self.names.index(checks.one_of("sel", name, self.names))
             place[axis] = self._position(name, value)
-        at = tuple(place)
-        problem, optimizer = _at(self.problem, self.optimizer, values)
+        here = tuple(place)
+        problem, optimizer = at(self.problem, self.optimizer, values)
         kept = [k for k, name in enumerate(self.names) if name not in values]
         return replace(
             self, problem=problem, optimizer=optimizer, names=tuple(self.names[k] for k in kept),
-            values=tuple(self.values[k] for k in kept), risk=np.asarray(self.risk[at]),
-            status=np.asarray(self.status[at]), end=np.asarray(self.end[at]),
+            values=tuple(self.values[k] for k in kept), risk=np.asarray(self.risk[here]),
+            status=np.asarray(self.status[here]), end=np.asarray(self.end[here]),
         )  # fmt: skip
 
     def _position(self, name: str, value: Any) -> int:
         for k, one in enumerate(self.axes[name]):
             if type(value) is not bool and one == value:
                 return k
-        known = ", ".join(repr(_plain(one)) for one in self.axes[name])
+        known = ", ".join(repr(plain(one)) for one in self.axes[name])
         expected = f"one of the values on the axis ({known if len(known) < 200 else known[:200] + '...'})"
         raise InvalidInput(name, expected, repr(value)[:120])
 
     def columns(self) -> dict[str, Any]:
-        """The sweep as columns of one length, a row for every point and time: axes, time, risk. Laws as their reprs."""
+        """The sweep as columns of one length, a row for every point and time: axes, time, risk; laws and schedules as
+        their reprs.
+        """
         shape = (*self.status.shape, self.time.size)
         table: dict[str, Any] = {}
         for k, (name, values) in enumerate(self.axes.items()):
-            shown = _labels(values).reshape([-1 if j == k else 1 for j in range(len(shape))])
+            shown = labels(values).reshape([-1 if j == k else 1 for j in range(len(shape))])
             table[name] = np.broadcast_to(shown, shape).ravel()
         table["time"] = np.broadcast_to(self.time, shape).ravel()
         return table | {"risk": self.risk.ravel()}
 
     def to_xarray(self) -> Any:
-        """An xarray.Dataset of risk, status and end, with the axes and time as coordinates (laws as their reprs).
+        """An xarray.Dataset of risk, status and end, with the axes and time as coordinates (laws and schedules
+        as their reprs).
 
         Raises: NotAvailable where xarray is not installed.
         """
@@ -165,7 +167,7 @@ class Sweep:
             raise NotAvailable("to_xarray: xarray is not installed, pip install 'hdlimit[labels]'") from None
         dims = self.names if self.final else (*self.names, "time")
         data = {"risk": (dims, self.risk), "status": (self.names, self.status), "end": (self.names, self.end)}
-        coordinates = {name: _labels(values) for name, values in self.axes.items()}
+        coordinates = {name: labels(values) for name, values in self.axes.items()}
         facts = {"problem": repr(self.problem), "optimizer": repr(self.optimizer), "horizon": self.horizon}
         return xarray.Dataset(
             data, coordinates if self.final else {**coordinates, "time": self.time}, {**facts, "version": self.version}
@@ -177,6 +179,8 @@ class Sweep:
         """
         from hdlimit.plotting import plot_sweep
 
+        if (self.final or len(self.names) > 1) and any(isinstance(values, tuple) for values in self.values):
+            raise NotAvailable(f"plot: needs axes of numbers, or curves along one axis; sel(...) some first: {self!r}")
         return plot_sweep(self, ax, **style)
 
     def save(self, path: str | PathLike[str]) -> None:
@@ -194,18 +198,21 @@ def sweep(
     times: Any = None,
     final: bool = False,
     rtol: float = 1e-6,
+    compress: bool | float = True,
     threads: int | None = None,
+    executor: Executor | None = None,
     progress: bool = False,
     **axes: Any,
 ) -> Sweep:
     """The predicted risk for every combination of parameters: a curve of predict, or its last risk, at every point.
 
-    problem, optimizer: supply what is not swept; horizon, times, rtol: as in predict; final: keep the risk at the
-    horizon alone; threads: None for one a core; progress: show a progress bar over the points; axes: name=values for
-    any of lr, threshold, batch_size, noise (laws), or the numeric parameters of the problem's noise law (std, df,
+    problem, optimizer: supply what is not swept; horizon, times, rtol, compress: as in predict; final: keep the risk at
+    the horizon alone; threads: None for one a core; executor: a concurrent.futures.Executor in place of threads;
+    progress: show a progress bar over the points; axes: name=values for any of lr, threshold (numbers, or a list with
+    schedules among them), batch_size, noise (laws), or the numeric parameters of the problem's noise law (std, df,
     scale, half_width), in the order of the result's axes. Values are distinct, > 0; a threshold may be inf.
 
-    Returns: a Sweep, the same bits whatever the number of threads. Every curve is predict's to rtol.
+    Returns: a Sweep, the same bits on any number of threads and any executor. Every curve is predict's to rtol.
     Raises: InvalidInput; NoLimit where a point has no limit. Warns: as predict, each sentence once.
     """
     check_types(problem, optimizer)
@@ -216,12 +223,17 @@ def sweep(
         raise InvalidInput("times", "None with final=True, which keeps the risk at the horizon alone", "times")
     if threads is not None:
         checks.count("threads", threads)
+    if executor is not None and not isinstance(executor, Executor):
+        raise InvalidInput("executor", "a concurrent.futures.Executor or None", repr(executor)[:120])
+    if threads is not None and executor is not None:
+        raise InvalidInput("threads", "None with an executor", f"{threads}")
     grid = default_times(horizon, problem.dimension) if times is None else checks.times("times", times, horizon)
-    checked = _axes(problem, optimizer, axes)
+    checked = checked_axes(problem, optimizer, axes)
     points = Points(problem, optimizer, checked)
     for caveat in points.caveats():
         warnings.warn(caveat, stacklevel=2)
-    return points.sweep(horizon, np.array([horizon]) if final else grid, final, rtol, threads, progress)
+    how: Any = {"threads": threads, "executor": executor, "progress": progress}
+    return points.sweep(horizon, np.array([horizon]) if final else grid, final, rtol, compress, **how)
 
 
 class Points:
@@ -232,29 +244,39 @@ class Points:
         self.shape = tuple(len(values) for values in axes.values())
 
     def sweep(
-        self, horizon: float, times: FloatArray, final: bool, rtol: float, threads: int | None, progress: bool
+        self,
+        horizon: float,
+        times: FloatArray,
+        final: bool,
+        rtol: float,
+        compress: bool | float = True,
+        threads: int | None = None,
+        executor: Executor | None = None,
+        progress: bool = False,
     ) -> Sweep:
         """All curves."""
-        columns = list(self.columns(rtol))
-        with _bar(math.prod(self.shape), progress) as advance:
-            v, reports = solved([column for column, _ in columns], horizon, times, rtol, threads, advance)
+        columns = list(self.columns(min(TOLERANCE, rtol / 10) if compress is True else compress))
+        grid = Grid([column for column, _ in columns], horizon, times, rtol)
+        v, reports = solved(grid, threads, executor, progress)
         risk = np.maximum(v, 0.0).reshape(*self.shape, *(() if final else (times.size,))) / 2
         status = self._status(columns, reports, horizon).reshape(self.shape)
         end = reports[:, kernels.END].reshape(self.shape)
         names, values = tuple(self.axes), tuple(self.axes.values())
-        return Sweep(self.problem, self.optimizer, horizon, rtol, names, values, times, risk, status, end, __version__)
+        return Sweep(
+            self.problem, self.optimizer, horizon, rtol, names, values, times, risk, status, end, __version__, compress
+        )  # fmt: skip
 
-    def columns(self, rtol: float) -> Iterator[tuple[Column, Optimizer]]:
-        """The points as columns along lr, with the optimizer of the first of each."""
-        modes = limit_of(*_first(self.problem, self.optimizer, self.axes), min(TOLERANCE, rtol / 10)).modes
+    def columns(self, compress: bool | float) -> Iterator[tuple[Column, Optimizer]]:
+        """The points as columns along numbers lr, with the optimizer of the first of each; compress: as limit_of's."""
+        modes = limit_of(*first(self.problem, self.optimizer, self.axes), compress).modes
         flat = np.arange(math.prod(self.shape)).reshape(self.shape)
-        lr = self.axes.get("lr")
-        others = [name for name in self.axes if name != "lr"]
+        lr = None if isinstance(self.axes.get("lr"), tuple) else self.axes.get("lr")
+        others = [name for name in self.axes if name != "lr" or lr is None]
         if lr is not None:
             flat = np.moveaxis(flat, list(self.axes).index("lr"), -1)
         for place in product(*(range(len(self.axes[name])) for name in others)):
             values = {name: self.axes[name][k] for name, k in zip(others, place)}
-            problem, optimizer = _at(self.problem, self.optimizer, values)
+            problem, optimizer = at(self.problem, self.optimizer, values)
             response = Response(residual_map(optimizer), problem.noise, optimizer.batch_size)
             schedules = optimizer.lr_schedule, optimizer.threshold_schedule
             limit = Limit(modes, response, *schedules, 1 / problem.dimension)
@@ -280,108 +302,12 @@ class Points:
     def caveats(self) -> list[Warning]:
         """What a reader of the predictions must know, each kind once."""
         found: dict[Any, Warning] = {}
-        axes = [name for name in self.axes if name not in ("lr", "threshold")]
-        last = {"threshold": max(self.axes["threshold"])} if "threshold" in self.axes else {}
+        axes = [
+            name for name in self.axes if name != "threshold" and (name != "lr" or isinstance(self.axes[name], tuple))
+        ]
+        axes += ["lr"] if isinstance(self.axes.get("lr"), tuple) else []
+        last = {"threshold": max(self.axes["threshold"], key=at_start)} if "threshold" in self.axes else {}
         for values in product(*(self.axes[name] for name in axes)):
-            for caveat in caveats(*_at(self.problem, self.optimizer, dict(zip(axes, values)) | last)):
+            for caveat in caveats(*at(self.problem, self.optimizer, dict(zip(axes, values)) | last)):
                 found.setdefault((type(caveat), str(caveat).split()[0]), caveat)
         return list(found.values())
-
-
-def _axes(problem: Problem, optimizer: Any, given: dict[str, Any]) -> dict[str, Values]:
-    """The values on the axes. Raises InvalidInput."""
-    tunable = tuple(name for name in _OPTIMIZER_AXES if name in {f.name for f in fields(optimizer)})
-    parameters = _parameters(problem.noise)
-    known = (*tunable, "noise", *parameters)
-    if not given:
-        raise InvalidInput("axes", f"values for at least one of {', '.join(known)}", "none")
-    for name in given:
-        if name not in known:
-            what = "an optimizer that clips" if name == "threshold" else f"one of the axes {', '.join(known)}"
-            raise InvalidInput(name, what, repr(optimizer) if name == "threshold" else "an unknown parameter")
-    if "noise" in given and (both := [name for name in given if name in parameters]):
-        raise InvalidInput("noise", f"an axis of laws or one of {both[0]}, not both", "both")
-    axes = {name: _values(name, value, problem.noise) for name, value in given.items()}
-    points = math.prod(len(values) for values in axes.values())
-    if points > checks.MOST:
-        raise InvalidInput("axes", f"at most {checks.MOST:g} points", f"{points:g}")
-    return axes
-
-
-def _parameters(noise: NoiseLaw) -> tuple[str, ...]:
-    """The names of a law's parameters that are numbers."""
-    law: Any = noise
-    return tuple(f.name for f in fields(law) if type(getattr(law, f.name)) in (int, float))
-
-
-def _values(name: str, value: Any, noise: NoiseLaw) -> Values:
-    if name == "noise":
-        laws = tuple(as_noise(law) for law in (value if isinstance(value, list | tuple) else (value,)))
-        if not laws or len(set(laws)) < len(laws):
-            raise InvalidInput("noise", "a list of distinct noise laws", repr(value)[:120])
-        return laws
-    numbers = _numbers(name, value, infinite=name == "threshold")
-    if name == "batch_size":
-        return np.array([checks.count(name, number) for number in numbers.tolist()])
-    if name not in _OPTIMIZER_AXES:
-        changed: Any = noise
-        for number in numbers.tolist():
-            replace(changed, **{name: number})
-    return numbers
-
-
-def _numbers(name: str, value: Any, infinite: bool) -> FloatArray:
-    values = np.atleast_1d(np.asarray(value, dtype=np.float64)) if infinite and _has_inf(value) else None
-    finite = checks.array(name, np.atleast_1d(value) if values is None else values[np.isfinite(values)], 1)
-    values = finite if values is None else values
-    if (values <= 0).any():
-        raise InvalidInput(name, "values > 0", f"a smallest value of {values.min():g}")
-    if np.unique(values).size < values.size:
-        raise InvalidInput(name, "distinct values", repr(values.tolist())[:120])
-    return values
-
-
-def _has_inf(value: Any) -> bool:
-    """Whether numbers hold inf and no NaN."""
-    try:
-        given = np.asarray(value, dtype=np.float64)
-    except (TypeError, ValueError):
-        return False
-    return bool((given == math.inf).any() and not np.isnan(given).any())
-
-
-def _at(problem: Problem, optimizer: Any, values: dict[str, Any]) -> tuple[Problem, Any]:
-    """The problem and the optimizer with other parameters."""
-    values = {name: _plain(value) for name, value in values.items()}
-    own = {name: value for name, value in values.items() if name in _OPTIMIZER_AXES}
-    law: Any = values.pop("noise", problem.noise)
-    parameters = {name: value for name, value in values.items() if name not in own}
-    if parameters:
-        law = replace(law, **parameters)
-    if law is not problem.noise:
-        problem = replace(problem, noise=law)
-    return problem, replace(optimizer, **own) if own else optimizer
-
-
-def _first(problem: Problem, optimizer: Any, axes: dict[str, Values]) -> tuple[Problem, Any]:
-    return _at(problem, optimizer, {name: values[0] for name, values in axes.items()})
-
-
-def _plain(value: Any) -> Any:
-    return value.item() if isinstance(value, np.generic) else value
-
-
-def _labels(values: Values) -> Any:
-    return values if isinstance(values, np.ndarray) else np.array([repr(law) for law in values])
-
-
-@contextmanager
-def _bar(points: int, shown: bool) -> Iterator[Callable[[int], object]]:
-    """What to call with the number of points that finished."""
-    if not shown:
-        yield lambda finished: None
-        return
-    from tqdm import tqdm
-
-    with tqdm(total=points, unit="point") as bar:
-        yield bar.update

@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import json
 import math
+import multiprocessing
 import pickle
 import sys
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -169,13 +171,83 @@ def test_a_wrong_point_is_seen() -> None:
 # the grid
 
 
-def test_threads_change_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gridwork, "BLOCK", 4)
-    axes = {"lr": np.geomspace(0.05, 2, 11), "threshold": [0.1, 1.0], "df": [1.5, 5.0]}
-    one = hd.sweep(PROBLEM, CLIP, 8.0, threads=1, **axes)
-    for threads in (2, 5):
-        other = hd.sweep(PROBLEM, CLIP, 8.0, threads=threads, **axes)
+@pytest.mark.parametrize("case", ["remembered", "tables", pytest.param("surface", marks=pytest.mark.slow)])
+def test_threads_and_executors_change_no_bit(case: str) -> None:
+    """Sums that are remembered, tables of batches that v leaves, and a threshold that moves."""
+    axes: dict[str, Any] = {"lr": np.geomspace(0.05, 2, 11), "df": [1.5, 5.0]}
+    optimizer = replace(CLIP, batch_size=1 if case == "remembered" else 3)
+    if case == "surface":
+        axes, optimizer = {"lr": axes["lr"]}, replace(optimizer, threshold=hd.Cosine(1.0, 0.5, 5.0))
+    problem = replace(PROBLEM, noise=hd.Laplace(0.02)) if case == "surface" else PROBLEM
+    one = hd.sweep(problem, optimizer, 8.0, threads=1, **axes)
+    others = [hd.sweep(problem, optimizer, 8.0, threads=threads, **axes) for threads in (2, 5)]
+    with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as pool:
+        others.append(hd.sweep(problem, optimizer, 8.0, executor=pool, **axes))
+    for other in others:
         assert other.risk.tobytes() == one.risk.tobytes() and other.end.tobytes() == one.end.tobytes()
+
+
+def test_ranges_that_are_left_are_widened() -> None:
+    """A table over too short a range of v is built anew for the points that leave it, by powers of 16."""
+    assert gridwork.widened((1.0, 20.0), 0.5, 10.0) == (1 / 16, 20.0 * 16)
+    assert gridwork.widened((1.0, 20.0), 5.0, 400.0) == (1.0, 20.0 * 256)
+    low, high = gridwork.widened((1.0, 20.0), 3e-7, 21.0)
+    assert low <= 3e-7 / 4 and high >= 84.0
+
+
+class Interrupted(ThreadPoolExecutor):
+    """Ctrl-C while the third task is handed out."""
+
+    tasks = 0
+
+    def submit(self, *args: Any, **options: Any) -> Any:
+        self.tasks += 1
+        if self.tasks == 3:
+            raise KeyboardInterrupt
+        return super().submit(*args, **options)
+
+
+def test_an_interrupt_ends_a_sweep() -> None:
+    with Interrupted(1) as pool, pytest.raises(KeyboardInterrupt):
+        hd.sweep(hd.Problem(hd.PowerLaw(3000, 0.3)), CLIP, 20.0, final=True, executor=pool, lr=np.linspace(0.1, 1, 600))
+    assert pool.tasks == 3
+
+
+def test_schedules_as_an_axis(tmp_path: Path) -> None:
+    """Schedules and numbers among them on the axes of lr and of the threshold: predict's curves, found by value."""
+    rates = [0.3, hd.Cosine(0.6, 0.1, 4.0), hd.Steps([2.0], [0.5, 0.1])]
+    clips = (1.0, hd.Power(2.0, 0.3, 1.0), math.inf)
+    sweep = hd.sweep(PROBLEM, CLIP, 6.0, lr=rates, threshold=clips)
+    assert sweep.names == ("lr", "threshold") and sweep.values == (tuple(rates), clips)
+    for i, lr in enumerate(rates):
+        for j, clip in enumerate(clips):
+            exact = hd.predict(PROBLEM, hd.ClippedSGD(lr, clip), 6.0, sweep.time)
+            np.testing.assert_allclose(sweep.risk[i, j], exact.risk, rtol=2e-6)
+            assert sweep.sel(lr=lr, threshold=clip).optimizer == hd.ClippedSGD(lr, clip)
+            assert sweep.status[i, j] == exact.outcome.status.value
+    assert not np.allclose(sweep.risk[0, 0], sweep.risk[1, 0], rtol=1e-3)
+    best = sweep.best
+    assert sweep.sel(**best).final_risk == sweep.final_risk.min()
+    sweep.save(tmp_path / "sweep.npz")
+    assert hd.load(tmp_path / "sweep.npz").values == sweep.values  # type: ignore[union-attr]
+    assert set(sweep.columns()["lr"]) == {"0.3", *map(repr, rates[1:])}
+    with pytest.raises(hd.NotAvailable, match="plot: needs axes of numbers"):
+        sweep.plot()
+    assert len(sweep.sel(threshold=1.0).plot().lines) == 3
+
+
+def test_compression_is_passed_on() -> None:
+    """No compression and a coarse one, against predict with the same, which tells them apart; curve keeps it."""
+    problem = hd.Problem(hd.PowerLaw(5000, 0.8), hd.Gaussian(0.3))
+    curves = {}
+    for compress in (False, 1e-2):
+        sweep = hd.sweep(problem, CLIP, 5.0, times=[0.0, 5.0], compress=compress, lr=[0.3], rtol=1e-8)
+        exact = hd.predict(problem, replace(CLIP, lr=0.3), 5.0, [0.0, 5.0], rtol=1e-8, compress=compress)
+        np.testing.assert_allclose(sweep.risk[0], exact.risk, rtol=3e-8)
+        assert sweep.compress == compress
+        np.testing.assert_array_equal(sweep.sel(lr=0.3).curve.risk, exact.risk)
+        curves[compress] = sweep.risk[0, -1]
+    assert abs(curves[1e-2] / curves[False] - 1) > 1e-7
 
 
 def test_final_risks_are_the_last_of_the_curves() -> None:
@@ -238,7 +310,11 @@ def test_progress(capsys: pytest.CaptureFixture[str]) -> None:
         (CLIP, {"lr": [0.1, math.nan]}, "lr"),
         (CLIP, {"lr": [[0.1], [0.2]]}, "lr: expected a finite array with 1 dimension"),
         (CLIP, {"lr": "fast"}, "lr"),
-        (CLIP, {"lr": [hd.Cosine(0.5, 0.1, 2.0)]}, "lr"),
+        (CLIP, {"lr": [hd.Cosine(0.5, 0.1, 2.0), "fast"]}, "lr: expected a number > 0, a schedule or a function of t"),
+        (CLIP, {"lr": [hd.Cosine(0.5, 0.1, 2.0), -0.1]}, "lr: expected a number > 0, a schedule"),
+        (CLIP, {"lr": [hd.Cosine(0.5, 0.1, 2.0), hd.Cosine(0.5, 0.1, 2.0)]}, "lr: expected distinct schedules"),
+        (CLIP, {"lr": [hd.Cosine(0.5, 0.1, 2.0), math.inf]}, "lr"),
+        (CLIP, {"batch_size": [hd.Cosine(0.5, 0.1, 2.0)]}, "batch_size"),
         (CLIP, {"lr": [0.1, 0.1]}, "lr: expected distinct values"),
         (CLIP, {"threshold": [0.0, 1.0]}, "threshold: expected values > 0"),
         (CLIP, {"threshold": [math.inf, math.nan]}, "threshold"),
@@ -251,6 +327,13 @@ def test_progress(capsys: pytest.CaptureFixture[str]) -> None:
         (CLIP, {"lr": [0.1], "times": [9.0]}, "times"),
         (CLIP, {"lr": [0.1], "times": [1.0], "final": True}, "times: expected None with final=True"),
         (CLIP, {"lr": [0.1], "threads": 0}, "threads"),
+        (CLIP, {"lr": [0.1], "executor": 4}, "executor: expected a concurrent.futures.Executor or None, got 4"),
+        (
+            CLIP,
+            {"lr": [0.1], "executor": ThreadPoolExecutor(1), "threads": 2},
+            "threads: expected None with an executor",
+        ),
+        (CLIP, {"lr": [0.1], "compress": 0.5}, "compress"),
         ("adam", {"lr": [0.1]}, "optimizer"),
     ],
 )
