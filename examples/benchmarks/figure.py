@@ -26,10 +26,11 @@ def look(name: str) -> dict[str, Any]:
     bold = name == OURS
     return {
         "color": COLOURS[first],
-        "marker": "o" if first == "hdlimit" else MARKERS.get(method, "x"),
+        "marker": "o" if first == "hdlimit" else MARKERS.get(method, "h"),
         "linewidth": 2.8 if bold else 1.2,
         "linestyle": "--" if name == PREDICT else "-",
-        "markersize": 5.5,
+        "markersize": 9.0 if method in ("TSIT5", "Tsit5", "VERN8", "Kvaerno5") else 6.0,
+        "markeredgewidth": 0.4,
         "zorder": 4 if first == "hdlimit" else 3,
     }
 

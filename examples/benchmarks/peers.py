@@ -193,7 +193,7 @@ def jax_slope(case: Case, system: System) -> Callable[[Any, Any, Any], Any]:
 
 
 def diffrax_solver(case: Case, system: System, method: str, steps: int = 200_000) -> Solver:
-    """diffrax's diffeqsolve in double precision, compiled with the tolerance as an argument. steps: the most it takes."""
+    """diffrax's diffeqsolve in double precision, compiled for any tolerance. steps: the most it takes."""
     import diffrax
     import jax
     import jax.numpy as jnp

@@ -5,8 +5,8 @@ SGD: the limit is linear in m, and v is the inverse Laplace transform of
     V(s) = [sum_i weight_i start_i/(s + a_i) + (eta^2 E eps^2/(B s)) sum_i weight_i diffusion_i/(s + a_i)]
            / [1 - (eta^2/B) sum_i weight_i diffusion_i/(s + a_i)],   a_i = 2 eta rate_i,
 
-summed over a Talbot contour in extended precision; two numbers of nodes must agree. Clip and sign: the method of Dormand
-and Prince of order 8 at 1e-13, CyRK's compiled one where it is installed, else SciPy's.
+summed over a Talbot contour in extended precision; two numbers of nodes must agree. Clip and sign: the method of
+Dormand and Prince of order 8 at 1e-13, CyRK's compiled one where it is installed, else SciPy's.
 """
 
 from __future__ import annotations

@@ -2,9 +2,9 @@
 
     python examples/benchmarks/solvers.py [--quick] [--case NAME] [--plot FILE.png] [--json FILE.json]
 
-Every solver integrates the same limit over a ladder of tolerances; its achieved error is max |R/R_ref - 1| over 50 times
-against a reference good to 1e-11. Times are processor times of one thread, medians of 7 calls or more that take turns
-after a warm-up; ' marks fewer calls (slow solvers away from 1e-6), ~ an extrapolation. Ratios are at an achieved error
+Every solver integrates the same limit over a ladder of tolerances; its achieved error is max |R/R_ref - 1| over 50
+times against a reference good to 1e-11. Times are processor times of one thread, medians of 7 calls or more that take
+turns after a warm-up; ' marks fewer calls (slow solvers away from 1e-6), ~ an extrapolation. Ratios are at an error
 of 1e-6. Then follows what must hold, and what the machine can do. `compare.py OLD.json NEW.json` compares two runs.
 CyRK and diffrax come with `pip install -e '.[bench]'`; without them their lines say so.
 """

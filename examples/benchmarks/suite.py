@@ -57,7 +57,7 @@ def candidates(case: Case, system: System, quick: bool, effort: Effort) -> dict[
         if method in EXPLICIT or (method == "LSODA" and lsoda and (not quick or n <= DENSE)) or n <= DENSE:
             makers[f"CyRK {method}"] = lambda method=method: cyrk_solver(system, method)  # type: ignore[misc]
     for method in ("Tsit5", "Kvaerno5"):
-        if method in EXPLICIT or implicit:
+        if method in EXPLICIT or (implicit and not quick):
             makers[f"diffrax {method}"] = lambda method=method: diffrax_solver(case, system, method)  # type: ignore[misc]
     return makers
 
