@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from functools import cache
 from time import process_time
 from typing import Any
 
@@ -80,6 +81,7 @@ def scipy_solver(system: System, method: str, limit_s: float = np.inf) -> Solver
     return run
 
 
+@cache
 def cyrk_rhs(kernel: Any) -> Any:
     """The right-hand side in the form CyRK calls from C, with the response compiled in.
 

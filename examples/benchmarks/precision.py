@@ -175,6 +175,9 @@ def measure(
 
 
 def worth_timing(rungs: Sequence[Rung], effort: Effort) -> list[Rung]:
-    """All rungs of a quick solver, those around the main target of a slow one."""
-    quick = all(rung.seconds <= effort.slow for rung in rungs)
-    return list(rungs) if quick else bracket(rungs, MAIN)
+    """All rungs of a quick solver, the two whose errors are around the main target of a slow one."""
+    if all(rung.seconds <= effort.slow for rung in rungs):
+        return list(rungs)
+    by_error = sorted((r for r in rungs if math.isfinite(r.error)), key=lambda r: r.error)
+    reached = [r for r in by_error if r.error <= MAIN]
+    return [*by_error[len(reached) : len(reached) + 1], *reached[-1:]] if reached else []

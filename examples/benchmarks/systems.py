@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,7 @@ def machine_code(kernel: Any) -> Any:
     return getattr(kernel, "compiled", kernel)
 
 
+@cache
 def slope_function(kernel: Any) -> Any:
     """dm/dt as compiled code with the response compiled in: f(m, rate, diffusion, weight, eta, c, parameters, out)."""
     response = machine_code(kernel)
