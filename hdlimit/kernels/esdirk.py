@@ -22,7 +22,7 @@ from hdlimit.kernels.stages import GAMMA, SEVEN, STAGES
 REACHED, ESCAPED, FULL, STALLED, FELL = 0, 1, 2, 3, 4
 RTOL, ESCAPE, ONE_STEP, MOST, LEVEL, SCALE, SETTINGS = range(7)
 CHUNK = 256
-SAFETY, BETWEEN, LARGEST_GROWTH = 0.3, 100.0, 10.0
+SAFETY, BETWEEN, LARGEST_GROWTH = 0.2, 400.0, 10.0
 
 A = np.array(formulas.A)
 ERROR = np.array(formulas.B) - np.array(formulas.B_HAT)
@@ -122,7 +122,7 @@ def _root(
     return math.nan, 0.0, 0.0, -1.0
 
 
-@jit(float64(VECTOR, VECTOR, VECTOR, float64, float64, float64, float64))
+@jit(float64(MATRIX, VECTOR, VECTOR, float64, float64, float64, float64))
 def _first_step(
     slopes: np.ndarray, values: np.ndarray, sizes: np.ndarray, share: float, fastest: float, least: float, span: float
 ) -> float:
@@ -133,8 +133,8 @@ def _first_step(
     h = span
     for k in range(values.size):
         size = max(values[k], sizes[k])
-        if size > 0 and slopes[k] != 0:
-            h = min(h, share * size / abs(slopes[k]))
+        if size > 0 and slopes[k, 0] != 0:
+            h = min(h, share * size / abs(slopes[k, 0]))
         elif fastest > 0:
             h = min(h, 1e-6 / fastest)
     return min(max(h, least), span)
@@ -153,33 +153,39 @@ def _depth(values: np.ndarray, peaks: np.ndarray, floor: np.ndarray, scale: floa
     return math.log(max(peaks[0] / scale, 1.0) / fall)
 
 
-@jit(boolean(VECTOR, VECTOR, VECTOR, float64))
+@jit(boolean(MATRIX, VECTOR, VECTOR, float64))
 def _jumps_up(slopes: np.ndarray, values: np.ndarray, floor: np.ndarray, span: float) -> bool:
     """Whether a functional more than doubles within a time span."""
     for k in range(values.size):  # noqa: SIM110
-        if values[k] <= floor[k] or slopes[k] * span > values[k]:
+        if values[k] <= floor[k] or slopes[k, 0] * span > values[k]:
             return True
     return False
 
 
-@jit(VECTOR(VECTOR))
-def _longer_vector(x: np.ndarray) -> np.ndarray:
-    y = np.empty(2 * x.shape[0])
-    y[: x.shape[0]] = x
+@jit(VECTOR(VECTOR, int64))
+def _resized_vector(x: np.ndarray, size: int) -> np.ndarray:
+    y = np.empty(size)
+    for i in range(min(size, x.shape[0])):
+        y[i] = x[i]
     return y
 
 
-@jit(MATRIX(MATRIX))
-def _longer_matrix(x: np.ndarray) -> np.ndarray:
-    y = np.empty((2 * x.shape[0], x.shape[1]))
-    y[: x.shape[0]] = x
+@jit(MATRIX(MATRIX, int64))
+def _resized_matrix(x: np.ndarray, size: int) -> np.ndarray:
+    y = np.empty((size, x.shape[1]))
+    for i in range(min(size, x.shape[0])):
+        for j in range(x.shape[1]):
+            y[i, j] = x[i, j]
     return y
 
 
-@jit(CUBE(CUBE))
-def _longer_cube(x: np.ndarray) -> np.ndarray:
-    y = np.empty((2 * x.shape[0], x.shape[1], x.shape[2]))
-    y[: x.shape[0]] = x
+@jit(CUBE(CUBE, int64))
+def _resized_cube(x: np.ndarray, size: int) -> np.ndarray:
+    y = np.empty((size, x.shape[1], x.shape[2]))
+    for i in range(min(size, x.shape[0])):
+        for j in range(x.shape[1]):
+            for k in range(x.shape[2]):
+                y[i, j, k] = x[i, j, k]
     return y
 
 
@@ -210,7 +216,8 @@ def advance(
     sets the size to which it need be known. address: of the response. Returns (status, smallest and largest v of a
     stage, step ends, functionals at the left ends, coefficients of the dense output).
     """
-    n, count, top, weight, response = rate.size, functionals.shape[0], rate.max(), functionals[0], called(address)
+    n, count, top = rate.size, functionals.shape[0], stages.largest(rate)
+    weight, response = functionals[0], called(address)
     m, base, f0, f1, f2 = initial.copy(), np.empty(n), np.empty(n), np.empty(n), np.empty(n)
     f3, f4, f5, f6, row = np.empty(n), np.empty(n), np.empty(n), np.empty(n), np.empty(STAGES)
     slopes, values, after, sizes = np.empty((count, STAGES)), np.empty(count), np.empty(count), np.zeros(count)
@@ -237,10 +244,9 @@ def advance(
             mu, nu = response(values[0], piecewise(t, end, threshold_breaks, threshold_pieces), parameters)
             stages.slope(m, rate, diffusion, 2 * eta * mu, eta * eta * nu, f0)
             for k in range(count):
-                slopes[k, 0] = stages.dot(functionals[k], f0)
-            sizes[:] = 0.0
-            trying = _jumps_up(slopes[:, 0].copy(), values, floor, settings[ONE_STEP])
-            h = _first_step(slopes[:, 0].copy(), values, sizes, rtol ** (1 / ORDER), eta * top, 1e-13 * t, end - t)
+                slopes[k, 0], sizes[k] = stages.dot(functionals[k], f0), 0.0
+            trying = _jumps_up(slopes, values, floor, settings[ONE_STEP])
+            h = _first_step(slopes, values, sizes, rtol ** (1 / ORDER), eta * top, 1e-13 * t, end - t)
             if trying:
                 h = min(max(settings[ONE_STEP], 1e-12 * t), end - t)
             restart, bend = False, 0.0
@@ -296,15 +302,18 @@ def advance(
         positive = after[0] >= -floor[0]
         if trying and positive:
             trying = False
-            sizes[:] = 0.01 * after
+            for k in range(count):
+                sizes[k] = 0.01 * after[k]
             eta = piecewise(t, end, lr_breaks, lr_pieces)
-            h = _first_step(slopes[:, 0].copy(), values, sizes, rtol ** (1 / ORDER), eta * top, 1e-13 * t, end - t)
+            h = _first_step(slopes, values, sizes, rtol ** (1 / ORDER), eta * top, 1e-13 * t, end - t)
             continue
         if not positive or not worst <= 1.0:
             h *= 0.25 if not worst < math.inf else max(0.2, 0.9 * worst ** (-1 / ORDER))
             continue
         if written == start.shape[0]:
-            knots, start, coefficients = _longer_vector(knots), _longer_matrix(start), _longer_cube(coefficients)
+            size = 2 * written
+            knots, start = _resized_vector(knots, size), _resized_matrix(start, size)
+            coefficients = _resized_cube(coefficients, size)
         for k in range(count):
             start[written, k] = values[k]
             for p in range(4):
@@ -324,4 +333,5 @@ def advance(
             status = ESCAPED if values[0] > settings[ESCAPE] else FELL
             break
         h *= min(LARGEST_GROWTH, 0.9 * max(worst, 1e-8) ** (-1 / ORDER))
-    return status, smallest, largest, knots[:written].copy(), start[:written].copy(), coefficients[:written].copy()
+    knots, start = _resized_vector(knots, written), _resized_matrix(start, written)
+    return status, smallest, largest, knots, start, _resized_cube(coefficients, written)

@@ -34,6 +34,15 @@ def dot(x: np.ndarray, y: np.ndarray) -> float:
     return total
 
 
+@jit(float64(VECTOR))
+def largest(x: np.ndarray) -> float:
+    """max x_i of x_i >= 0."""
+    most = 0.0
+    for i in range(x.size):
+        most = max(most, x[i])
+    return most
+
+
 @jit(void(VECTOR, VECTOR, VECTOR, float64, float64, VECTOR))
 def slope(m: np.ndarray, rate: np.ndarray, diffusion: np.ndarray, drift: float, source: float, f: np.ndarray) -> None:
     """Overwrite f with the time derivative of the modes, drift = 2 eta mu, source = eta^2 nu."""
