@@ -227,14 +227,13 @@ def processes(repeats: int) -> list[Row]:
         return rows
     for name, arrays in memory().items():
         most = None if name == "simulate" else 12.0
-        rows.append(
-            Row(f"memory at d = 10^6: {name}", arrays, f"{arrays:.3g} arrays of d doubles", most=most, ratio=True)
-        )
+        text, worth_guarding = f"{arrays:.3g} arrays of d doubles", arrays > 1
+        rows.append(Row(f"memory at d = 10^6: {name}", arrays, text, most=most, ratio=worth_guarding))
     return rows
 
 
 def rows_of(results: Sequence[Result], quick: bool, repeats: int) -> list[Row]:
-    """Every row; with quick those that take seconds."""
+    """Every row; with quick only those that take seconds."""
     parts: list[Callable[[], list[Row]]] = [lambda: of_results(results), lambda: horizons(repeats)]
     parts += [lambda: sweeps(20 if quick else 100, 1 if quick else 3)]
     if not quick:
