@@ -235,7 +235,8 @@ def largest_alignment(problem: Problem) -> float:
     return float((pull**2 / variances[moving]).max() / v)
 
 
-def warn_caveats(problem: Problem, optimizer: Optimizer, horizon: float, stacklevel: int = 3) -> None:
-    """Issue the caveats as warnings."""
-    for caveat in caveats(problem, optimizer, horizon):
-        warnings.warn(caveat, stacklevel=stacklevel)
+def warn_caveats(problem: Problem, optimizer: Optimizer, horizon: float, *others: Optimizer) -> None:
+    """Issue the caveats of an optimizer, and of others, as warnings of the caller's caller, each text once."""
+    found = {str(caveat): caveat for each in (optimizer, *others) for caveat in caveats(problem, each, horizon)}
+    for caveat in found.values():
+        warnings.warn(caveat, stacklevel=3)
