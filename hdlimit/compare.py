@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from hdlimit import checks
 from hdlimit.errors import HdlimitError, HdlimitWarning, InvalidInput, NoLimit, NotAvailable
-from hdlimit.limit import caveats
+from hdlimit.limit import warn_caveats
 from hdlimit.optimizers import SGD, ClippedSGD, Optimizer, SignSGD
 from hdlimit.predict import predict
 from hdlimit.problem import Problem
@@ -136,7 +136,6 @@ def compare(problem: Problem, horizon: float, batch_size: int = 1) -> Comparison
             entries.append(Entry(name, optimizer, curve, risk))
     if all(entry.optimizer is None for entry in entries):
         raise next((refusal for refusal in refusals if isinstance(refusal, InvalidInput)), refusals[0])
-    found = {str(c): c for e in entries if e.optimizer is not None for c in caveats(problem, e.optimizer, horizon)}
-    for caveat in found.values():
-        warnings.warn(caveat, stacklevel=2)
+    first, *others = (entry.optimizer for entry in entries if entry.optimizer is not None)
+    warn_caveats(problem, first, horizon, *others)
     return Comparison(problem, horizon, batch_size, tuple(entries))

@@ -5,6 +5,7 @@ eta*(t) = mu A/(nu Bq),   A = sum lambda_i^2 m_i,  Bq = sum lambda_i c_i/d,   dR
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from hdlimit.bins import binned
 from hdlimit.declaration import FloatArray
 from hdlimit.errors import InvalidInput, NotAvailable
 from hdlimit.feedback import Feedback, at_threshold
+from hdlimit.limit import warn_caveats
 from hdlimit.optimizers import SGD, Optimizer, SignSGD
 from hdlimit.problem import Problem
 from hdlimit.response import Response
@@ -29,7 +31,8 @@ def greedy_lr(problem: Problem, optimizer: Any, horizon: float) -> Table:
 
     problem: a Problem; optimizer: SGD or SignSGD (the class), or an optimizer with a constant threshold, whose lr is
     ignored; horizon: t = k/d.
-    Returns: a Table, to be used as lr. Raises: InvalidInput; NoLimit for SGD under noise of infinite variance.
+    Returns: a Table, to be used as lr. Raises: InvalidInput; NoLimit for SGD under noise of infinite variance. Warns as
+    predict does.
     """
     if optimizer in (SGD, SignSGD):
         optimizer = optimizer(lr=1.0)
@@ -39,7 +42,10 @@ def greedy_lr(problem: Problem, optimizer: Any, horizon: float) -> Table:
     response = Response(optimizer.residual, problem.noise, optimizer.batch_size)
     if optimizer.residual == "clip":
         response = at_threshold(response, c)
-    return greedy_table(problem, response, c, optimizer.features, horizon)
+    table = greedy_table(problem, response, c, optimizer.features, horizon)
+    followed: Any = optimizer
+    warn_caveats(problem, replace(followed, lr=table), horizon)
+    return table
 
 
 def greedy_table(problem: Problem, response: Response, c: float, features: str, horizon: float) -> Table:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+import warnings
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from hdlimit import checks
-from hdlimit.errors import InvalidInput
+from hdlimit.errors import HdlimitWarning, InvalidInput
 from hdlimit.follow import (
     ClipSchedule,
     Followed,
@@ -22,6 +23,7 @@ from hdlimit.follow import (
     tuned_max_ccc,
 )
 from hdlimit.greedy import greedy_table
+from hdlimit.limit import warn_caveats
 from hdlimit.optimizers import SGD, ClippedSGD, Loss, Optimizer, SignSGD, loss_factor
 from hdlimit.predict import predict
 from hdlimit.problem import Problem
@@ -190,7 +192,7 @@ def tune_clip(
     found = best_clip(trial, batch_size, given)
     check_found(trial, found.value, lambda: math.exp(best_clip(_untargeted(trial), batch_size, given).value))
     optimizer: Any = found.optimizer
-    curve = predict(problem, optimizer, trial.horizon)
+    curve = _curve(problem, optimizer, trial.horizon)
     c, v, noise = float(optimizer.threshold), 2 * float(curve.risk[-1]), problem.noise
     sgd = None if math.isinf(noise.second_moment) else best_step(_untargeted(trial), SGD(1.0, batch_size))
     sgd_risk = math.inf if sgd is None else math.exp(sgd.value)
@@ -198,6 +200,7 @@ def tune_clip(
     if schedule:
         rules = (tuned_max_ccc(trial, batch_size, given), tuned_heuristic(trial, batch_size, given))
         schedules = [clip_schedule(trial, rule, batch_size, sgd_risk) for rule in rules]
+    warn_caveats(problem, optimizer, trial.horizon, *(each.optimizer for each in schedules if each is not None))
     plain: Any = None if sgd is None else sgd.optimizer
     return Tuning(
         problem,
@@ -243,7 +246,8 @@ def tune_lr(problem: Problem, optimizer: Any, horizon: float, target: float | No
 
     problem: a Problem; optimizer: SGD or SignSGD (the class), or an optimizer whose lr is to be replaced, with a
     constant threshold; horizon: t = k/d; target: None, or a risk.
-    Returns: an LrTuning. Raises: InvalidInput as tune_clip; NoLimit for SGD under noise of infinite variance.
+    Returns: an LrTuning. Raises: InvalidInput as tune_clip; NoLimit for SGD under noise of infinite variance. Warns as
+    predict does.
     """
     if optimizer in (SGD, SignSGD):
         optimizer = optimizer(lr=1.0)
@@ -253,7 +257,8 @@ def tune_lr(problem: Problem, optimizer: Any, horizon: float, target: float | No
     found = best_step(trial, optimizer)
     check_found(trial, found.value, lambda: math.exp(best_step(_untargeted(trial), optimizer).value))
     time = None if trial.target is None else math.exp(found.value)
-    return LrTuning(found.optimizer, predict(problem, found.optimizer, trial.horizon), time)
+    warn_caveats(problem, found.optimizer, trial.horizon)
+    return LrTuning(found.optimizer, _curve(problem, found.optimizer, trial.horizon), time)
 
 
 def greedy_clip(problem: Problem, horizon: float, batch_size: int = 1) -> ClipSchedule:
@@ -261,15 +266,24 @@ def greedy_clip(problem: Problem, horizon: float, batch_size: int = 1) -> ClipSc
 
         c*(t) = argmax_c mu_c^2/nu_c,   eta*(t) = mu A/(nu Bq)
 
-    problem: a Problem; horizon: t = k/d; batch_size: B. Returns: a ClipSchedule. Raises: InvalidInput.
+    problem: a Problem; horizon: t = k/d; batch_size: B. Returns: a ClipSchedule. Raises: InvalidInput. Warns as predict
+    does.
     """
     trial, batch_size = checked_trial(problem, horizon), checks.integer("batch_size", batch_size)
     rule = max_ccc(problem, batch_size)
     lr = greedy_table(problem, rule.response(problem.noise, batch_size), math.inf, "identity", trial.horizon)
     sgd = None if math.isinf(problem.noise.second_moment) else best_step(trial, SGD(1.0, batch_size))
-    return clip_schedule(
-        trial, Followed(rule, lr, math.nan), batch_size, math.inf if sgd is None else math.exp(sgd.value)
-    )
+    sgd_risk = math.inf if sgd is None else math.exp(sgd.value)
+    schedule = clip_schedule(trial, Followed(rule, lr, math.nan), batch_size, sgd_risk)
+    warn_caveats(problem, schedule.optimizer, trial.horizon)
+    return schedule
+
+
+def _curve(problem: Problem, optimizer: Optimizer, horizon: float) -> Curve:
+    """The predicted curve, without its warnings."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", HdlimitWarning)
+        return predict(problem, optimizer, horizon)
 
 
 def _untargeted(trial: Trial) -> Trial:

@@ -112,6 +112,32 @@ def test_lr_between_the_critical_one_at_this_d_and_that_of_the_limit() -> None:
     assert caveats(problem, hd.ClippedSGD(1.95, 0.5)) == []
 
 
+@pytest.mark.parametrize(
+    ("share", "c", "told"),
+    [
+        (0.95, 12.0, "settle at up to 2.73 times"),
+        (0.95, 6.0, "settle at up to 2.73 times"),
+        (1.05, 40.0, "until it is c"),
+    ]
+    + [(0.95, 1.0, ""), (1.05, 1.0, "")],
+)
+def test_a_large_lr_is_told_where_hardly_a_step_is_clipped(share: float, c: float, told: str) -> None:
+    """Runs at d = 20 settle above 1.1 times the limit and below the number that is told (4 standard errors, 6e-5), the
+    exact ratio of SGD; where clipping acts nothing is told, and runs are within d's own bias of the limit.
+    """
+    problem = hd.Problem(hd.Isotropic(20), hd.Gaussian(0.3))
+    critical = hd.stability(problem, hd.SGD(1.0)).critical_lr
+    optimizer, times = hd.ClippedSGD(share * critical, c), np.linspace(40, 60, 11)
+    near = [str(warning) for warning in caveats(problem, optimizer) if isinstance(warning, hd.NearCriticalWarning)]
+    assert len(near) == bool(told) and all(told in each for each in near)
+    late = hd.simulate(problem, optimizer, 60.0, 400, times=times, method="blocks").risk.mean(axis=1)
+    ratio, error = late.mean() / hd.steady_state(problem, optimizer).risk, late.std(ddof=1) / 20
+    error /= hd.steady_state(problem, optimizer).risk
+    most = settled(problem, hd.SGD(share * critical)) if share < 1 else np.inf
+    assert ratio - 4 * error > 1.1 if told else ratio + 4 * error < 1.15
+    assert ratio - 4 * error < most
+
+
 def test_without_noise_the_slower_rate_is_told() -> None:
     """The rate of the exact mean over the limit's, K = I: from the ratio of two risks of each."""
     problem, optimizer, d = hd.Problem(hd.Isotropic(200)), hd.SGD(1.85), 200

@@ -6,6 +6,8 @@ import csv
 import json
 import math
 import pickle
+import warnings
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -535,3 +537,29 @@ def test_tuned_constants_against_a_simulated_grid(noise: NoiseLaw) -> None:
     assert ours.mean[-1] < again.mean[-1] + 2 * error
     off = hd.simulate(problem, hd.ClippedSGD(2 * tuned.lr, tuned.threshold), horizon, runs=64, seed=10_003)
     assert off.mean[-1] > again.mean[-1] + 2 * error, "a wrong lr would not be seen"
+
+
+ANSWERS: list[Callable[[hd.Problem], Any]] = [
+    lambda problem: hd.tune_lr(problem, hd.SGD, 3.0),
+    lambda problem: hd.tune_clip(problem, 3.0),
+    lambda problem: hd.tune_clip(problem, 3.0, schedule=True),
+    lambda problem: hd.greedy_clip(problem, 3.0),
+    lambda problem: greedy_lr(problem, hd.SGD, 3.0),
+    lambda problem: hd.compare(problem, 3.0),
+]
+
+
+@pytest.mark.parametrize("answer", ANSWERS)
+def test_an_answer_near_the_critical_step_says_so(answer: Callable[[hd.Problem], Any]) -> None:
+    """What is best in the limit is near the critical lr at d = 8, and not at d = 800; each caveat is given once, at the
+    line that asked.
+    """
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        answer(hd.Problem(hd.Isotropic(8), hd.Gaussian(0.3)))
+    assert {w.category for w in caught} >= {hd.LowDimensionWarning, hd.NearCriticalWarning}
+    assert all(w.filename == __file__ for w in caught)
+    assert len({str(w.message) for w in caught}) == len(caught)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        answer(hd.Problem(hd.Isotropic(800), hd.Gaussian(0.3)))
