@@ -99,6 +99,7 @@ def _fill(parameters: np.ndarray, left: float, start: int) -> None:
         found = _read(piece, 0, x)
         if not (abs(found[0] - mu) <= ERROR * mu and abs(found[1] - nu) <= ERROR * nu):
             piece[:] = math.inf
+            break
     parameters[start : start + 2 * WIDTH] = piece
 
 
@@ -114,11 +115,11 @@ def remembered(v: float, c: float, parameters: np.ndarray) -> tuple[float, float
         return _summed(v, c, parameters)
     p = int(place)
     start = HEAD + 3 * int(parameters[TERMS]) + 2 * WIDTH * p
-    mu, nu = _read(parameters, start, 2 * (place - p) - 1)
-    if not math.isfinite(mu + nu):
-        if parameters[start] != math.inf:
-            _fill(parameters, parameters[FIRST] + p, start)
+    for _ in range(2):
         if parameters[start] == math.inf:
             return _summed(v, c, parameters)
         mu, nu = _read(parameters, start, 2 * (place - p) - 1)
-    return mu, nu
+        if math.isfinite(mu + nu):
+            return mu, nu
+        _fill(parameters, parameters[FIRST] + p, start)
+    return _summed(v, c, parameters)
