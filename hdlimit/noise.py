@@ -314,6 +314,9 @@ class Empirical(NoiseLaw):
 class ScipyNoise(NoiseLaw):
     """Any frozen scipy.stats distribution as label noise. Discrete laws are cut where 1e-15 of their mass is left.
 
+    Its responses come as tables, right to 1e-9: under 0.2 s for the first curve of a clipped or signed optimizer (batch
+    size 1), milliseconds for the next at the same threshold.
+
     distribution: a frozen scipy.stats distribution, for example scipy.stats.skewnorm(4).
     """
 

@@ -13,7 +13,7 @@ from scipy import integrate, stats
 
 import hdlimit as hd
 from hdlimit import batch
-from hdlimit.kernels import memory
+from hdlimit.kernels import formulas, memory
 from hdlimit.kernels import responses as kernels
 from hdlimit.quadrature import density_components, flat
 from hdlimit.residual import RESIDUALS
@@ -44,7 +44,7 @@ def test_closed_forms_agree_with_quadrature_over_the_density(noise: Any, name: s
             parts = density_components(
                 hd.ScipyNoise(DENSITIES[noise]), v, RESIDUALS[name].kinks(c), c if name == "clip" else 0.0
             )
-            kernel = kernels.clip_mixture if name == "clip" else kernels.sign_mixture
+            kernel = memory.clip_mixture if name == "clip" else kernels.sign_mixture
             np.testing.assert_allclose(closed(v, c), kernel(v, c, flat(parts)), rtol=1e-9, err_msg=f"v={v} c={c}")
 
 
@@ -236,6 +236,18 @@ def test_centred_clip_against_mpmath() -> None:
             nu = mp.mpf(s2) * mp.gammainc(mp.mpf(3) / 2, 0, ratio**2 / 2, regularized=True) + mp.mpf(c) ** 2 * tail
         np.testing.assert_allclose(memory.clip_centred(s2, c), (float(mu), float(nu)), rtol=2e-15)
     assert memory.clip_centred(0.7, 0.0) == (0.0, 0.0)
+
+
+def test_sum_over_normal_laws_against_each_of_them() -> None:
+    """Laws of mean 0 and others, wide and narrow against c: the sum of the closed forms, to 1e-14."""
+    rng = np.random.default_rng(9)
+    for v in 10 ** rng.uniform(-8, 8, 40):
+        weight, mean, variance = rng.dirichlet(np.ones(30)), rng.standard_normal(30), 10 ** rng.uniform(-8, 8, 30)
+        mean[::2] = 0.0
+        c = float(10 ** rng.uniform(-4, 4))
+        terms = np.array([formulas.clip_normal(v + s2, c, m) for m, s2 in zip(mean, variance, strict=True)])
+        found = memory.clip_mixture(v, c, np.concatenate([weight, mean, variance]))
+        np.testing.assert_allclose(found, weight @ terms, rtol=1e-14)
 
 
 REMEMBERED = [

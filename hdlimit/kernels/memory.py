@@ -20,12 +20,22 @@ KIND, THRESHOLD, FIRST, PIECES, TERMS, HEAD = range(6)
 CLIP, SIGN = 0.0, 1.0
 WIDTH = 16
 ERROR = 1e-12
-CERTAIN = 9.0
+CERTAIN, NEAR = 9.0, -0.125
 _NODES = np.cos(np.pi * (np.arange(WIDTH) + 0.5) / WIDTH)
 _TO_CHEBYSHEV = np.linalg.inv(np.polynomial.chebyshev.chebvander(_NODES, WIDTH - 1))
 _CHECKS = np.array([-1.0, 0.0, math.cos(3 * math.pi / WIDTH), 1.0])
 _INSIDE = np.array([1 / (math.factorial(k) * (2 * k + 1)) for k in range(11)])
 _MISSED = np.array([2 / (math.factorial(k) * (2 * k + 1) * (2 * k + 3)) for k in range(11)])
+
+
+@jit(TWO(float64), inline="always")
+def _series(y: float) -> tuple[float, float]:
+    """sum_k y^k/(k! (2k + 1)) and sum_k y^k/k! (1/(2k + 1) - 1/(2k + 3)) for -1/8 <= y <= 0."""
+    inside, missed = 0.0, 0.0
+    for k in range(_INSIDE.size - 1, -1, -1):
+        inside = inside * y + _INSIDE[k]
+        missed = missed * y + _MISSED[k]
+    return inside, missed
 
 
 @jit(TWO(float64, float64))
@@ -39,24 +49,38 @@ def clip_centred(s2: float, c: float) -> tuple[float, float]:
     if a > CERTAIN:
         return 1.0, s2
     t, y = a * math.sqrt(2 / math.pi), -a * a / 2
-    if a < 0.5:
-        inside, missed = 0.0, 0.0
-        for k in range(_INSIDE.size - 1, -1, -1):
-            inside = inside * y + _INSIDE[k]
-            missed = missed * y + _MISSED[k]
+    if y > NEAR:
+        inside, missed = _series(y)
         return t * inside, c * c * (1 - t * missed)
     x = a * math.sqrt(0.5)
     mu = math.erf(x)
     return mu, c * c * math.erfc(x) + s2 * (mu - t * math.exp(y))
 
 
-@jit(SIGNATURE)
-def clip_mixture(v: float, c: float, parameters: np.ndarray) -> tuple[float, float]:
-    """Clip at c < inf, eps a mixture of k normal laws. parameters: weights, means, variances, k of each."""
+@jit(TWO(float64, float64, VECTOR), fastmath={"reassoc", "contract", "nsz"})
+def _wide(v: float, c: float, parameters: np.ndarray) -> tuple[float, float]:
+    """The sum over the laws of mean 0 that are wide against c, without a branch."""
     k = len(parameters) // 3
     mu, nu = 0.0, 0.0
     for i in range(k):
-        s2, mean = max(v, SMALLEST) + parameters[2 * k + i], parameters[k + i]
+        y = -0.5 * c * c / (v + parameters[2 * k + i])
+        inside, missed = _series(y)
+        t = math.sqrt(-4 / math.pi * y)
+        here = y > NEAR and parameters[k + i] == 0.0
+        mu += parameters[i] * t * inside if here else 0.0
+        nu += parameters[i] * (1 - t * missed) if here else 0.0
+    return mu, c * c * nu
+
+
+@jit(SIGNATURE)
+def clip_mixture(v: float, c: float, parameters: np.ndarray) -> tuple[float, float]:
+    """Clip at c < inf, eps a mixture of k normal laws. parameters: weights, means, variances, k of each."""
+    k, v = len(parameters) // 3, max(v, SMALLEST)
+    mu, nu = _wide(v, c, parameters)
+    for i in range(k):
+        s2, mean = v + parameters[2 * k + i], parameters[k + i]
+        if mean == 0.0 and -0.5 * c * c / s2 > NEAR:
+            continue
         a, b = clip_centred(s2, c) if mean == 0.0 else formulas.clip_normal(s2, c, mean)
         mu += parameters[i] * a
         nu += parameters[i] * b
@@ -98,6 +122,7 @@ def _fill(parameters: np.ndarray, left: float, start: int) -> None:
         found = _read(piece, 0, x)
         if not (abs(found[0] - mu) <= ERROR * mu and abs(found[1] - nu) <= ERROR * nu):
             piece[:] = math.inf
+            break
     parameters[start : start + 2 * WIDTH] = piece
 
 
@@ -113,11 +138,11 @@ def remembered(v: float, c: float, parameters: np.ndarray) -> tuple[float, float
         return _summed(v, c, parameters)
     p = int(place)
     start = HEAD + 3 * int(parameters[TERMS]) + 2 * WIDTH * p
-    mu, nu = _read(parameters, start, 2 * (place - p) - 1)
-    if not math.isfinite(mu + nu):
-        if parameters[start] != math.inf:
-            _fill(parameters, parameters[FIRST] + p, start)
+    for _ in range(2):
         if parameters[start] == math.inf:
             return _summed(v, c, parameters)
         mu, nu = _read(parameters, start, 2 * (place - p) - 1)
-    return mu, nu
+        if math.isfinite(mu + nu):
+            return mu, nu
+        _fill(parameters, parameters[FIRST] + p, start)
+    return _summed(v, c, parameters)

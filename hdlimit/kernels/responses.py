@@ -31,18 +31,6 @@ def identity(v: float, c: float, parameters: np.ndarray) -> tuple[float, float]:
 
 
 @jit(SIGNATURE)
-def clip_mixture(v: float, c: float, parameters: np.ndarray) -> tuple[float, float]:
-    """Clip at c, eps a mixture of k normal laws. parameters: weights, means, variances, k of each."""
-    k = len(parameters) // 3
-    mu, nu = 0.0, 0.0
-    for i in range(k):
-        a, b = formulas.clip_normal(max(v, SMALLEST) + parameters[2 * k + i], c, parameters[k + i])
-        mu += parameters[i] * a
-        nu += parameters[i] * b
-    return mu, nu
-
-
-@jit(SIGNATURE)
 def sign_mixture(v: float, c: float, parameters: np.ndarray) -> tuple[float, float]:
     """Sign, eps a mixture of k normal laws: mu = 2 p_r(0). parameters: weights, means, variances, k of each."""
     k = len(parameters) // 3
