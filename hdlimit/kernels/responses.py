@@ -210,7 +210,8 @@ def uncompiled(kernel: Response, parameters: np.ndarray) -> Callable[[float, flo
 
     def response(v: float, c: float) -> tuple[float, float]:
         try:
-            mu, nu = function(float(v), float(c), values)
+            with np.errstate(all="ignore"):
+                mu, nu = function(float(v), float(c), values)
         except (ArithmeticError, ValueError):
             mu, nu = kernel(v, c, parameters)
         return mu, nu
