@@ -304,7 +304,7 @@ def _derivatives(values: list[float], h: float) -> tuple[float, float, float]:
 def linear_noise(curve: Curve, *, bins: int = BINS, diffusion: str = "algorithm", shifted: bool = True) -> LinearNoise:
     """Integrate the covariance of the modes and the shift of the mean along a curve.
 
-    Some 20 steps, 10 to 50 ms; seconds for batches under noise whose response is tabulated. Against 96 bins the spread
+    Some 20 steps, 10 to 150 ms. Against 96 bins the spread
     changes by less than 5e-4 of itself.
 
     curve: from predict; bins: most bins of modes, each with one rate; diffusion: "algorithm" for runs of the

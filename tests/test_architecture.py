@@ -40,9 +40,9 @@ THEORY = {
     for name in (
         *("response", "quadrature", "batch", "residual", "features", "modes", "limit", "predict", "integrate"),
         *("reference", "stability", "verify", "fluctuation", "spread", "shift", "quantities", "exact"),
-        *("compress", "bins", "sweep", "gridwork"),
+        *("compress", "bins", "sweep", "gridwork", "axes", "transforms", "plain"),
         *("scaling", "kernels.exact"),
-        *("kernels.formulas", "kernels.responses", "kernels.esdirk"),
+        *("kernels.formulas", "kernels.responses", "kernels.esdirk", "kernels.stages", "kernels.memory"),
     )
 }
 NAMELESS = [
