@@ -66,6 +66,14 @@ def test_rungs_that_others_beat_do_not_count(modules: Any) -> None:
     assert precision.bracket(spoilt, 1e-6) == good
 
 
+def test_rungs_called_once_do_not_spoil_a_reading_between_medians(modules: Any) -> None:
+    precision = modules("precision")
+    medians = [rung(modules, 1e-5, 1.0), rung(modules, 1e-7, 2.0)]
+    lucky = [rung(modules, 1e-8, 1.5, calls=1), rung(modules, 1e-3, 0.2, calls=1)]
+    assert precision.seconds_at([*medians, *lucky], 1e-6) == precision.seconds_at(medians, 1e-6)
+    assert precision.seconds_at([*medians, *lucky], 1e-4).calls == 1
+
+
 def test_the_ladder_of_a_slow_solver_brackets_the_target(modules: Any) -> None:
     """One whose error is 30 times its tolerance: only tolerances around 1e-6 are called."""
     precision = modules("precision")
@@ -252,6 +260,20 @@ def test_references_agree_with_another_method(modules: Any, case: Any) -> None:
     np.testing.assert_allclose(known.risk, radau, rtol=2e-9)
 
 
+@pytest.mark.parametrize("name", ["sgd", "clip"])
+def test_a_reference_that_does_not_agree_with_itself_is_refused(
+    modules: Any, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    systems, references = modules("systems"), modules("references")
+    problem, optimizer = PROBLEMS[name]
+    case = systems.Case(name, "", lambda: problem, optimizer, 6.0)
+    system = systems.system_of(case.limit)
+    references.reference(case, system)
+    monkeypatch.setattr(references, "AGREE", -1.0)
+    with pytest.raises(RuntimeError, match="reference is good to"):
+        references.reference(case, system)
+
+
 def test_a_contour_through_a_planted_error_is_seen(modules: Any) -> None:
     """An eigenvalue off by 1e-6 moves the reference of SGD by more than its claimed error."""
     systems, references = modules("systems"), modules("references")
@@ -357,6 +379,22 @@ def test_a_case_without_peers_that_are_not_installed(modules: Any, monkeypatch: 
         assert result.entry(name).at(1e-6).error < 1e-4
     ratios = report.ratios([result], rows.of_results([result]))
     assert all(ratio["value"] > 0 and math.isfinite(ratio["value"]) for ratio in ratios.values()) and len(ratios) >= 5
+
+
+@pytest.mark.parametrize(
+    "line",
+    [["--json", "/nowhere/run.json"], ["--plot", "/nowhere/work.png"], ["--plot", "work.txt"], ["--case", "unheard"]],
+)
+def test_a_wrong_line_is_refused_before_anything_is_measured(
+    modules: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], line: list[str]
+) -> None:
+    solvers = modules("solvers")
+    monkeypatch.setattr(modules("machine"), "facts", lambda: pytest.fail("measured"))
+    for name in solvers.ONE_THREAD:
+        monkeypatch.setenv(name, "1")
+    with pytest.raises(SystemExit) as stop:
+        solvers.main(line)
+    assert stop.value.code not in (0, None) and not capsys.readouterr().out
 
 
 def test_rows_know_whether_they_hold(modules: Any) -> None:

@@ -57,11 +57,12 @@ def predict(case: Case) -> Solver:
     return run
 
 
-def scipy_solver(system: System, method: str, limit_s: float = np.inf) -> Solver:
-    """scipy.integrate.solve_ivp. limit_s: seconds of processor time."""
+def scipy_solver(system: System, method: str, limit_s: float = np.inf, longest: float = np.inf) -> Solver:
+    """scipy.integrate.solve_ivp. limit_s: seconds of processor time; longest: step."""
     from scipy.integrate import solve_ivp
 
-    options = {"jac": system.jacobian} if method in ("LSODA", "BDF", "Radau") else {}
+    options: dict[str, Any] = {"jac": system.jacobian} if method in ("LSODA", "BDF", "Radau") else {}
+    options["max_step"] = longest
 
     def run(times: np.ndarray, rtol: float) -> np.ndarray:
         calls, deadline = 0, process_time() + limit_s
@@ -126,8 +127,10 @@ def _weighed(y: np.ndarray, weight: np.ndarray) -> np.ndarray:
     return total
 
 
-def cyrk_solver(system: System, method: str, steps: int = 0) -> Solver:
-    """CyRK's nbsolve2_ivp. steps: the most it may take, 0 for any number. Raises ImportError without CyRK."""
+def cyrk_solver(system: System, method: str, steps: int = 0, longest: float = np.inf) -> Solver:
+    """CyRK's nbsolve2_ivp. steps: the most it may take, 0 for any number; longest: step. Raises ImportError without
+    CyRK.
+    """
     from CyRK import nbsolve2_ivp
 
     slope, args = cyrk_rhs(system.kernel), cyrk_arguments(system)
@@ -137,7 +140,7 @@ def cyrk_solver(system: System, method: str, steps: int = 0) -> Solver:
         _ = slope  # the machine code lives as long as this does
         solution = nbsolve2_ivp(
             address, (0.0, float(times[-1])), system.start, method, times, False, args,
-            rtol, absolute(system, rtol), None, None, 0, 0, np.inf, 0.0, steps,
+            rtol, absolute(system, rtol), None, None, 0, 0, longest, 0.0, steps,
         )  # fmt: skip
         good = solution.success and solution.size == times.size
         risk = _weighed(solution.y, system.weight) / 2 if good else np.full(times.size, np.nan)

@@ -73,9 +73,12 @@ def front(rungs: Sequence[Rung]) -> list[Rung]:
 def seconds_at(rungs: Sequence[Rung], target: float) -> Reading:
     """Time at an achieved error, linear in log time over log error between the neighbours on the front.
 
-    Where even the cheapest rung is more accurate, its time; nan where none is accurate enough.
+    Where even the cheapest rung is more accurate, its time; nan where none is accurate enough. Rungs that were called
+    once count only where no others lie on both sides.
     """
-    ends = bracket(rungs, target)
+    ends = bracket([rung for rung in rungs if rung.calls > 1], target)
+    if len(ends) < 2:
+        ends = bracket(rungs, target)
     if not ends:
         return Reading(math.nan, 0)
     if len(ends) == 1:

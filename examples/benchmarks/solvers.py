@@ -30,7 +30,13 @@ def arguments(line: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--case", action="append", metavar="NAME", help="this case alone (may be repeated)")
     parser.add_argument("--plot", metavar="FILE", help="write the work-precision figure (.png, .pdf, .svg)")
     parser.add_argument("--json", metavar="FILE", help="write ratios, versions and machine, for compare.py")
-    return parser.parse_args(line)
+    options = parser.parse_args(line)
+    for path in filter(None, (options.plot, options.json)):
+        if not os.access(os.path.dirname(path) or ".", os.W_OK):
+            parser.error(f"{path}: its folder cannot be written")
+    if options.plot and not options.plot.endswith((".png", ".pdf", ".svg")):
+        parser.error(f"--plot: expected a name that ends in .png, .pdf or .svg, got {options.plot}")
+    return options
 
 
 def main(line: list[str] | None = None) -> None:

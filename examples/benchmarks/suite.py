@@ -44,22 +44,30 @@ class Result:
         return next((entry for entry in self.entries if entry.name == name), None)
 
 
-def candidates(case: Case, system: System, quick: bool, effort: Effort) -> dict[str, Callable[[], Solver]]:
-    """Makers of the peers that are worth a try on a case, by name."""
-    n, stiff = system.size, case.name == "stiff"
-    implicit = n <= DENSE or (stiff and not quick)
-    lsoda = n <= LSODA_MODES
-    makers: dict[str, Callable[[], Solver]] = {}
+def makers(case: Case, system: System, longest: float) -> dict[str, Callable[[], Solver]]:
+    """Makers of every peer, by name. longest: seconds after which SciPy is stopped."""
+    found: dict[str, Callable[[], Solver]] = {}
     for method in ("RK45", "DOP853", "LSODA", "BDF", "Radau"):
-        if method in EXPLICIT or implicit or (method == "LSODA" and lsoda):
-            makers[f"SciPy {method}"] = lambda method=method: scipy_solver(system, method, 2 * effort.longest)  # type: ignore[misc]
+        found[f"SciPy {method}"] = lambda method=method: scipy_solver(system, method, longest)  # type: ignore[misc]
     for method in CYRK:
-        if method in EXPLICIT or (method == "LSODA" and lsoda and (not quick or n <= DENSE)) or n <= DENSE:
-            makers[f"CyRK {method}"] = lambda method=method: cyrk_solver(system, method)  # type: ignore[misc]
+        found[f"CyRK {method}"] = lambda method=method: cyrk_solver(system, method)  # type: ignore[misc]
     for method in ("Tsit5", "Kvaerno5"):
-        if method in EXPLICIT or (implicit and not quick):
-            makers[f"diffrax {method}"] = lambda method=method: diffrax_solver(case, system, method)  # type: ignore[misc]
-    return makers
+        found[f"diffrax {method}"] = lambda method=method: diffrax_solver(case, system, method)  # type: ignore[misc]
+    return found
+
+
+def worth_a_try(name: str, case: Case, n: int, quick: bool) -> bool:
+    """Whether a peer runs on a case of n modes: implicit ones, with their dense n x n Jacobian, up to 300, LSODA up to
+    1000, all that take no more than seconds a call on the stiff case; with quick only fast ones.
+    """
+    library, method = name.split()
+    if method in EXPLICIT:
+        return True
+    if quick and (library == "diffrax" or (n > DENSE and library == "CyRK")):
+        return False
+    if n <= DENSE or (method == "LSODA" and n <= LSODA_MODES):
+        return True
+    return case.name == "stiff" and library != "CyRK" and not quick
 
 
 def extrapolated(name: str, solver: Solver, case: Case, system: System, longest: float) -> Entry | None:
@@ -103,7 +111,11 @@ def run_case(case: Case, quick: bool, effort: Effort) -> Result:
     known = reference(case, system)
     running: dict[str, Solver] = {OURS: ours(case), PREDICT: predict(case)}
     others = []
-    for name, make in candidates(case, system, quick, effort).items():
+    for name, make in makers(case, system, 2 * effort.longest).items():
+        if not worth_a_try(name, case, system.size, quick):
+            reason = "with --quick" if quick else "its n x n Jacobian is dense"
+            others.append(Entry(name, note=f"left out: {reason}"))
+            continue
         try:
             solver = make()
         except ImportError as error:
