@@ -362,7 +362,9 @@ def test_ours_and_euler(modules: Any, case: Any) -> None:
 # ---- the suite
 
 
-def test_a_case_without_peers_that_are_not_installed(modules: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_case_without_peers_that_are_not_installed(
+    modules: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """Each of them has a line that says so; the rest is measured, and the record can be compared with itself."""
     import sys
 
@@ -377,6 +379,8 @@ def test_a_case_without_peers_that_are_not_installed(modules: Any, monkeypatch: 
     assert sum("left out: diffrax is not installed" in line for line in lines) >= 1
     for name in ("hdlimit", "SciPy RK45", "SciPy Radau"):
         assert result.entry(name).at(1e-6).error < 1e-4
+    modules("figure").draw([result], str(tmp_path / "work.png"))
+    assert (tmp_path / "work.png").read_bytes().startswith(b"\x89PNG")
     ratios = report.ratios([result], rows.of_results([result]))
     assert all(ratio["value"] > 0 and math.isfinite(ratio["value"]) for ratio in ratios.values()) and len(ratios) >= 5
 

@@ -60,8 +60,11 @@ def draw(results: Sequence[Result], path: str) -> None:
             ax.set_xlim(3e-2, 1e-12)
             ax.set(xlabel="achieved error, max |R/R_ref - 1|", ylabel="processor time (s)")
         order = sorted(lines, key=lambda name: (list(COLOURS).index(name.split()[0]), name == EULER))
+        across = max(round(5.2 * columns / 3.1), 1)
+        figure.set_size_inches(5.2 * columns, 3.7 * rows + 0.27 * math.ceil(len(order) / across) + 0.3)
         figure.legend(
-            [lines[name] for name in order], order, loc="outside lower center", ncols=5, fontsize=10, handlelength=2.4
-        )
+            [lines[name] for name in order], order, loc="outside lower center", ncols=across, fontsize=10,
+            handlelength=2.4,
+        )  # fmt: skip
         figure.savefig(path)
         plt.close(figure)
