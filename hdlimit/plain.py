@@ -26,7 +26,7 @@ _steps = [0]
 def sums(base: np.ndarray, rate: np.ndarray, diffusion: np.ndarray, weight: np.ndarray, beta: float) -> stages.Six:
     """stages.sums."""
     inverse = 1.0 / (1.0 + beta * rate)
-    p, q = rate * inverse, weight * inverse
+    p, q = 1.0 - inverse, weight * inverse
     a, b = q * base, q * diffusion
     ap, bp = a * p, b * p
     return float(a.sum()), float(ap.sum()), float(ap @ p), float(b.sum()), float(bp.sum()), float(bp @ p)

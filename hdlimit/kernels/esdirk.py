@@ -97,8 +97,8 @@ def _root(
     scale, beta, center = hg * eta * eta, 2 * hg * eta * mu, 2 * hg * eta * mu
     before, gap_before, accuracy = 0.0, 0.0, max(tolerance, ROUNDING)
     for _ in range(60):
-        delta = beta - center
-        reach = min(abs(delta) * fastest, abs(delta) / center if center > 0.0 else math.inf)
+        delta = (beta - center) / center if center > 0.0 else 0.0
+        reach = min(abs(beta - center) * fastest, abs(delta)) if center > 0.0 or beta == center else math.inf
         a, b = a0 - delta * (a1 - delta * a2), b0 - delta * (b1 - delta * b2)
         image = a + b * scale * nu
         gap = image - v
@@ -298,7 +298,7 @@ def advance(
                 middle += h * MIDDLE[s] * slopes[k, s]
             cubic = (values[k] + after[k]) / 2 + h * (slopes[k, 0] - slopes[k, STAGES - 1]) / 8
             error = max(abs(first), abs(second), abs(values[k] + middle - cubic) / BETWEEN)
-            worst = max(worst, error / (rtol * max(values[k], after[k], sizes[k]) + floor[k]))
+            worst = max(worst, error / (rtol * max(values[k], after[k], sizes[k]) + 10 * floor[k]))
         positive = after[0] >= -floor[0]
         if trying and positive:
             trying = False

@@ -52,14 +52,14 @@ def slope(m: np.ndarray, rate: np.ndarray, diffusion: np.ndarray, drift: float, 
 
 @jit(SIX(VECTOR, VECTOR, VECTOR, VECTOR, float64), fastmath=_SUMS)
 def sums(base: np.ndarray, rate: np.ndarray, diffusion: np.ndarray, weight: np.ndarray, beta: float) -> Six:
-    """sum q p^k base and sum q p^k diffusion for k = 0, 1, 2, q = weight/(1 + beta rate), p = rate/(1 + beta rate).
+    """sum q p^k base and sum q p^k diffusion for k = 0, 1, 2, q = weight/(1 + beta rate), p = beta rate/(1 + beta rate).
 
-    They are v of a stage in powers of -(change of beta), to which they belong.
+    They are v of a stage in powers of -(relative change of beta).
     """
     a0, a1, a2, b0, b1, b2 = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
     for i in range(base.size):
         inverse = 1.0 / (1.0 + beta * rate[i])
-        p = rate[i] * inverse
+        p = 1.0 - inverse
         a, b = weight[i] * inverse * base[i], weight[i] * inverse * diffusion[i]
         a0, b0 = a0 + a, b0 + b
         a1, b1 = a1 + a * p, b1 + b * p
@@ -112,7 +112,7 @@ def _stage(stage: int) -> Callable[..., Seven]:
                 new += last * f
             base[i] = new
             inverse = 1.0 / (1.0 + beta * rate[i])
-            p = rate[i] * inverse
+            p = 1.0 - inverse
             a, b = weight[i] * inverse * new, weight[i] * inverse * diffusion[i]
             a0, b0 = a0 + a, b0 + b
             a1, b1 = a1 + a * p, b1 + b * p
