@@ -51,10 +51,7 @@ def solve(limit: Limit, modes: ModeSystem, horizon: float, rtol: float, level: f
             esdirk.advance, arrays, response.kernel, response.parameters
         )
         if low >= response.low and high <= response.high:
-            gone = (start <= floor) & (start + coefficients.sum(axis=2) <= floor)
-            if gone.any():
-                start, coefficients = np.where(gone, 0.0, start), np.where(gone[:, :, None], 0.0, coefficients)
-            return Solution(DenseOutput(np.append(0.0, knots), start, coefficients), status, knots.size)
+            return Solution(DenseOutput(knots, start, coefficients), status, start.shape[0])
         v_range = (min(v_range[0], low / 4), max(v_range[1], high * 4))
     raise NotAvailable(
         f"noise: the response would have to be tabulated over v from {v_range[0]:.2g} to {v_range[1]:.2g}"

@@ -124,7 +124,7 @@ def run(kernel: Kernel[..., Any], arrays: tuple[Any, ...], response: Kernel[...,
             with np.errstate(all="ignore"):
                 found = twin(kernel)(*arrays[:5], few, *arrays[6:], twin(response), parameters)
             if found[0] != esdirk.FULL:
-                _steps[0] -= ENOUGH_STEPS - found[3].size
+                _steps[0] -= ENOUGH_STEPS - found[4].shape[0]
                 return found
         except (ArithmeticError, ValueError):
             pass

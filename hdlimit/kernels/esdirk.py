@@ -37,7 +37,7 @@ FOUND = Type(f"Tuple((int64, float64, float64, {VECTOR}, {MATRIX}, {CUBE}))")
 Response: TypeAlias = Callable[[float, float, np.ndarray], tuple[float, float]]
 
 
-@jit(float64(float64, float64, VECTOR, MATRIX))
+@jit(float64(float64, float64, VECTOR, MATRIX), forceinline=True)
 def piecewise(t: float, end: float, breaks: np.ndarray, coefficients: np.ndarray) -> float:
     """A piecewise polynomial at t < end, or extrapolated over the end from its left, far from there as a line; never
     negative.
@@ -66,7 +66,7 @@ def piecewise(t: float, end: float, breaks: np.ndarray, coefficients: np.ndarray
     return max(curve, 0.0)
 
 
-@jit(FOUR(SEVEN, *[VECTOR] * 4, float64, float64, float64, float64, RESPONSE, VECTOR, *[float64] * 6))
+@jit(FOUR(SEVEN, *[VECTOR] * 4, float64, float64, float64, float64, RESPONSE, VECTOR, *[float64] * 6), forceinline=True)
 def _root(
     swept: stages.Seven,
     base: np.ndarray,
@@ -214,14 +214,15 @@ def advance(
     distance between the dense output and the cubic through both ends. Schedules may jump at the ends: the integration
     starts anew there, and a step reads them from its own side. Where a functional jumps up, a trial step of ONE_STEP
     sets the size to which it need be known. address: of the response. Returns (status, smallest and largest v of a
-    stage, step ends, functionals at the left ends, coefficients of the dense output).
+    stage, 0 and the step ends, functionals at the left ends, coefficients of the dense output), where functionals below
+    their floor are 0.
     """
     n, count, top = rate.size, functionals.shape[0], stages.largest(rate)
     weight, response = functionals[0], called(address)
     m, base, f0, f1, f2 = initial.copy(), np.empty(n), np.empty(n), np.empty(n), np.empty(n)
     f3, f4, f5, f6, row = np.empty(n), np.empty(n), np.empty(n), np.empty(n), np.empty(STAGES)
     slopes, values, after, sizes = np.empty((count, STAGES)), np.empty(count), np.empty(count), np.zeros(count)
-    knots, start, coefficients = np.zeros(CHUNK), np.empty((CHUNK, count)), np.empty((CHUNK, count, 4))
+    knots, start, coefficients = np.zeros(CHUNK + 1), np.empty((CHUNK, count)), np.empty((CHUNK, count, 4))
     for k in range(count):
         values[k] = stages.dot(functionals[k], m)
     peaks, rtol = values.copy(), SAFETY * settings[RTOL]
@@ -312,19 +313,20 @@ def advance(
             continue
         if written == start.shape[0]:
             size = 2 * written
-            knots, start = _resized_vector(knots, size), _resized_matrix(start, size)
+            knots, start = _resized_vector(knots, size + 1), _resized_matrix(start, size)
             coefficients = _resized_cube(coefficients, size)
         for k in range(count):
-            start[written, k] = values[k]
+            gone = values[k] <= floor[k] and after[k] <= floor[k]
+            start[written, k] = 0.0 if gone else values[k]
             for p in range(4):
                 c_p = 0.0
                 for s in range(STAGES):
                     c_p += DENSE[s, p] * slopes[k, s]
-                coefficients[written, k, p] = h * c_p
+                coefficients[written, k, p] = 0.0 if gone else h * c_p
         bend = 0.0
         t = end if last else t + h
-        knots[written] = t
         written += 1
+        knots[written] = t
         m, base, f0, f6 = base, m, f6, f0
         for k in range(count):
             values[k], slopes[k, 0] = after[k], slopes[k, STAGES - 1]
@@ -333,5 +335,5 @@ def advance(
             status = ESCAPED if values[0] > settings[ESCAPE] else FELL
             break
         h *= min(LARGEST_GROWTH, 0.9 * max(worst, 1e-8) ** (-1 / ORDER))
-    knots, start = _resized_vector(knots, written), _resized_matrix(start, written)
+    knots, start = _resized_vector(knots, written + 1), _resized_matrix(start, written)
     return status, smallest, largest, knots, start, _resized_cube(coefficients, written)

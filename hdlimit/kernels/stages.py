@@ -52,7 +52,7 @@ def slope(m: np.ndarray, rate: np.ndarray, diffusion: np.ndarray, drift: float, 
 
 @jit(SIX(VECTOR, VECTOR, VECTOR, VECTOR, float64), fastmath=_SUMS)
 def sums(base: np.ndarray, rate: np.ndarray, diffusion: np.ndarray, weight: np.ndarray, beta: float) -> Six:
-    """sum q p^k base and sum q p^k diffusion for k = 0, 1, 2, q = weight/(1 + beta rate), p = beta rate/(1 + beta rate).
+    """sum q p^k base and sum q p^k diffusion, k = 0, 1, 2, with q = weight/(1 + beta rate), p = beta rate/(1 + beta rate).
 
     They are v of a stage in powers of -(relative change of beta).
     """
@@ -125,7 +125,7 @@ def _stage(stage: int) -> Callable[..., Seven]:
 _into_1, _into_2, _into_3, _into_4, _into_5, _into_6 = (_stage(s) for s in range(1, STAGES))
 
 
-@jit(SEVEN(int64, *[VECTOR] * 12, float64, float64, float64, float64))
+@jit(SEVEN(int64, *[VECTOR] * 12, float64, float64, float64, float64), forceinline=True)
 def into(
     stage: int,
     m: np.ndarray,
