@@ -75,6 +75,7 @@ def test_falls_beyond_the_integrator_are_told_apart_by_their_times() -> None:
     assert tuned.lr == pytest.approx(1, abs=0.02) and tuned.gain == 1
 
 
+@pytest.mark.filterwarnings("ignore::hdlimit.NearCriticalWarning")
 @pytest.mark.parametrize("noise", LAWS, ids=repr)
 def test_no_pair_of_a_grid_beats_the_constants(noise: NoiseLaw) -> None:
     problem, horizon = problem_of(noise), 15.0
