@@ -282,13 +282,21 @@ with LocalCluster(n_workers=1, threads_per_worker=1, processes=False, **options)
 
 
 def test_a_scheduler_that_is_gone(tmp_path: Path) -> None:
-    """Killed in the middle of a study: the client gives up after its time-out, 1 s here, and one sentence follows."""
+    """Killed when a run is kept: the client gives up after its time-out, 1 s here, and one sentence follows."""
     checkpoint = Checkpoint(tmp_path / "x", {"study": 1})
     command = [sys.executable, "-c", SCHEDULER, str(Path(__file__).parent)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as scheduler:
         assert scheduler.stdout is not None
         address = scheduler.stdout.readline().strip()
-        threading.Timer(1.0, scheduler.kill).start()
+
+        def kill() -> None:
+            first = 0
+            while not first or checkpoint.path.stat().st_size == first:
+                time.sleep(0.01)
+                first = first or (checkpoint.path.stat().st_size if checkpoint.path.exists() else 0)
+            scheduler.kill()
+
+        threading.Thread(target=kill, daemon=True).start()
         with (
             pytest.raises(WorkersLost, match="of 40 runs had finished and are kept"),
             dask_workers(address, 1.0) as far,
