@@ -20,6 +20,11 @@ from hdlimit.integrate import solve
 from hdlimit.limit import limit_of
 
 COMPILED = ("CyRK", "diffrax")
+OPERATIONS, DIVISIONS, BYTES = (
+    219,
+    12,
+    480,
+)  # a mode and step with three functionals, counted in hdlimit/kernels/stages.py
 
 
 class Row(NamedTuple):
@@ -135,7 +140,10 @@ def mode_step(n: int) -> Row:
         timed(lambda: solve(limit, limit.modes, STIFF.horizon, MAIN)) for _ in range(7 if n < 10**6 else 1)
     )
     each = seconds / (n * steps) * 1e9
-    text = f"{each:.3g} ns ({steps} steps of the last pass, {seconds * 1e3:.4g} ms)"
+    text = (
+        f"{each:.3g} ns ({steps} steps, {seconds * 1e3:.4g} ms): {OPERATIONS / each:.3g} Gflop/s, "
+        f"{DIVISIONS / each:.2g} Gdivisions/s, {BYTES / each:.3g} Gbyte/s"
+    )
     return Row(f"time a mode and step, n = {n}", each, text, ratio=False)
 
 
