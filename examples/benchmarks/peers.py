@@ -38,7 +38,7 @@ def absolute(system: System, rtol: float) -> float:
 
 
 def ours(case: Case) -> Solver:
-    """The compiled integration as hd.sweep runs it, R alone, its arguments prepared before as those of the peers are."""
+    """The compiled integration as hd.sweep runs it, R alone, its arguments prepared before as those of the peers."""
     limit, modes = case.limit, case.limit.modes
     arrays, thresholds = prepared(limit, modes, case.horizon, MAIN)
     rate, diffusion, _, start, floor, settings, _, lr_breaks, lr, threshold_breaks, threshold = arrays
