@@ -39,23 +39,29 @@ def solve(limit: Limit, modes: ModeSystem, horizon: float, rtol: float, level: f
     """
     if limit.response.noise.second_moment == 0 and not modes.start[modes.rate > 0].any():
         return _at_rest(modes, horizon)
-    ends = stops((limit.lr, limit.threshold), horizon, esdirk.SAFETY * rtol)
-    lr, threshold = tabulate(limit.lr, horizon), tabulate(limit.threshold, horizon)
-    floor, settings = floors(limit, modes, lr), settings_of(limit, rtol)
-    settings[[esdirk.LEVEL, esdirk.MOST]] = level, MOST_STEPS + ends.size
-    v_range, c_range = initial_range(limit, modes), value_range(threshold)
+    arrays, c_range = prepared(limit, modes, horizon, rtol, level)
+    v_range = initial_range(limit, modes)
     for _ in range(40):
         response = limit.response.compiled(v_range, c_range)
-        arrays = (modes.rate, modes.diffusion, modes.functionals, modes.start, floor, settings, ends, *lr, *threshold)
-        status, low, high, knots, start, coefficients = run(
-            esdirk.advance, arrays, response.kernel, response.parameters
-        )
+        status, low, high, *dense = run(esdirk.advance, arrays, response.kernel, response.parameters)
         if low >= response.low and high <= response.high:
-            return Solution(DenseOutput(knots, start, coefficients), status, start.shape[0])
+            return Solution(DenseOutput(*dense), status, dense[1].shape[0])
         v_range = (min(v_range[0], low / 4), max(v_range[1], high * 4))
     raise NotAvailable(
         f"noise: the response would have to be tabulated over v from {v_range[0]:.2g} to {v_range[1]:.2g}"
     )
+
+
+def prepared(
+    limit: Limit, modes: ModeSystem, horizon: float, rtol: float, level: float = -math.inf
+) -> tuple[tuple[FloatArray, ...], tuple[float, float]]:
+    """The arguments of esdirk.advance up to the response, and the range of the threshold."""
+    ends = stops((limit.lr, limit.threshold), horizon, esdirk.SAFETY * rtol)
+    lr, threshold = tabulate(limit.lr, horizon), tabulate(limit.threshold, horizon)
+    settings = settings_of(limit, rtol)
+    settings[[esdirk.LEVEL, esdirk.MOST]] = level, MOST_STEPS + ends.size
+    system = (modes.rate, modes.diffusion, modes.functionals, modes.start, floors(limit, modes, lr))
+    return (*system, settings, ends, *lr, *threshold), value_range(threshold)
 
 
 def _at_rest(modes: ModeSystem, horizon: float) -> Solution:

@@ -112,14 +112,16 @@ def modes_of_nodes(
 
 
 def _merged(rate: FloatArray, diffusion: FloatArray, m: FloatArray, functionals: FloatArray, rest: float) -> ModeSystem:
-    """Add up modes of equal rate (their functionals are equal too); `rest` is a distance that never changes."""
+    """Add up modes of equal rate (their functionals, the rate first, are equal too); `rest` is a distance that never
+    changes.
+    """
     distinct, first, group = np.unique(rate, return_index=True, return_inverse=True)
     diffusion, m = (np.bincount(group, values, distinct.size).astype(np.float64) for values in (diffusion, m))
     functionals = np.ascontiguousarray(functionals[:, first])
     if rest > 0:
         distinct, diffusion, m = np.append(distinct, 0.0), np.append(diffusion, 0.0), np.append(m, rest)
         functionals = np.column_stack([functionals, [0.0, 1.0, 0.0]])
-    return ModeSystem(distinct, diffusion, m, functionals)
+    return ModeSystem(functionals[0], diffusion, m, functionals)
 
 
 def pair_system(covariance: CovarianceModel, features: str, delta: FloatArray) -> ModeSystem:

@@ -81,10 +81,9 @@ def complete(
     return float(weight @ f), float(weight @ new)
 
 
-def rises(weight: np.ndarray, *arrays: np.ndarray) -> stages.Seven:
+def rises(weight: np.ndarray, other: np.ndarray, *arrays: np.ndarray) -> tuple[list[float], list[float]]:
     """stages.rises."""
-    value, r1, r2, r3, r4, r5, r6 = (float(weight @ x) for x in arrays)
-    return value, r1, r2, r3, r4, r5, r6
+    return [float(weight @ x) for x in arrays], [float(other @ x) for x in arrays]
 
 
 def slope(m: np.ndarray, rate: np.ndarray, diffusion: np.ndarray, drift: float, source: float, f: np.ndarray) -> None:

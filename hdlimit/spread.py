@@ -44,8 +44,8 @@ TOLERANCE = 1e-4
 MOST_STEPS = 20_000
 DIFFUSIONS = ("algorithm", "homogenized")
 
-_A = np.array([row + (0.0,) * (6 - len(row)) for row in formulas.A])
-_ERROR = np.array(formulas.B) - np.array(formulas.B_HAT)
+_A = np.array(formulas.A)
+_ERRORS = np.array([np.subtract(formulas.B, formulas.B_HAT), formulas.SECOND])
 _NODES = np.array(formulas.C)
 _DENSE = np.array(formulas.DENSE)
 _GAMMA = formulas.A[1][1]
@@ -335,7 +335,7 @@ def _integrated(curve: Curve, system: _System) -> DenseOutput:
                 h = float(right) - t
             after, worst, values, dense = _step(system, state, t, h)
             if not worst <= 1.0 and h > 1e-12 * max(t, first):
-                h *= max(0.2, 0.9 * worst**-0.25) if worst < math.inf else 0.25
+                h *= max(0.2, 0.9 * worst**-0.2) if worst < math.inf else 0.25
                 continue
             if not np.isfinite(dense).all():
                 raise OverflowError
@@ -345,7 +345,7 @@ def _integrated(curve: Curve, system: _System) -> DenseOutput:
             coefficients.append(dense)
             if len(start) > MOST_STEPS:
                 raise NotAvailable(f"spread: more than {MOST_STEPS} steps are needed")
-            h *= min(5.0, 0.9 * max(worst, 1e-8) ** -0.25)
+            h *= min(5.0, 0.9 * max(worst, 1e-8) ** -0.2)
     return DenseOutput(np.array(knots), np.array(start), np.array(coefficients))
 
 
@@ -360,7 +360,7 @@ def _step(system: _System, state: _State, t: float, h: float) -> tuple[_State, f
         slopes.append(_State(*((new - old) / (h * _GAMMA) for new, old in zip(after, base))))
     rates = np.array([system.functionals(slope) for slope in slopes])
     before, now = system.functionals(state), system.functionals(after)
-    error = np.abs(h * (_ERROR @ rates))[:2]
+    error = np.abs(h * (_ERRORS @ rates)).max(axis=0)[:2]
     size = np.maximum(np.abs(before), np.abs(now))[:2]
     size[1] = max(size[1], 0.01 * math.sqrt(max(size[0], 0.0)))
     with np.errstate(invalid="ignore", divide="ignore"):

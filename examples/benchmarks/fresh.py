@@ -17,6 +17,7 @@ from typing import Any
 PREDICTION = (
     "import hdlimit as hd; hd.predict(hd.Problem(hd.PowerLaw(2000, 0.5), hd.Gaussian(0.5)), hd.SGD(0.5), 20.0).risk"
 )
+LARGE = PREDICTION.replace("PowerLaw(2000, 0.5)", "PowerLaw(30_000, 0.5)").replace("20.0)", "20.0, compress=False)")
 MEMORY_SIZE = 10**6
 
 
@@ -38,8 +39,8 @@ def _environment(folder: Path) -> dict[str, str]:
 
 
 def start_up(repeats: int) -> dict[str, float]:
-    """Seconds: cold (a copy of the package without any cache), warm (its second and later processes), imported
-    (`import hdlimit` over bare Python).
+    """Seconds: cold (a copy of the package without any cache), warm (its second and later processes), both also for a
+    prediction that is too large to be made without compiled code, and imported (`import hdlimit` over bare Python).
     """
     import hdlimit
 
@@ -47,11 +48,14 @@ def start_up(repeats: int) -> dict[str, float]:
         folder = Path(name)
         package = Path(hdlimit.__file__).parent
         shutil.copytree(package, folder / "hdlimit", ignore=shutil.ignore_patterns("__pycache__"))
-        cold = processor_seconds(PREDICTION, folder, 1)
-        bare, imported, warm = (
-            processor_seconds(code, folder, repeats) for code in ("pass", "import hdlimit", PREDICTION)
+        cold, cold_large = (processor_seconds(code, folder, 1) for code in (PREDICTION, LARGE))
+        bare, imported, warm, warm_large = (
+            processor_seconds(code, folder, repeats) for code in ("pass", "import hdlimit", PREDICTION, LARGE)
         )
-    return {"cold": cold, "warm": warm, "imported": imported - bare}
+    return {
+        "cold": cold, "cold, compiled": cold_large, "warm": warm, "warm, compiled": warm_large,
+        "imported": imported - bare,
+    }  # fmt: skip
 
 
 def memory() -> dict[str, float]:

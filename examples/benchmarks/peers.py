@@ -18,12 +18,14 @@ from numba import carray, cfunc, float64, njit, types, void
 from systems import SUMS, Case, System, machine_code
 
 import hdlimit as hd
-from hdlimit.integrate import solve as integrate
+from hdlimit.integrate import initial_range, prepared
+from hdlimit.kernels import esdirk, sweep
 
 Solver = Callable[[np.ndarray, float], np.ndarray]
 EXPLICIT = {"RK45": 3.3, "DOP853": 6.4, "TSIT5": 3.5, "VERN8": 6.0, "Tsit5": 3.5}
 CYRK = ("RK45", "DOP853", "TSIT5", "VERN8", "LSODA", "BDF", "RADAU")
 CHECK_EVERY = 64
+MAIN = 1e-6
 
 
 class TooLong(Exception):
@@ -36,11 +38,21 @@ def absolute(system: System, rtol: float) -> float:
 
 
 def ours(case: Case) -> Solver:
-    """The integration alone, and R at the times from its dense output."""
-    limit = case.limit
+    """The compiled integration as hd.sweep runs it, R alone, its arguments prepared before as those of the peers."""
+    limit, modes = case.limit, case.limit.modes
+    arrays, thresholds = prepared(limit, modes, case.horizon, MAIN)
+    rate, diffusion, _, start, floor, settings, _, lr_breaks, lr, threshold_breaks, threshold = arrays
+    response = limit.response.compiled(initial_range(limit, modes), thresholds)
+    weight, address = np.ascontiguousarray(modes.functionals[:1]), response.kernel.address
 
     def run(times: np.ndarray, rtol: float) -> np.ndarray:
-        risk: np.ndarray = integrate(limit, limit.modes, float(times[-1]), rtol).dense(times, 0) / 2
+        v, report = np.empty((1, times.size)), np.empty((1, sweep.REPORT))
+        settings[esdirk.RTOL] = rtol
+        sweep.curves(
+            rate, diffusion, weight, start, floor[:1], settings, np.array([0.0, times[-1]]), lr_breaks, lr[None],
+            threshold_breaks, threshold[None], address, response.parameters, times, v, report,
+        )  # fmt: skip
+        risk: np.ndarray = v[0] / 2
         return risk
 
     return run

@@ -285,11 +285,13 @@ def advance(
             h /= 4
             continue
         slopes[0, STAGES - 1], after[0] = stages.complete(base, rate, diffusion, weight, f6, done, source, 1 / hg)
-        for k in range(1, count):
-            after[k], both, slopes[k, 2], slopes[k, 3], slopes[k, 4], slopes[k, 5], slopes[k, 6] = stages.rises(
-                functionals[k], base, f1, f2, f3, f4, f5, f6
-            )
-            slopes[k, 1] = both - slopes[k, 0]
+        for k in range(1, count, 2):
+            j = min(k + 1, count - 1)
+            one, other = stages.rises(functionals[k], functionals[j], base, f1, f2, f3, f4, f5, f6)
+            after[k], slopes[k, 1] = one[0], one[1] - slopes[k, 0]
+            after[j], slopes[j, 1] = other[0], other[1] - slopes[j, 0]
+            for s in range(2, STAGES):
+                slopes[k, s], slopes[j, s] = one[s], other[s]
         worst = 0.0
         for k in range(count):
             first, second, middle = 0.0, 0.0, 0.0

@@ -19,6 +19,7 @@ from hdlimit.kernels.jit import TWO, VECTOR, Type, float64, int64, jit, void
 STAGES = len(formulas.C)
 GAMMA = formulas.A[1][1]
 SIX, SEVEN = Type("UniTuple(float64, 6)"), Type("UniTuple(float64, 7)")
+FOURTEEN = Type(f"UniTuple({SEVEN}, 2)")
 Six: TypeAlias = tuple[float, float, float, float, float, float]
 Seven: TypeAlias = tuple[float, float, float, float, float, float, float]
 
@@ -52,7 +53,7 @@ def slope(m: np.ndarray, rate: np.ndarray, diffusion: np.ndarray, drift: float, 
 
 @jit(SIX(VECTOR, VECTOR, VECTOR, VECTOR, float64), fastmath=_SUMS)
 def sums(base: np.ndarray, rate: np.ndarray, diffusion: np.ndarray, weight: np.ndarray, beta: float) -> Six:
-    """sum q p^k base and sum q p^k diffusion, k = 0, 1, 2, with q = weight/(1 + beta rate), p = beta rate/(1 + beta rate).
+    """sum q p^k base and sum q p^k diffusion, k = 0, 1, 2, q = weight/(1 + beta rate), p = beta q rate/weight.
 
     They are v of a stage in powers of -(relative change of beta).
     """
@@ -186,9 +187,10 @@ def complete(
     return rise, value
 
 
-@jit(SEVEN(*[VECTOR] * 8), fastmath=_SUMS)
+@jit(FOURTEEN(*[VECTOR] * 9), fastmath=_SUMS)
 def rises(
     weight: np.ndarray,
+    other: np.ndarray,
     m: np.ndarray,
     f1: np.ndarray,
     f2: np.ndarray,
@@ -196,16 +198,17 @@ def rises(
     f4: np.ndarray,
     f5: np.ndarray,
     f6: np.ndarray,
-) -> Seven:
-    """A functional of the modes and of the slopes as `into` and `complete` leave them."""
-    value, r1, r2, r3, r4, r5, r6 = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+) -> tuple[Seven, Seven]:
+    """Two functionals of the modes and of the slopes as `into` and `complete` leave them."""
+    a, a1, a2, a3, a4, a5, a6 = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+    b, b1, b2, b3, b4, b5, b6 = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
     for i in range(m.size):
-        w = weight[i]
-        value += w * m[i]
-        r1 += w * f1[i]
-        r2 += w * f2[i]
-        r3 += w * f3[i]
-        r4 += w * f4[i]
-        r5 += w * f5[i]
-        r6 += w * f6[i]
-    return value, r1, r2, r3, r4, r5, r6
+        w, x = weight[i], other[i]
+        a, b = a + w * m[i], b + x * m[i]
+        a1, b1 = a1 + w * f1[i], b1 + x * f1[i]
+        a2, b2 = a2 + w * f2[i], b2 + x * f2[i]
+        a3, b3 = a3 + w * f3[i], b3 + x * f3[i]
+        a4, b4 = a4 + w * f4[i], b4 + x * f4[i]
+        a5, b5 = a5 + w * f5[i], b5 + x * f5[i]
+        a6, b6 = a6 + w * f6[i], b6 + x * f6[i]
+    return (a, a1, a2, a3, a4, a5, a6), (b, b1, b2, b3, b4, b5, b6)
