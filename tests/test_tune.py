@@ -245,8 +245,7 @@ def test_bins_keep_the_curve(exponent: float) -> None:
     assert few.rate.size <= 128 < limit.modes.rate.size
     for horizon in (0.1, 10.0, 1000.0):
         exact, rough = (
-            float(solve(limit, modes, horizon, 1e-7).dense(np.array([horizon]), 0)[0])
-            for modes in (limit.modes, few)
+            float(solve(limit, modes, horizon, 1e-7).dense(np.array([horizon]), 0)[0]) for modes in (limit.modes, few)
         )
         assert rough == pytest.approx(exact, rel=2e-3)
 
