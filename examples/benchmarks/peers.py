@@ -43,15 +43,15 @@ def ours(case: Case) -> Solver:
     arrays, thresholds = prepared(limit, modes, case.horizon, MAIN)
     rate, diffusion, _, start, floor, settings, _, lr_breaks, lr, threshold_breaks, threshold = arrays
     response = limit.response.compiled(initial_range(limit, modes), thresholds)
-    weight, address = np.ascontiguousarray(modes.functionals[:1]), response.kernel.address
+    weight, floor = np.ascontiguousarray(modes.functionals[:1]), floor[:1]
+    system = (rate, diffusion, weight, start, floor, settings)
+    rest = (lr_breaks, lr[None], threshold_breaks, threshold[None], response.kernel.address, response.parameters)
+    compiled, report = sweep.curves.compiled, np.empty((1, sweep.REPORT))
 
     def run(times: np.ndarray, rtol: float) -> np.ndarray:
-        v, report = np.empty((1, times.size)), np.empty((1, sweep.REPORT))
+        v = np.empty((1, times.size))
         settings[esdirk.RTOL] = rtol
-        sweep.curves(
-            rate, diffusion, weight, start, floor[:1], settings, np.array([0.0, times[-1]]), lr_breaks, lr[None],
-            threshold_breaks, threshold[None], address, response.parameters, times, v, report,
-        )  # fmt: skip
+        compiled(*system, np.array([0.0, times[-1]]), *rest, times, v, report)
         risk: np.ndarray = v[0] / 2
         return risk
 
