@@ -112,7 +112,7 @@ def run(kernel: Kernel[..., Any], arrays: tuple[Any, ...], response: Kernel[...,
     """kernel(*arrays, response, parameters), by the route that is the shorter one here.
 
     arrays: as esdirk.advance takes them. The compiled one takes over, too, where many steps are needed or a number
-    leaves the range of Python's.
+    leaves the range of Python's. A response that writes into its parameters gets a copy here: it rounds otherwise.
     """
     rate, settings = arrays[0], arrays[5]
     if not kernel.ready and _steps[0] < ENOUGH_STEPS and rate.size <= FEW_MODES:
@@ -121,7 +121,7 @@ def run(kernel: Kernel[..., Any], arrays: tuple[Any, ...], response: Kernel[...,
         _steps[0] += ENOUGH_STEPS
         try:
             with np.errstate(all="ignore"):
-                found = twin(kernel)(*arrays[:5], few, *arrays[6:], twin(response), parameters)
+                found = twin(kernel)(*arrays[:5], few, *arrays[6:], twin(response), parameters.copy())
             if found[0] != esdirk.FULL:
                 _steps[0] -= ENOUGH_STEPS - found[4].shape[0]
                 return found

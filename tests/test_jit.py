@@ -15,9 +15,12 @@ from threading import Barrier
 import numpy as np
 import pytest
 
+import hdlimit as hd
 import hdlimit.kernels.jit
-from hdlimit.kernels import memory, responses
+from hdlimit.integrate import initial_range, prepared
+from hdlimit.kernels import esdirk, memory, responses
 from hdlimit.kernels.jit import RESPONSE, VECTOR, Kernel, Type, float64, jit, python
+from hdlimit.limit import limit_of
 
 CALLEE = "from mini.jit import jit\n\n\n@jit('float64(float64)')\ndef inner(x):\n    return {factor} * x\n"
 CALLER = (
@@ -179,6 +182,31 @@ def test_kernels_are_handed_to_kernels() -> None:
     assert python(at_one)(python(fresh), parameters) == 7.0
     with pytest.raises(TypeError):
         at_one(max, parameters)  # type: ignore[arg-type]
+
+
+def test_arrays_made_by_kernels_are_given_back() -> None:
+    """Kernels that count no references neither keep arrays nor free those of others."""
+    from numba.core.runtime import _nrt_python, rtsys
+
+    problem, optimizer = hd.Problem(hd.PowerLaw(50, 0.5), hd.StudentT(4.0, 0.3)), hd.ClippedSGD(0.5, 0.7)
+
+    def work() -> int:
+        hd.sweep(problem, optimizer, 5.0, lr=[0.1, 0.5, 0.9])
+        limit = limit_of(problem, optimizer)
+        arrays, thresholds = prepared(limit, limit.modes, 5.0, 1e-8)
+        response = limit.response.compiled(initial_range(limit, limit.modes), thresholds)
+        for _ in range(3):
+            esdirk.advance(*arrays, response.kernel.address, response.parameters)
+        stats = rtsys.get_allocation_stats()
+        return int(stats.alloc - stats.free)
+
+    _nrt_python.memsys_enable_stats()
+    try:
+        work()
+        before = work()
+        assert work() == before
+    finally:
+        _nrt_python.memsys_disable_stats()
 
 
 def test_a_type_called_is_a_signature() -> None:

@@ -13,6 +13,7 @@ import hdlimit as hd
 from hdlimit import plain
 from hdlimit.integrate import initial_range, prepared
 from hdlimit.kernels import esdirk
+from hdlimit.kernels.jit import Kernel
 from hdlimit.limit import limit_of
 from hdlimit.optimizers import Optimizer
 from hdlimit.results import DenseOutput
@@ -26,7 +27,7 @@ def test_both_routes_take_the_same_steps(problem: hd.Problem, optimizer: Optimiz
     response = limit.response.compiled(initial_range(limit, limit.modes), thresholds)
     kernel, parameters = response.kernel, response.parameters
     with np.errstate(all="ignore"):
-        found = plain.twin(esdirk.advance)(*arrays, plain.twin(kernel), parameters)
+        found = plain.twin(esdirk.advance)(*arrays, plain.twin(kernel), parameters.copy())
         planted = plain.twin(esdirk.advance)(
             *arrays, lambda *a: (kernel(*a)[0] * (1 + 1e-6), kernel(*a)[1]), parameters
         )
@@ -65,6 +66,20 @@ print(loaded[0], loaded[-1], loaded == sorted(loaded))
 def test_a_process_begins_without_numba_and_loads_it_for_more(more: str, expected: str) -> None:
     run = subprocess.run([sys.executable, "-c", FRESH.format(more=more)], capture_output=True, text=True, check=True)
     assert run.stdout.strip().splitlines()[-1] == expected
+
+
+def test_what_is_remembered_is_of_one_route() -> None:
+    """Parameters into which the compiled response writes stay as they are: the routes round differently."""
+    problem = hd.Problem(hd.PowerLaw(50, 0.5), hd.StudentT(4.321, 0.3))
+    limit = limit_of(problem, hd.ClippedSGD(0.5, 0.7))
+    arrays, thresholds = prepared(limit, limit.modes, 3.0, 1e-6)
+    response = limit.response.compiled(initial_range(limit, limit.modes), thresholds)
+    before = response.parameters.copy()
+    kernel = Kernel(esdirk.advance.py_func, esdirk.advance.signature, esdirk.advance.options)
+    plain.run(kernel, arrays, response.kernel, response.parameters)
+    assert not kernel.ready and np.array_equal(response.parameters, before, equal_nan=True)
+    esdirk.advance(*arrays, response.kernel.address, response.parameters)
+    assert not np.array_equal(response.parameters, before, equal_nan=True)
 
 
 def test_what_python_cannot_do_is_left_to_the_compiled_integrator(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,19 +10,19 @@ rate_i), so that a stage is one equation in v. Kernels return a status; Python t
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import TypeAlias
 
 import numpy as np
 
-from hdlimit.kernels import formulas, stages
-from hdlimit.kernels.jit import CUBE, MATRIX, RESPONSE, VECTOR, Type, boolean, called, float64, int64, jit
+from hdlimit.kernels import formulas, nearby, stages
+from hdlimit.kernels.jit import CUBE, MATRIX, RESPONSE, THREE, VECTOR, Type, boolean, called, float64, int64, jit
+from hdlimit.kernels.nearby import MU_SLOPE, NU_SLOPE, Response
 from hdlimit.kernels.stages import GAMMA, SEVEN, STAGES
 
 REACHED, ESCAPED, FULL, STALLED, FELL = 0, 1, 2, 3, 4
 RTOL, ESCAPE, ONE_STEP, MOST, LEVEL, SCALE, SETTINGS = range(7)
 CHUNK = 256
 SAFETY, BETWEEN, LARGEST_GROWTH = 0.2, 400.0, 10.0
+STAGE, PARABOLA = 1e-3, 0.03
 
 A = np.array(formulas.A)
 ERROR = np.array(formulas.B) - np.array(formulas.B_HAT)
@@ -32,12 +32,22 @@ DENSE = np.array(formulas.DENSE)
 MIDDLE = DENSE @ np.array([1 / 2, 1 / 4, 1 / 8, 1 / 16])
 ROUNDING, ORDER = 4e-15, 5
 
-FOUR = Type("UniTuple(float64, 4)")
+
+def _extrapolation() -> np.ndarray:
+    """weights[s, j] of the slopes at the nodes before, for the slope of v at node s: a parabola of least squares."""
+    weights = np.zeros((STAGES, STAGES))
+    for s in range(2, STAGES):
+        powers = np.arange(min(s, 3))[:, None]
+        weights[s, :s] = np.linalg.pinv(NODES[:s] ** powers) @ NODES[s] ** powers[:, 0]
+    return weights
+
+
+AHEAD = _extrapolation()
+
 FOUND = Type(f"Tuple((int64, float64, float64, {VECTOR}, {MATRIX}, {CUBE}))")
-Response: TypeAlias = Callable[[float, float, np.ndarray], tuple[float, float]]
 
 
-@jit(float64(float64, float64, VECTOR, MATRIX), forceinline=True)
+@jit(float64(float64, float64, VECTOR, MATRIX), forceinline=True, borrows=True)
 def piecewise(t: float, end: float, breaks: np.ndarray, coefficients: np.ndarray) -> float:
     """A piecewise polynomial at t < end, or extrapolated over the end from its left, far from there as a line; never
     negative.
@@ -66,7 +76,11 @@ def piecewise(t: float, end: float, breaks: np.ndarray, coefficients: np.ndarray
     return max(curve, 0.0)
 
 
-@jit(FOUR(SEVEN, *[VECTOR] * 4, float64, float64, float64, float64, RESPONSE, VECTOR, *[float64] * 6), forceinline=True)
+@jit(
+    THREE(SEVEN, *[VECTOR] * 4, *[float64] * 4, RESPONSE, VECTOR, VECTOR, *[float64] * 5),
+    forceinline=True,
+    borrows=True,
+)
 def _root(
     swept: stages.Seven,
     base: np.ndarray,
@@ -79,50 +93,48 @@ def _root(
     c: float,
     response: Response,
     parameters: np.ndarray,
+    near: np.ndarray,
     v: float,
     mu: float,
     nu: float,
-    tolerance: float,
+    rtol: float,
     floor: float,
-    slope: float,
-) -> tuple[float, float, float, float]:
-    """(v, mu, nu, slope of the gap) of a stage by a safeguarded secant method; v is nan where there is none.
+) -> tuple[float, float, float]:
+    """(v, mu, nu) of a stage by a safeguarded Newton method; v is nan where there is none.
 
     swept: the sums of stages.into at the mu of the first v. From them v of the modes, a + b h gamma eta^2 nu, is known
     for other mu to second order; where the third is not small, the modes are swept again. The gap between it and v
-    falls through 0 at the root. Its slope (that of the stage before, at first) turns a gap into an error of v, which is
-    far larger near the critical step. Below the floor v counts as 0: there the equation need only hold to the floor.
+    falls through 0 at the root. Its slope turns a gap into an error of v, which is far larger near the critical step.
+    The response and its slope come from the parabola of `nearby` where that is certain. Below the floor v counts as 0:
+    there the equation need only hold to the floor.
     """
     _, a0, a1, a2, b0, b1, b2 = swept
-    scale, beta, center = hg * eta * eta, 2 * hg * eta * mu, 2 * hg * eta * mu
-    before, gap_before, accuracy = 0.0, 0.0, max(tolerance, ROUNDING)
+    center, accuracy, scale = mu, max(STAGE * rtol, ROUNDING), hg * eta * eta
     for _ in range(60):
-        delta = (beta - center) / center if center > 0.0 else 0.0
-        reach = min(abs(beta - center) * fastest, abs(delta)) if center > 0.0 or beta == center else math.inf
+        inverse = 1.0 / center if center > 0.0 else 0.0
+        delta = (mu - center) * inverse
+        reach = min(abs(mu - center) * 2 * hg * eta * fastest, abs(delta)) if center > 0.0 or mu == 0.0 else math.inf
         a, b = a0 - delta * (a1 - delta * a2), b0 - delta * (b1 - delta * b2)
         image = a + b * scale * nu
         gap = image - v
-        if before == 0.0 and slope == -1.0 and b * scale * nu > v / 2:
-            slope = b * scale * (response(1.001 * v, c, parameters)[1] - nu) / (0.001 * v) - 1.0
-        elif before > 0.0 and abs(v - before) > 1e-9 * v:
-            slope = (gap - gap_before) / (v - before)
-        found = abs(gap) <= max(tolerance * min(-slope, 1.0), ROUNDING) * v + floor
+        slope = b * scale * near[NU_SLOPE] - (a1 + b1 * scale * nu) * inverse * near[MU_SLOPE] - 1.0
+        found = abs(gap) <= max(STAGE * rtol * min(-slope, 1.0), ROUNDING) * v + floor
         if found and reach**3 * max(abs(a0), v) <= 0.1 * accuracy * v:
-            return v, mu, nu, slope
+            return v, mu, nu
         if found or reach > 0.1:
-            a0, a1, a2, b0, b1, b2 = stages.sums(base, rate, diffusion, weight, beta)
-            center = beta
+            a0, a1, a2, b0, b1, b2 = stages.sums(base, rate, diffusion, weight, 2 * hg * eta * mu)
+            center = mu
             continue
         new = v - gap / slope if slope < 0.0 else image
-        if not floor < new < math.inf:
-            new = max(v / 8, floor)
-        before, gap_before, v = v, gap, new
-        mu, nu = response(v, c, parameters)
-        beta = 2 * hg * eta * mu
-    return math.nan, 0.0, 0.0, -1.0
+        v = new if floor < new < math.inf else max(v / 8, floor)
+        if nearby.certain(near, v, PARABOLA * rtol):
+            mu, nu = nearby.expanded(near, v)
+        else:
+            mu, nu = nearby.evaluated(near, v, c, response, parameters)
+    return math.nan, 0.0, 0.0
 
 
-@jit(float64(MATRIX, VECTOR, VECTOR, float64, float64, float64, float64))
+@jit(float64(MATRIX, VECTOR, VECTOR, float64, float64, float64, float64), borrows=True)
 def _first_step(
     slopes: np.ndarray, values: np.ndarray, sizes: np.ndarray, share: float, fastest: float, least: float, span: float
 ) -> float:
@@ -140,7 +152,7 @@ def _first_step(
     return min(max(h, least), span)
 
 
-@jit(float64(VECTOR, VECTOR, VECTOR, float64))
+@jit(float64(VECTOR, VECTOR, VECTOR, float64), borrows=True)
 def _depth(values: np.ndarray, peaks: np.ndarray, floor: np.ndarray, scale: float) -> float:
     """Over how many powers of e errors have added up: the largest fall from the peaks, which are brought up to date,
     and the growth of v above the scale.
@@ -153,7 +165,7 @@ def _depth(values: np.ndarray, peaks: np.ndarray, floor: np.ndarray, scale: floa
     return math.log(max(peaks[0] / scale, 1.0) / fall)
 
 
-@jit(boolean(MATRIX, VECTOR, VECTOR, float64))
+@jit(boolean(MATRIX, VECTOR, VECTOR, float64), borrows=True)
 def _jumps_up(slopes: np.ndarray, values: np.ndarray, floor: np.ndarray, span: float) -> bool:
     """Whether a functional more than doubles within a time span."""
     for k in range(values.size):  # noqa: SIM110
@@ -222,6 +234,7 @@ def advance(
     m, base, f0, f1, f2 = initial.copy(), np.empty(n), np.empty(n), np.empty(n), np.empty(n)
     f3, f4, f5, f6, row = np.empty(n), np.empty(n), np.empty(n), np.empty(n), np.empty(STAGES)
     slopes, values, after, sizes = np.empty((count, STAGES)), np.empty(count), np.empty(count), np.zeros(count)
+    near = np.zeros(nearby.SIZE)
     knots, start, coefficients = np.zeros(CHUNK + 1), np.empty((CHUNK, count)), np.empty((CHUNK, count, 4))
     for k in range(count):
         values[k] = stages.dot(functionals[k], m)
@@ -256,14 +269,17 @@ def advance(
             h = end - t
         if h <= 1e-14 * t or h < 1e-250:
             break
-        v, hg, gap_slope, done, source, curved = values[0], h * GAMMA, -1.0, 0.0, 0.0, bend
+        v, hg, done, source = values[0], h * GAMMA, 0.0, 0.0
         for s in range(1, STAGES):
             span = NODES[s] * h
             eta = piecewise(t + span, end, lr_breaks, lr_pieces)
             c = piecewise(t + span, end, threshold_breaks, threshold_pieces)
-            guess = values[0] + span * (slopes[0, 0] + span * curved)
-            guess = max(min(max(guess, values[0] / 4), values[0] * 4), floor[0])
-            mu, nu = response(guess, c, parameters)
+            ahead, below = slopes[0, 0] + span * bend if s == 1 else 0.0, values[0]
+            for j in range(s):
+                ahead += AHEAD[s, j] * slopes[0, j]
+                below += h * A[s, j] * slopes[0, j]
+            guess = max(min(max(below + hg * ahead, values[0] / 4), values[0] * 4), floor[0])
+            mu, nu = nearby.evaluated(near, guess, c, response, parameters)
             for j in range(s):
                 row[j] = h * A[s, j]
             swept = stages.into(
@@ -272,14 +288,14 @@ def advance(
             )  # fmt: skip
             if s > 1:
                 slopes[0, s - 1] = swept[0]
-            v, mu, nu, gap_slope = _root(
-                swept, base, rate, diffusion, weight, top, hg, eta, c, response, parameters, guess, mu, nu, 1e-3 * rtol,
-                floor[0], gap_slope,
+            v, mu, nu = _root(
+                swept, base, rate, diffusion, weight, top, hg, eta, c, response, parameters, near, guess, mu, nu, rtol,
+                floor[0],
             )  # fmt: skip
             if math.isnan(v):
                 break
             done, source = 2 * hg * eta * mu, hg * eta * eta * nu
-            curved = (v - values[0] - span * slopes[0, 0]) / (span * span)
+            slopes[0, s] = (v - below) / hg
             smallest, largest = min(smallest, v), max(largest, v)
         if math.isnan(v):
             h /= 4
@@ -326,6 +342,8 @@ def advance(
                     c_p += DENSE[s, p] * slopes[k, s]
                 coefficients[written, k, p] = 0.0 if gone else h * c_p
         bend = 0.0
+        for p in range(1, 4):
+            bend += p * (p + 1) * coefficients[written, 0, p] / h / h
         t = end if last else t + h
         written += 1
         knots[written] = t

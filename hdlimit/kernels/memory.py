@@ -38,7 +38,7 @@ def _series(y: float) -> tuple[float, float]:
     return inside, missed
 
 
-@jit(TWO(float64, float64))
+@jit(TWO(float64, float64), borrows=True)
 def clip_centred(s2: float, c: float) -> tuple[float, float]:
     """Responses of the residual clipped at c for r ~ N(0, s2), s2 > 0, 0 <= c < inf: formulas.clip_normal at mean 0.
 
@@ -53,11 +53,12 @@ def clip_centred(s2: float, c: float) -> tuple[float, float]:
         inside, missed = _series(y)
         return t * inside, c * c * (1 - t * missed)
     x = a * math.sqrt(0.5)
-    mu = math.erf(x)
-    return mu, c * c * math.erfc(x) + s2 * (mu - t * math.exp(y))
+    outside = math.erfc(x)
+    mu = 1.0 - outside
+    return mu, c * c * outside + s2 * (mu - t * math.exp(y))
 
 
-@jit(TWO(float64, float64, VECTOR), fastmath={"reassoc", "contract", "nsz"})
+@jit(TWO(float64, float64, VECTOR), fastmath={"reassoc", "contract", "nsz"}, borrows=True)
 def _wide(v: float, c: float, parameters: np.ndarray) -> tuple[float, float]:
     """The sum over the laws of mean 0 that are wide against c, without a branch."""
     k = len(parameters) // 3
@@ -72,10 +73,12 @@ def _wide(v: float, c: float, parameters: np.ndarray) -> tuple[float, float]:
     return mu, c * c * nu
 
 
-@jit(SIGNATURE)
+@jit(SIGNATURE, borrows=True)
 def clip_mixture(v: float, c: float, parameters: np.ndarray) -> tuple[float, float]:
     """Clip at c < inf, eps a mixture of k normal laws. parameters: weights, means, variances, k of each."""
     k, v = len(parameters) // 3, max(v, SMALLEST)
+    if k == 1 and parameters[1] == 0.0:
+        return clip_centred(v + parameters[2], c)
     mu, nu = _wide(v, c, parameters)
     for i in range(k):
         s2, mean = v + parameters[2 * k + i], parameters[k + i]
@@ -87,7 +90,7 @@ def clip_mixture(v: float, c: float, parameters: np.ndarray) -> tuple[float, flo
     return mu, nu
 
 
-@jit(SIGNATURE)
+@jit(SIGNATURE, borrows=True)
 def _summed(v: float, c: float, parameters: np.ndarray) -> tuple[float, float]:
     """The sum over the mixture. parameters: as of `remembered`."""
     mixture = parameters[HEAD : HEAD + 3 * int(parameters[TERMS])]
@@ -96,7 +99,7 @@ def _summed(v: float, c: float, parameters: np.ndarray) -> tuple[float, float]:
     return clip_mixture(v, c, mixture)
 
 
-@jit(TWO(VECTOR, int64, float64), fastmath={"contract"})
+@jit(TWO(VECTOR, int64, float64), fastmath={"contract"}, borrows=True)
 def _read(parameters: np.ndarray, start: int, x: float) -> tuple[float, float]:
     """The two Chebyshev sums that begin at `start`, at x in [-1, 1]."""
     a1, a2, b1, b2 = 0.0, 0.0, 0.0, 0.0
@@ -126,7 +129,7 @@ def _fill(parameters: np.ndarray, left: float, start: int) -> None:
     parameters[start : start + 2 * WIDTH] = piece
 
 
-@jit(SIGNATURE)
+@jit(SIGNATURE, borrows=True)
 def remembered(v: float, c: float, parameters: np.ndarray) -> tuple[float, float]:
     """Clip or sign, eps a mixture of k normal laws: Chebyshev sums in log v, right to 1e-12 of mu and nu.
 

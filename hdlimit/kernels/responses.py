@@ -24,13 +24,13 @@ SURFACE_POINTS = 12
 Response: TypeAlias = Kernel[[float, float, np.ndarray], tuple[float, float]]
 
 
-@jit(SIGNATURE)
+@jit(SIGNATURE, borrows=True)
 def identity(v: float, c: float, parameters: np.ndarray) -> tuple[float, float]:
     """SGD: mu = 1, nu = (v + E eps^2)/B. parameters: E eps^2, B."""
     return 1.0, (v + parameters[0]) / parameters[1]
 
 
-@jit(SIGNATURE)
+@jit(SIGNATURE, borrows=True)
 def sign_mixture(v: float, c: float, parameters: np.ndarray) -> tuple[float, float]:
     """Sign, eps a mixture of k normal laws: mu = 2 p_r(0). parameters: weights, means, variances, k of each."""
     k = len(parameters) // 3
@@ -42,7 +42,7 @@ def sign_mixture(v: float, c: float, parameters: np.ndarray) -> tuple[float, flo
     return 2 * density, 1.0
 
 
-@jit(float64(float64, float64, VECTOR))
+@jit(float64(float64, float64, VECTOR), borrows=True)
 def clip_fourth_mixture(v: float, c: float, parameters: np.ndarray) -> float:
     """E min(r^4, c^4), eps a mixture of k normal laws. parameters: weights, means, variances, k of each."""
     k = len(parameters) // 3
@@ -54,55 +54,55 @@ def clip_fourth_mixture(v: float, c: float, parameters: np.ndarray) -> float:
     return kappa
 
 
-@jit(SIGNATURE)
+@jit(SIGNATURE, borrows=True)
 def clip_laplace(v: float, c: float, parameters: np.ndarray) -> tuple[float, float]:
     """Clip at c, Laplace noise. parameters: scale."""
     return formulas.clip_laplace(max(v, SMALLEST), c, parameters[0])
 
 
-@jit(SIGNATURE)
+@jit(SIGNATURE, borrows=True)
 def sign_laplace(v: float, c: float, parameters: np.ndarray) -> tuple[float, float]:
     """Sign, Laplace noise. parameters: scale."""
     return 2 * formulas.density_laplace(0.0, max(v, SMALLEST), parameters[0]), 1.0
 
 
-@jit(SIGNATURE)
+@jit(SIGNATURE, borrows=True)
 def clip_uniform(v: float, c: float, parameters: np.ndarray) -> tuple[float, float]:
     """Clip at c, uniform noise. parameters: half width."""
     return formulas.clip_uniform(max(v, SMALLEST), c, parameters[0])
 
 
-@jit(SIGNATURE)
+@jit(SIGNATURE, borrows=True)
 def sign_uniform(v: float, c: float, parameters: np.ndarray) -> tuple[float, float]:
     """Sign, uniform noise. parameters: half width."""
     return 2 * formulas.density_uniform(0.0, max(v, SMALLEST), parameters[0]), 1.0
 
 
-@jit(SIGNATURE)
+@jit(SIGNATURE, borrows=True)
 def sign_student1(v: float, c: float, parameters: np.ndarray) -> tuple[float, float]:
     """Sign, Student-t noise with 1 degree of freedom. parameters: scale."""
     return 2 * formulas.density_student1(max(v, SMALLEST), parameters[0]), 1.0
 
 
-@jit(SIGNATURE)
+@jit(SIGNATURE, borrows=True)
 def sign_student3(v: float, c: float, parameters: np.ndarray) -> tuple[float, float]:
     """Sign, Student-t noise with 3 degrees of freedom. parameters: scale."""
     return 2 * formulas.density_student3(max(v, SMALLEST), parameters[0]), 1.0
 
 
-@jit(SIGNATURE)
+@jit(SIGNATURE, borrows=True)
 def clip_batch_normal(v: float, c: float, parameters: np.ndarray) -> tuple[float, float]:
     """Clip of the mean gradient, Gaussian noise. parameters: Var eps, B."""
     return formulas.clip_batch_normal(max(v, SMALLEST) + parameters[0], c, parameters[1])
 
 
-@jit(SIGNATURE)
+@jit(SIGNATURE, borrows=True)
 def sign_batch_normal(v: float, c: float, parameters: np.ndarray) -> tuple[float, float]:
     """Sign of the mean gradient, Gaussian noise. parameters: Var eps, B."""
     return formulas.sign_batch_normal(max(v, SMALLEST) + parameters[0], parameters[1]), 1.0
 
 
-@jit(float64(VECTOR, float64, float64), fastmath={"contract"})
+@jit(float64(VECTOR, float64, float64), fastmath={"contract"}, borrows=True)
 def _clenshaw(coefficients: np.ndarray, offset: float, x: float) -> float:
     """A Chebyshev sum of DEGREE + 1 terms that start at offset."""
     b1, b2 = 0.0, 0.0
@@ -113,7 +113,7 @@ def _clenshaw(coefficients: np.ndarray, offset: float, x: float) -> float:
     return total
 
 
-@jit(TWO(float64, VECTOR, int64))
+@jit(TWO(float64, VECTOR, int64), borrows=True)
 def _logarithms(v: float, parameters: np.ndarray, start: int) -> tuple[float, float]:
     """log(mu/unit + 1e-30) and log(nu/unit + 1e-30) from the table that begins at `start`."""
     pieces = int(parameters[start])
@@ -126,7 +126,7 @@ def _logarithms(v: float, parameters: np.ndarray, start: int) -> tuple[float, fl
     return _clenshaw(parameters, offset, local), _clenshaw(parameters, offset + TABLE_DEGREE + 1, local)
 
 
-@jit(SIGNATURE)
+@jit(SIGNATURE, borrows=True)
 def table(v: float, c: float, parameters: np.ndarray) -> tuple[float, float]:
     """log(mu/unit + 1e-30), log(nu/unit + 1e-30) as piecewise Chebyshev sums in log v, at one threshold.
 
@@ -138,7 +138,7 @@ def table(v: float, c: float, parameters: np.ndarray) -> tuple[float, float]:
     return max(mu, 0.0) * math.exp(parameters[1]), max(nu, 0.0) * math.exp(parameters[2])
 
 
-@jit(SIGNATURE)
+@jit(SIGNATURE, borrows=True)
 def surface(v: float, c: float, parameters: np.ndarray) -> tuple[float, float]:
     """log mu and log nu in log c between tables in log v, for thresholds that move.
 
@@ -170,7 +170,7 @@ def surface(v: float, c: float, parameters: np.ndarray) -> tuple[float, float]:
     return math.exp(mu_sum / weight_sum + below), math.exp(nu_sum / weight_sum + 2 * below)
 
 
-@jit(SIGNATURE)
+@jit(SIGNATURE, borrows=True)
 def levels(v: float, c: float, parameters: np.ndarray) -> tuple[float, float]:
     """A residual map that is a blend, linear in log c, of two of m fixed maps psi_j: mu is a blend of E psi_j', nu of
     E psi_j psi_k.

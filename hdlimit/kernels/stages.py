@@ -26,7 +26,7 @@ Seven: TypeAlias = tuple[float, float, float, float, float, float, float]
 _SUMS: Any = {"reassoc", "contract", "nsz"}
 
 
-@jit(float64(VECTOR, VECTOR), fastmath=_SUMS)
+@jit(float64(VECTOR, VECTOR), fastmath=_SUMS, borrows=True)
 def dot(x: np.ndarray, y: np.ndarray) -> float:
     """sum x_i y_i."""
     total = 0.0
@@ -35,7 +35,7 @@ def dot(x: np.ndarray, y: np.ndarray) -> float:
     return total
 
 
-@jit(float64(VECTOR))
+@jit(float64(VECTOR), borrows=True)
 def largest(x: np.ndarray) -> float:
     """max x_i of x_i >= 0."""
     most = 0.0
@@ -44,14 +44,14 @@ def largest(x: np.ndarray) -> float:
     return most
 
 
-@jit(void(VECTOR, VECTOR, VECTOR, float64, float64, VECTOR))
+@jit(void(VECTOR, VECTOR, VECTOR, float64, float64, VECTOR), borrows=True)
 def slope(m: np.ndarray, rate: np.ndarray, diffusion: np.ndarray, drift: float, source: float, f: np.ndarray) -> None:
     """Overwrite f with the time derivative of the modes, drift = 2 eta mu, source = eta^2 nu."""
     for i in range(m.size):
         f[i] = source * diffusion[i] - drift * rate[i] * m[i]
 
 
-@jit(SIX(VECTOR, VECTOR, VECTOR, VECTOR, float64), fastmath=_SUMS)
+@jit(SIX(VECTOR, VECTOR, VECTOR, VECTOR, float64), fastmath=_SUMS, borrows=True)
 def sums(base: np.ndarray, rate: np.ndarray, diffusion: np.ndarray, weight: np.ndarray, beta: float) -> Six:
     """sum q p^k base and sum q p^k diffusion, k = 0, 1, 2, q = weight/(1 + beta rate), p = beta q rate/weight.
 
@@ -71,7 +71,7 @@ def sums(base: np.ndarray, rate: np.ndarray, diffusion: np.ndarray, weight: np.n
 def _stage(stage: int) -> Callable[..., Seven]:
     """The sweep into a stage, compiled for its number. Its arguments are those of `into`, and the row to be written."""
 
-    @jit(SEVEN(*[VECTOR] * 12, float64, float64, float64, float64), fastmath=_SUMS)
+    @jit(SEVEN(*[VECTOR] * 12, float64, float64, float64, float64), fastmath=_SUMS, borrows=True)
     def sweep(
         m: np.ndarray,
         f0: np.ndarray,
@@ -126,7 +126,7 @@ def _stage(stage: int) -> Callable[..., Seven]:
 _into_1, _into_2, _into_3, _into_4, _into_5, _into_6 = (_stage(s) for s in range(1, STAGES))
 
 
-@jit(SEVEN(int64, *[VECTOR] * 12, float64, float64, float64, float64), forceinline=True)
+@jit(SEVEN(int64, *[VECTOR] * 12, float64, float64, float64, float64), forceinline=True, borrows=True)
 def into(
     stage: int,
     m: np.ndarray,
@@ -164,7 +164,7 @@ def into(
     return _into_6(m, f0, f1, f2, f3, f4, f5, base, rate, diffusion, weight, steps, done, source, per_time, beta)
 
 
-@jit(TWO(VECTOR, VECTOR, VECTOR, VECTOR, VECTOR, float64, float64, float64), fastmath=_SUMS)
+@jit(TWO(VECTOR, VECTOR, VECTOR, VECTOR, VECTOR, float64, float64, float64), fastmath=_SUMS, borrows=True)
 def complete(
     base: np.ndarray,
     rate: np.ndarray,
@@ -187,7 +187,7 @@ def complete(
     return rise, value
 
 
-@jit(FOURTEEN(*[VECTOR] * 9), fastmath=_SUMS)
+@jit(FOURTEEN(*[VECTOR] * 9), fastmath=_SUMS, borrows=True)
 def rises(
     weight: np.ndarray,
     other: np.ndarray,

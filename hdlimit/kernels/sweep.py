@@ -12,7 +12,7 @@ from hdlimit.kernels.jit import CUBE, MATRIX, VECTOR, float64, int64, jit, void
 STATUS, END, STEPS, LOW, HIGH, REPORT = range(6)
 
 
-@jit(float64(float64, VECTOR, float64))
+@jit(float64(float64, VECTOR, float64), borrows=True)
 def _inside(value: float, coefficients: np.ndarray, theta: float) -> float:
     """A dense output within its step."""
     c1, c2, c3, c4 = coefficients[0], coefficients[1], coefficients[2], coefficients[3]
@@ -20,7 +20,7 @@ def _inside(value: float, coefficients: np.ndarray, theta: float) -> float:
     return max(inside, 0.0)
 
 
-@jit(void(VECTOR, VECTOR, MATRIX, CUBE, VECTOR))
+@jit(void(VECTOR, VECTOR, MATRIX, CUBE, VECTOR), borrows=True)
 def _read(times: np.ndarray, knots: np.ndarray, start: np.ndarray, coefficients: np.ndarray, v: np.ndarray) -> None:
     """Write v at the times, inf after the end."""
     step, steps = 0, start.shape[0]
