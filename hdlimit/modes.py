@@ -115,11 +115,15 @@ def _merged(rate: FloatArray, diffusion: FloatArray, m: FloatArray, functionals:
     """Add up modes of equal rate (their functionals, the rate first, are equal too); `rest` is a distance that never
     changes.
     """
-    distinct, first, group = np.unique(rate, return_index=True, return_inverse=True)
-    diffusion, m = (np.bincount(group, values, distinct.size).astype(np.float64) for values in (diffusion, m))
-    functionals = np.ascontiguousarray(functionals[:, first])
+    way = -1 if (rate[1:] < rate[:-1]).all() else 1
+    rate, diffusion, m, functionals = rate[::way], diffusion[::way].copy(), m[::way].copy(), functionals[:, ::way]
+    if not (rate[1:] > rate[:-1]).all():
+        _, first, group = np.unique(rate, return_index=True, return_inverse=True)
+        diffusion, m = (np.bincount(group, values, first.size).astype(np.float64) for values in (diffusion, m))
+        functionals = functionals[:, first]
+    functionals = np.ascontiguousarray(functionals)
     if rest > 0:
-        distinct, diffusion, m = np.append(distinct, 0.0), np.append(diffusion, 0.0), np.append(m, rest)
+        diffusion, m = np.append(diffusion, 0.0), np.append(m, rest)
         functionals = np.column_stack([functionals, [0.0, 1.0, 0.0]])
     return ModeSystem(functionals[0], diffusion, m, functionals)
 

@@ -2,15 +2,19 @@
 nothing, types are kept, kernels also run as Python.
 """
 
+import importlib
 import math
 import os
 import pickle
+import pkgutil
 import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Barrier
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -207,6 +211,81 @@ def test_arrays_made_by_kernels_are_given_back() -> None:
         assert work() == before
     finally:
         _nrt_python.memsys_disable_stats()
+
+
+def test_what_reorders_sums_is_inlined() -> None:
+    """As the docstring of jit asks; the twin: one kernel without the option is found."""
+    kernels = {id(kernel): kernel for module in _kernel_modules() for kernel in _kernels_of(module)}
+    found = [callee for kernel in kernels.values() for callee in _called(kernel) if _reorders(callee, frozenset())]
+    assert len(found) > 10
+    loose = {repr(kernel) for kernel in found if not _inlined(kernel)}
+    assert not loose
+    plain = Kernel(esdirk.advance.py_func, esdirk.advance.signature, {"forceinline": False})
+    assert _reorders(plain, frozenset()) and not _inlined(plain)
+
+
+def _kernel_modules() -> list[ModuleType]:
+    names = [module.name for module in pkgutil.iter_modules(hdlimit.kernels.__path__)]
+    return [importlib.import_module(f"hdlimit.kernels.{name}") for name in names]
+
+
+def _kernels_of(space: ModuleType) -> list[Any]:
+    return [value for value in vars(space).values() if isinstance(value, Kernel)]
+
+
+def _called(kernel: Any) -> list[Any]:
+    names, space = kernel.py_func.__code__.co_names, kernel.py_func.__globals__
+    values = [space[name] for name in names if name in space]
+    values += [getattr(m, name) for m in values if isinstance(m, ModuleType) for name in names if hasattr(m, name)]
+    return [value for value in values if isinstance(value, Kernel)]
+
+
+def _reorders(kernel: Any, seen: frozenset[int]) -> bool:
+    if kernel.options.get("fastmath"):
+        return True
+    seen = seen | {id(kernel)}
+    return any(_reorders(callee, seen) for callee in _called(kernel) if id(callee) not in seen)
+
+
+def _inlined(kernel: Any) -> bool:
+    return bool(kernel.options.get("forceinline")) or kernel.options.get("inline") == "always"
+
+
+BITS = """
+import hashlib, warnings
+warnings.simplefilter("ignore")
+import numpy as np
+import hdlimit as hd
+from hdlimit.kernels import esdirk
+esdirk.advance.compiled
+student, full = hd.StudentT(5.0, 0.5), hd.PowerLaw(30, 0.5).rotated(3)
+found = []
+for optimizer in (hd.SGD(0.5), hd.ClippedSGD(0.5, 0.7), hd.SignSGD(0.3)):
+    problem = hd.Problem(hd.PowerLaw(60, 0.5), student)
+    found.append(hd.predict(problem, optimizer, 5.0).risk)
+    found.append(hd.sweep(problem, optimizer, 5.0, lr=[0.1, 0.2]).risk)
+    for batch_size in (1, 3):
+        one = optimizer.__class__(**{**vars(optimizer), "batch_size": batch_size})
+        for k in (problem, hd.Problem(full, student)):
+            found.append(hd.simulate(k, one, 2.0, runs=2, seed=0).risk)
+    found.append(hd.sample_sde(problem, optimizer, 2.0, paths=2, seed=0).risk)
+blocks = hd.Problem(hd.PowerLaw(60, 0.5).binned(4), student)
+found.append(hd.simulate(blocks, hd.ClippedSGD(0.5, 0.7), 2.0, runs=2, seed=0, method="blocks").risk)
+print(*(hashlib.md5(np.ascontiguousarray(x).tobytes()).hexdigest()[:6] for x in found))
+"""
+
+
+@pytest.mark.slow
+def test_a_process_that_compiles_gets_the_bits_of_one_that_reads(tmp_path: Path) -> None:
+    """Which copy of a kernel runs, that of its own or that within its caller, depends on who compiled it: the two are
+    optimized differently, and may only differ where sums are reordered.
+    """
+    here = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    cold, warm = (
+        subprocess.run([sys.executable, "-c", BITS], capture_output=True, text=True, check=True, env=here).stdout
+        for _ in range(2)
+    )
+    assert len(cold.split()) > 20 and cold == warm
 
 
 def test_a_type_called_is_a_signature() -> None:

@@ -68,7 +68,7 @@ def test_a_process_begins_without_numba_and_loads_it_for_more(more: str, expecte
     assert run.stdout.strip().splitlines()[-1] == expected
 
 
-def test_what_is_remembered_is_of_one_route() -> None:
+def test_what_is_remembered_is_of_one_route(monkeypatch: pytest.MonkeyPatch) -> None:
     """Parameters into which the compiled response writes stay as they are: the routes round differently."""
     problem = hd.Problem(hd.PowerLaw(50, 0.5), hd.StudentT(4.321, 0.3))
     limit = limit_of(problem, hd.ClippedSGD(0.5, 0.7))
@@ -76,6 +76,7 @@ def test_what_is_remembered_is_of_one_route() -> None:
     response = limit.response.compiled(initial_range(limit, limit.modes), thresholds)
     before = response.parameters.copy()
     kernel = Kernel(esdirk.advance.py_func, esdirk.advance.signature, esdirk.advance.options)
+    monkeypatch.setattr(plain, "_steps", [0])
     plain.run(kernel, arrays, response.kernel, response.parameters)
     assert not kernel.ready and np.array_equal(response.parameters, before, equal_nan=True)
     esdirk.advance(*arrays, response.kernel.address, response.parameters)

@@ -18,7 +18,7 @@ PREDICTION = (
     "import hdlimit as hd; hd.predict(hd.Problem(hd.PowerLaw(2000, 0.5), hd.Gaussian(0.5)), hd.SGD(0.5), 20.0).risk"
 )
 LARGE = PREDICTION.replace("PowerLaw(2000, 0.5)", "PowerLaw(30_000, 0.5)").replace("20.0)", "20.0, compress=False)")
-MEMORY_SIZE = 10**6
+MEMORY_SIZE, SMALLER = 10**6, 30_000
 
 
 def processor_seconds(code: str, folder: Path, repeats: int) -> float:
@@ -109,9 +109,11 @@ TASKS = {
 
 
 def peak(task: str) -> float:
-    """Peak resident memory of a task beyond that before it, in arrays of 10^6 doubles. A small one ran first."""
+    """Peak resident memory of a task beyond that before it, in arrays of 10^6 doubles. A smaller one, large enough to
+    load all compiled code, ran first.
+    """
     warnings.simplefilter("ignore")
-    TASKS[task](5000)()
+    TASKS[task](SMALLER)()
     run = TASKS[task](MEMORY_SIZE)
     with open("/proc/self/clear_refs", "w", encoding="ascii") as control:
         control.write("5")

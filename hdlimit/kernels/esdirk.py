@@ -201,7 +201,10 @@ def _resized_cube(x: np.ndarray, size: int) -> np.ndarray:
     return y
 
 
-@jit(FOUND(VECTOR, VECTOR, MATRIX, VECTOR, VECTOR, VECTOR, VECTOR, VECTOR, MATRIX, VECTOR, MATRIX, int64, VECTOR))
+@jit(
+    FOUND(VECTOR, VECTOR, MATRIX, VECTOR, VECTOR, VECTOR, VECTOR, VECTOR, MATRIX, VECTOR, MATRIX, int64, VECTOR),
+    forceinline=True,
+)
 def advance(
     rate: np.ndarray,
     diffusion: np.ndarray,

@@ -232,7 +232,10 @@ def jit(signature: Any = None, borrows: bool = False, **options: Any) -> Callabl
             what the kernel is called with.
         borrows: whether the kernel makes no array and gets none from a kernel that it calls: then it counts no
             references, whose atomic operations take a third of the time of a small integration.
-        options: options of `numba.njit` that replace the defaults cache=True, nogil=True, error_model="numpy".
+        options: options of `numba.njit` that replace the defaults cache=True, nogil=True, error_model="numpy". A kernel
+            with `fastmath` is inlined where others call it: of a copy that is called, a process that compiles runs the
+            one optimized alone, a process that reads the cache the one optimized again with its caller, and the two
+            may sum in another order. What contains such kernels and is called by others needs forceinline=True.
 
     Returns:
         A decorator that makes a Kernel of a function; nothing is compiled before the kernel is used. The disk cache of
@@ -243,7 +246,8 @@ def jit(signature: Any = None, borrows: bool = False, **options: Any) -> Callabl
         numba.core.errors.TypingError: at the first call, if the kernel does not compile for the signature.
     """
     _sources_hash()
-    settings = {"cache": True, "nogil": True, "error_model": "numpy", "_nrt": not borrows, **options}
+    settings = {"cache": True, "nogil": True, "error_model": "numpy", "_nrt": not borrows}
+    settings |= {"forceinline": "fastmath" in options, **options}
 
     def decorate(function: Callable[P, T]) -> Kernel[P, T]:
         return Kernel(function, signature, settings)

@@ -58,7 +58,7 @@ def clip_centred(s2: float, c: float) -> tuple[float, float]:
     return mu, c * c * outside + s2 * (mu - t * math.exp(y))
 
 
-@jit(TWO(float64, float64, VECTOR), fastmath={"reassoc", "contract", "nsz"}, borrows=True)
+@jit(TWO(float64, float64, VECTOR), borrows=True)
 def _wide(v: float, c: float, parameters: np.ndarray) -> tuple[float, float]:
     """The sum over the laws of mean 0 that are wide against c, without a branch."""
     k = len(parameters) // 3
@@ -99,7 +99,7 @@ def _summed(v: float, c: float, parameters: np.ndarray) -> tuple[float, float]:
     return clip_mixture(v, c, mixture)
 
 
-@jit(TWO(VECTOR, int64, float64), fastmath={"contract"}, borrows=True)
+@jit(TWO(VECTOR, int64, float64), borrows=True)
 def _read(parameters: np.ndarray, start: int, x: float) -> tuple[float, float]:
     """The two Chebyshev sums that begin at `start`, at x in [-1, 1]."""
     a1, a2, b1, b2 = 0.0, 0.0, 0.0, 0.0

@@ -102,7 +102,7 @@ def sign_batch_normal(v: float, c: float, parameters: np.ndarray) -> tuple[float
     return formulas.sign_batch_normal(max(v, SMALLEST) + parameters[0], parameters[1]), 1.0
 
 
-@jit(float64(VECTOR, float64, float64), fastmath={"contract"}, borrows=True)
+@jit(float64(VECTOR, float64, float64), borrows=True)
 def _clenshaw(coefficients: np.ndarray, offset: float, x: float) -> float:
     """A Chebyshev sum of DEGREE + 1 terms that start at offset."""
     b1, b2 = 0.0, 0.0

@@ -63,7 +63,7 @@ def descend_signed(delta: FloatArray, gradient: FloatArray, step: float, max_nor
     return 0
 
 
-@jit(int64(int64, VECTOR, READ, float64, float64))
+@jit(int64(int64, VECTOR, READ, float64, float64), forceinline=True)
 def apply_update(update: int, delta: FloatArray, gradient: FloatArray, step: float, max_norm: float) -> int:
     """Change delta by the update with the given number: a number reaches a kernel much faster than a function does.
     Returns 1 if the gradient was clipped, else 0.
