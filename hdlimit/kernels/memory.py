@@ -58,32 +58,13 @@ def clip_centred(s2: float, c: float) -> tuple[float, float]:
     return mu, c * c * outside + s2 * (mu - t * math.exp(y))
 
 
-@jit(TWO(float64, float64, VECTOR), borrows=True)
-def _wide(v: float, c: float, parameters: np.ndarray) -> tuple[float, float]:
-    """The sum over the laws of mean 0 that are wide against c, without a branch."""
-    k = len(parameters) // 3
-    mu, nu = 0.0, 0.0
-    for i in range(k):
-        y = -0.5 * c * c / (v + parameters[2 * k + i])
-        inside, missed = _series(y)
-        t = math.sqrt(-4 / math.pi * y)
-        here = y > NEAR and parameters[k + i] == 0.0
-        mu += parameters[i] * t * inside if here else 0.0
-        nu += parameters[i] * (1 - t * missed) if here else 0.0
-    return mu, c * c * nu
-
-
 @jit(SIGNATURE, borrows=True)
 def clip_mixture(v: float, c: float, parameters: np.ndarray) -> tuple[float, float]:
     """Clip at c < inf, eps a mixture of k normal laws. parameters: weights, means, variances, k of each."""
     k, v = len(parameters) // 3, max(v, SMALLEST)
-    if k == 1 and parameters[1] == 0.0:
-        return clip_centred(v + parameters[2], c)
-    mu, nu = _wide(v, c, parameters)
+    mu, nu = 0.0, 0.0
     for i in range(k):
         s2, mean = v + parameters[2 * k + i], parameters[k + i]
-        if mean == 0.0 and -0.5 * c * c / s2 > NEAR:
-            continue
         a, b = clip_centred(s2, c) if mean == 0.0 else formulas.clip_normal(s2, c, mean)
         mu += parameters[i] * a
         nu += parameters[i] * b
