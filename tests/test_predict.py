@@ -16,6 +16,8 @@ from scipy import integrate, optimize
 import hdlimit as hd
 from hdlimit.covariance import CovarianceModel
 from hdlimit.declaration import FloatArray
+from hdlimit.integrate import solve
+from hdlimit.limit import limit_of
 from hdlimit.optimizers import Optimizer
 from hdlimit.times import default_times
 
@@ -406,3 +408,14 @@ def test_until_ends_the_curve_where_the_risk_is_reached() -> None:
     assert hd.predict(problem, optimizer, 10.0, until=9.0).end < 1.0
     with pytest.raises(hd.InvalidInput, match="until"):
         hd.predict(problem, optimizer, 10.0, until=-1.0)
+
+
+@pytest.mark.parametrize("rtol", [1e-4, 1e-6, 1e-9])
+def test_a_curve_that_has_fallen_to_zero_stays_there(rtol: float) -> None:
+    """Without noise a risk falls beyond double precision; the steps after that are few, and no residue is left."""
+    problem = hd.Problem(hd.Covariance([1.454949126565352, 0.026782686459292982]), hd.NoNoise())
+    optimizer = hd.ClippedSGD(hd.Cosine(2.34, 2.34e-3, 2.6e5), 4.29)
+    limit = limit_of(problem, optimizer)
+    until, whole = (solve(limit, limit.modes, horizon, rtol) for horizon in (1.2e3, 5.2e5))
+    assert (whole.dense(np.geomspace(3e3, 5.2e5, 50), 0) == 0).all()
+    assert whole.steps < until.steps + 100

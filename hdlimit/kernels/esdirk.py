@@ -118,7 +118,7 @@ def _root(
         image = a + b * scale * nu
         gap = image - v
         slope = b * scale * near[NU_SLOPE] - (a1 + b1 * scale * nu) * inverse * near[MU_SLOPE] - 1.0
-        found = abs(gap) <= max(STAGE * rtol * min(-slope, 1.0), ROUNDING) * v + floor
+        found = abs(gap) <= max(STAGE * rtol * min(-slope, 1.0), ROUNDING) * v + (floor if v <= floor else 0.0)
         if found and reach**3 * max(abs(a0), v) <= 0.1 * accuracy * v:
             return v, mu, nu
         if found or reach > 0.1:
