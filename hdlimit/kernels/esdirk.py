@@ -279,12 +279,11 @@ def advance(
             c = piecewise(t + span, end, threshold_breaks, threshold_pieces)
             ahead, below = slopes[0, 0] + span * bend if s == 1 else 0.0, values[0]
             for j in range(s):
+                row[j] = h * A[s, j]
                 ahead += AHEAD[s, j] * slopes[0, j]
-                below += h * A[s, j] * slopes[0, j]
+                below += row[j] * slopes[0, j]
             guess = max(min(max(below + hg * ahead, values[0] / 4), values[0] * 4), floor[0])
             mu, nu = nearby.evaluated(near, guess, c, response, parameters)
-            for j in range(s):
-                row[j] = h * A[s, j]
             swept = stages.into(
                 s, m, f0, f1, f2, f3, f4, f5, base, rate, diffusion, weight, row, done, source, 1 / hg,
                 2 * hg * eta * mu,
