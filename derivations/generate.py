@@ -26,7 +26,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hdlimit.kernels.jit import jit
+from hdlimit.core.jit import jit
 from hdlimit.kernels.special import erfcx, gammainc, gammaincc
 '''
 

@@ -179,11 +179,7 @@ FORMULAS: dict[str, Assignments] = {
         "nu": nu0
         + 2
         * b**2
-        * (
-            tilt
-            + inner * (lean - q * (1 + kappa) * exp(-kappa))
-            - outer * (rise - q * (1 - kappa) * exp(kappa))
-        ),
+        * (tilt + inner * (lean - q * (1 + kappa) * exp(-kappa)) - outer * (rise - q * (1 - kappa) * exp(kappa))),
     },
     "laplace_near_parts": {
         "tilt": tilt * t * sqrt(2 / pi) * exp(-(a**2) / 2),

@@ -75,9 +75,12 @@ def prove() -> None:
     for name, antiderivative, closed in (("1", first, CLOSED_1), ("3", third, CLOSED_3)):
         value = (limit(antiderivative, k, oo) - antiderivative.subs(k, 0)) / pi
         stated = plain(closed).subs(x, g / sqrt(2 * v))
-        assert simplify((value - stated).rewrite(erfc).subs(erfc(g / sqrt(2 * v)), z).rewrite(erf)).subs(
-            erf(g / sqrt(2 * v)), 1 - z
-        ).simplify() == 0, f"density at zero, df = {name}"
+        assert (
+            simplify((value - stated).rewrite(erfc).subs(erfc(g / sqrt(2 * v)), z).rewrite(erf))
+            .subs(erf(g / sqrt(2 * v)), 1 - z)
+            .simplify()
+            == 0
+        ), f"density at zero, df = {name}"
     for n in range(3):
         moment = factorial(2 * n) + factorial(2 * n + 1)  # int (1 + y) y^(2n) e^(-y) dy
         assert SERIES_3[n] == (-1) ** n * moment / factorial(n), "Watson's lemma"

@@ -56,9 +56,7 @@ NU_INSIDE = (
     + 2 / eta * (alpha * (rho1(eta - alpha) + rho1(eta + alpha)) - rho2(eta - alpha) + rho2(eta + alpha))
 )
 NU_OUTSIDE = (
-    1
-    + eta**2 / 3
-    - 2 / eta * (alpha * (rho1(alpha - eta) - rho1(alpha + eta)) + rho2(alpha - eta) - rho2(alpha + eta))
+    1 + eta**2 / 3 - 2 / eta * (alpha * (rho1(alpha - eta) - rho1(alpha + eta)) + rho2(alpha - eta) - rho2(alpha + eta))
 )
 
 
@@ -113,8 +111,7 @@ FORMULAS: dict[str, Assignments] = {
     "uniform_density_node": {"value": (erf((eta - x) / sqrt(2)) + erf((eta + x) / sqrt(2))) / (4 * eta)},
     "uniform_nu_small": {"nu": c**2 * (1 - mu + 2 * alpha * inner)},
     "uniform_nu_inside": {
-        "nu": c**2 * (1 - Rational(2, 3) * c / w)
-        + 2 * s2 / eta * (alpha * (one_near + one_far) - two_near + two_far),
+        "nu": c**2 * (1 - Rational(2, 3) * c / w) + 2 * s2 / eta * (alpha * (one_near + one_far) - two_near + two_far),
     },
     "uniform_nu_outside": {
         "nu": w**2 / 3 + s2 * (1 - 2 / eta * (alpha * (one_near - one_far) + two_near - two_far)),

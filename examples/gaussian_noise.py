@@ -16,9 +16,9 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import hdlimit as hd
-from hdlimit.noise import NoiseLaw
 from hdlimit.plotting import style
-from hdlimit.response import Response
+from hdlimit.problem.noise import NoiseLaw
+from hdlimit.response.response import Response
 
 LAWS: dict[str, NoiseLaw] = {
     "Gaussian noise": hd.Gaussian(0.7),

@@ -23,10 +23,10 @@ import numpy as np
 from matplotlib.lines import Line2D
 
 import hdlimit as hd
-from hdlimit.data import from_data
-from hdlimit.diagnostics import non_gaussianity
 from hdlimit.plotting import label_axes, plot_curve, style
-from hdlimit.problem import Rows
+from hdlimit.problem.estimation import from_data
+from hdlimit.problem.problem import Rows
+from hdlimit.problem.row_moments import non_gaussianity
 
 LOOKS = {
     "Gaussian x": ("#0072B2", "o"),

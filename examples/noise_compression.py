@@ -17,8 +17,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import hdlimit as hd
-from hdlimit.noise import NoiseLaw
 from hdlimit.plotting import style
+from hdlimit.problem.noise import NoiseLaw
 
 LAWS = {
     "Gaussian": lambda scale: hd.Gaussian(scale / 0.67449),

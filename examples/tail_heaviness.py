@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 
 import hdlimit as hd
 from hdlimit.plotting import style
-from hdlimit.threshold import best_threshold
+from hdlimit.response.best_threshold import best_threshold
 
 SCALE, RISK, DIMENSION = 0.7, 0.05, 500
 MEASURED = (1.0, 1.5, 2.5, 3.0, 5.0, 10.0, 30.0)

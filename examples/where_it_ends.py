@@ -23,9 +23,9 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import hdlimit as hd
-from hdlimit.diagnostics import row_effects
-from hdlimit.limit import caveats, largest_alignment
+from hdlimit.limit.system import caveats, largest_alignment
 from hdlimit.plotting import style
+from hdlimit.problem.row_moments import row_effects
 
 NOISE, ALIGNED_NOISE = hd.Gaussian(0.5), hd.Gaussian(0.1)
 OPTIMIZERS = {"SGD": hd.SGD(0.5), "clip": hd.ClippedSGD(0.5, 0.6), "sign": hd.SignSGD(0.3)}

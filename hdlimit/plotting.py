@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hdlimit.declaration import FloatArray
+from hdlimit.core.declaration import FloatArray
 from hdlimit.errors import NotAvailable, ValidityWarning
 
 if TYPE_CHECKING:
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.axis import Axis
 
-    from hdlimit.compare import Comparison
-    from hdlimit.exact import ExactMean
-    from hdlimit.landscape import Landscape
-    from hdlimit.results import Curve, Ensemble
-    from hdlimit.scaling import ScalingStudy
-    from hdlimit.sde import SdePaths
-    from hdlimit.sweep import Sweep
-    from hdlimit.verify import Report
+    from hdlimit.finite_size.exact_mean import ExactMean
+    from hdlimit.finite_size.sde import SdePaths
+    from hdlimit.prediction.curve import Curve, Ensemble
+    from hdlimit.prediction.sweep import Sweep
+    from hdlimit.tuning.compare import Comparison
+    from hdlimit.tuning.landscape import Landscape
+    from hdlimit.verification.scaling import ScalingStudy
+    from hdlimit.verification.verify import Report
 
 _STYLE = Path(__file__).with_name("hdlimit.mplstyle")
 FIGURE_FILES = (".png", ".pdf", ".svg")
@@ -78,7 +78,7 @@ def write_figure(path: str | PathLike[str], draw: Callable[[Axes], object]) -> N
     """
     from matplotlib.figure import Figure
 
-    from hdlimit.files import checked_path, new_file
+    from hdlimit.storage.records import checked_path, new_file
 
     target = checked_path(path, FIGURE_FILES)
     with style(), new_file(target) as file:

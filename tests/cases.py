@@ -10,8 +10,10 @@ import math
 import numpy as np
 from scipy import stats
 
-from hdlimit.covariance import Covariance, CovarianceModel, Isotropic, MarchenkoPastur, PowerLaw, Wishart
-from hdlimit.noise import (
+from hdlimit.optimizers.base import SGD, ClippedSGD, Optimizer, ScoreSGD, ScoreTable, SignSGD
+from hdlimit.optimizers.schedules import Constant, Cosine, Function, Power, Schedule, Steps, Table
+from hdlimit.problem.covariance import Covariance, CovarianceModel, Isotropic, MarchenkoPastur, PowerLaw, Wishart
+from hdlimit.problem.noise import (
     Empirical,
     Gaussian,
     GaussianMixture,
@@ -23,8 +25,6 @@ from hdlimit.noise import (
     StudentT,
     Uniform,
 )
-from hdlimit.optimizers import SGD, ClippedSGD, Optimizer, ScoreSGD, ScoreTable, SignSGD
-from hdlimit.schedules import Constant, Cosine, Function, Power, Schedule, Steps, Table
 
 
 def name_of(case: object) -> str:

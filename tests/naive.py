@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 from scipy import integrate, special
 
-from hdlimit.declaration import FloatArray
-from hdlimit.noise import Laplace, NoiseLaw, StudentT
-from hdlimit.optimizers import ClippedSGD, Optimizer, ScoreSGD, SignSGD
-from hdlimit.problem import Problem
-from hdlimit.schedules import Schedule
+from hdlimit.core.declaration import FloatArray
+from hdlimit.optimizers.base import ClippedSGD, Optimizer, ScoreSGD, SignSGD
+from hdlimit.optimizers.schedules import Schedule
+from hdlimit.problem.noise import Laplace, NoiseLaw, StudentT
+from hdlimit.problem.problem import Problem
 
 
 def simulated_run(

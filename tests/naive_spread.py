@@ -17,11 +17,11 @@ from numpy.polynomial.chebyshev import chebpts1, chebvander2d
 from scipy import integrate, special
 from scipy.stats import qmc
 
-from hdlimit.declaration import FloatArray
-from hdlimit.noise import Gaussian, Laplace, NoiseLaw, NoNoise, StudentT
-from hdlimit.optimizers import ClippedSGD, Optimizer, ScoreSGD, ScoreTable, SignSGD
-from hdlimit.problem import Problem
-from hdlimit.schedules import Schedule
+from hdlimit.core.declaration import FloatArray
+from hdlimit.optimizers.base import ClippedSGD, Optimizer, ScoreSGD, ScoreTable, SignSGD
+from hdlimit.optimizers.schedules import Schedule
+from hdlimit.problem.noise import Gaussian, Laplace, NoiseLaw, NoNoise, StudentT
+from hdlimit.problem.problem import Problem
 
 Kind = str | ScoreTable
 _X, _W = np.polynomial.legendre.leggauss(24)

@@ -19,11 +19,11 @@ import pytest
 from cases import OPTIMIZERS, name_of
 
 import hdlimit as hd
-from hdlimit import updates
-from hdlimit.features import FEATURES
-from hdlimit.kernels import stream
-from hdlimit.optimizers import Optimizer
-from hdlimit.residual import residual_map
+from hdlimit.limit.feature_maps import FEATURES
+from hdlimit.optimizers.base import Optimizer
+from hdlimit.response.residual_maps import residual_map
+from hdlimit.simulation import updates
+from hdlimit.simulation.kernels import steps as stream
 
 DESCRIPTORS = FunctionType, classmethod, staticmethod, property, cached_property
 PACKAGE = Path(hd.__file__).parent
@@ -32,22 +32,13 @@ MODULES = {
     for path in PACKAGE.rglob("*.py")
 }
 SIMULATOR = [
-    *("hdlimit.simulate", "hdlimit.chain", "hdlimit.samplers", "hdlimit.blocks", "hdlimit.updates"),
-    *("hdlimit.kernels.stream", "hdlimit.kernels.blocks", "hdlimit.execution", "hdlimit.checkpoint", "hdlimit.workers"),
+    *(m for m in MODULES if m.startswith(("hdlimit.simulation.", "hdlimit.execution."))),
 ]
-THEORY = {
-    f"hdlimit.{name}"
-    for name in (
-        *("response", "quadrature", "batch", "residual", "features", "modes", "limit", "predict", "integrate"),
-        *("reference", "stability", "verify", "fluctuation", "spread", "shift", "quantities", "exact"),
-        *("compress", "bins", "sweep", "gridwork", "axes", "transforms", "plain"),
-        *("scaling", "kernels.exact"),
-        *("kernels.formulas", "kernels.responses", "kernels.esdirk", "kernels.stages", "kernels.memory"),
-    )
-}
+THEORY_ROOMS = "response", "limit", "finite_size", "prediction", "verification", "tuning", "kernels"
+THEORY = {m for m in MODULES if m.startswith(tuple(f"hdlimit.{room}." for room in THEORY_ROOMS))}
 NAMELESS = [
-    *("hdlimit.limit", "hdlimit.predict", "hdlimit.integrate", "hdlimit.reference", "hdlimit.response"),
-    *("hdlimit.modes", *(m for m in MODULES if m.startswith("hdlimit.kernels.") and m != "hdlimit.kernels.stream")),
+    *("hdlimit.limit.system", "hdlimit.prediction.predict", "hdlimit.limit.integrator", "hdlimit.response.response"),
+    *("hdlimit.limit.modes", *(m for m in MODULES if m.startswith("hdlimit.kernels."))),
 ]
 FORMULAS = "hdlimit.kernels.formulas"
 OPTIMIZER_NAMES = {part for cls in Optimizer.__subclasses__() for part in (cls.__name__, cls.name, cls.update)}
@@ -126,19 +117,21 @@ def test_the_simulator_reaches_no_theory(module: str) -> None:
 def test_the_theory_is_there_and_is_found() -> None:
     """The twin of the test above: every forbidden module exists, and what does use theory is seen to."""
     assert all(module in MODULES for module in THEORY)
-    for module in "hdlimit.predict", "hdlimit.verify", "hdlimit.kernels.esdirk":
+    for module in "hdlimit.prediction.predict", "hdlimit.verification.verify", "hdlimit.kernels.esdirk":
         assert THEORY & reachable(module)
-    code = "def f():\n    from hdlimit.limit import limit_of\nif TYPE_CHECKING:\n    import hdlimit.modes\n"
-    assert "hdlimit.limit" not in set(imports(ast.parse(code), deep=False))
-    assert "hdlimit.limit" in set(imports(ast.parse(code), deep=True)) - {"hdlimit.modes"}
+    code = (
+        "def f():\n    from hdlimit.limit.system import limit_of\nif TYPE_CHECKING:\n    import hdlimit.limit.modes\n"
+    )
+    assert "hdlimit.limit.system" not in set(imports(ast.parse(code), deep=False))
+    assert "hdlimit.limit.system" in set(imports(ast.parse(code), deep=True)) - {"hdlimit.limit.modes"}
 
 
 def test_no_import_cycles() -> None:
     """Importing the package itself counts too: hdlimit/__init__.py imports nothing when it is imported."""
     graph = {module: neighbours(module) for module in MODULES}
     assert not cycle(graph)
-    planted = graph | {"hdlimit.errors": frozenset({"hdlimit.simulate"})}
-    assert {"hdlimit.errors", "hdlimit.simulate"} <= cycle(planted)
+    planted = graph | {"hdlimit.errors": frozenset({"hdlimit.simulation.simulate"})}
+    assert {"hdlimit.errors", "hdlimit.simulation.simulate"} <= cycle(planted)
 
 
 @pytest.mark.parametrize("module", NAMELESS)
@@ -152,7 +145,7 @@ def test_no_optimizer_has_a_name_in_the_theory(module: str) -> None:
 @pytest.mark.parametrize(
     "code",
     ["if type(o) is SGD: f()", "optimizers.SignSGD", "if o.name == 'sgd': f()", "TABLE['clipped-sgd']", "{'sgd': 1}"]
-    + ["from hdlimit.optimizers import ClippedSGD", "if o.update in ('gradient', 'x'): f()", "def f(SGD): pass"]
+    + ["from hdlimit.optimizers.base import ClippedSGD", "if o.update in ('gradient', 'x'): f()", "def f(SGD): pass"]
     + ["match o.name:\n    case 'sign-sgd': f()"],
 )
 def test_a_planted_name_is_found(code: str) -> None:

@@ -21,11 +21,11 @@ from cases import NOISES, OPTIMIZERS, SCHEDULES, name_of
 from scipy import stats
 
 import hdlimit as hd
-from hdlimit import times
-from hdlimit.data import read_table
-from hdlimit.diagnostics import non_gaussianity
-from hdlimit.exact import exact_bias
-from hdlimit.response import Response
+from hdlimit.core import timegrid
+from hdlimit.finite_size.exact_mean import exact_bias
+from hdlimit.problem.estimation import read_table
+from hdlimit.problem.row_moments import non_gaussianity
+from hdlimit.response.response import Response
 
 pytestmark = pytest.mark.filterwarnings("ignore::hdlimit.errors.HdlimitWarning")
 nan, inf = math.nan, math.inf
@@ -384,7 +384,7 @@ def test_refused_for_its_length_and_no_sooner(monkeypatch: pytest.MonkeyPatch) -
         ("steps", lambda size: hd.exact_mean(P, SGD, [round(size)])),
         ("steps", lambda size: exact_bias(P, SGD, [round(size)])),
     ):
-        monkeypatch.setattr(times, "DAY", 1e-3)
+        monkeypatch.setattr(timegrid, "DAY", 1e-3)
         expected = re.compile(rf"{argument}: expected at most ([0-9.e+]+), about a day's work")
         found = expected.match(refusal(partial(call, 1e7)))
         assert found

@@ -13,8 +13,8 @@ import scipy.stats
 from cases import COVARIANCES, FUNCTION_SCHEDULE, NOISES, OPTIMIZERS, SCHEDULES, name_of
 
 import hdlimit as hd
-from hdlimit.declaration import FloatArray
-from hdlimit.noise import NoiseLaw, as_noise
+from hdlimit.core.declaration import FloatArray
+from hdlimit.problem.noise import NoiseLaw, as_noise
 
 EVERYTHING = [*NOISES, *COVARIANCES, *SCHEDULES, *OPTIMIZERS, FUNCTION_SCHEDULE]
 

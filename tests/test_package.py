@@ -26,15 +26,6 @@ def test_every_public_name(name: str) -> None:
     assert callable(getattr(hd, name)) and name in dir(hd)
 
 
-@pytest.mark.parametrize("first", ["import hdlimit.predict, hdlimit.stability", "hd.verify", "hd.simulate"])
-def test_functions_beside_modules(first: str) -> None:
-    """Whatever is imported first, hd.predict is the function, and `from hdlimit.predict import predict` is the same."""
-    names = "predict", "simulate", "stability", "verify"
-    same = f"[getattr(import_module('hdlimit.' + n), n) is getattr(hd, n) for n in {names}]"
-    code = f"import hdlimit as hd; {first}; from importlib import import_module; print({same}, hd.predict)"
-    assert fresh(code).startswith("[True, True, True, True] <function predict")
-
-
 def test_unknown_name() -> None:
     with pytest.raises(AttributeError, match="module 'hdlimit' has no attribute 'Adam'"):
         hd.Adam  # noqa: B018

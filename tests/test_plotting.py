@@ -16,7 +16,7 @@ import pytest
 
 import hdlimit as hd
 from hdlimit.plotting import plot_curve, plot_ensemble, style, write_figure
-from hdlimit.results import Curve, DenseOutput, Ensemble
+from hdlimit.prediction.curve import Curve, DenseOutput, Ensemble
 
 PROBLEM = hd.Problem(hd.PowerLaw(50, 0.3), hd.Gaussian(0.5))
 DONE = hd.Outcome(hd.Status.FINISHED, "reached the horizon")

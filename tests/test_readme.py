@@ -10,7 +10,7 @@ import matplotlib
 import numpy as np
 import pytest
 
-from hdlimit import cli
+from hdlimit.cli import main
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -49,10 +49,10 @@ def test_commands_exist() -> None:
     assert len(lines) >= 4
     for line in lines:
         name, *arguments = shlex.split(line, comments=True)[1:]
-        command = cli.main.commands[name]
+        command = main.main.commands[name]
         with command.make_context(name, arguments) as context:
             assert context.params
-    assert set(cli.main.commands) == {"predict", "tune", "verify", "formula", "demo"}
+    assert set(main.main.commands) == {"predict", "tune", "verify", "formula", "demo"}
 
 
 def test_named_files_exist() -> None:

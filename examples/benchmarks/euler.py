@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import hdlimit as hd
-from hdlimit.limit import limit_of
+from hdlimit.limit.system import limit_of
 
 Response = Callable[[float, float], tuple[float, float]]
 

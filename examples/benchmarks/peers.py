@@ -18,8 +18,9 @@ from numba import carray, cfunc, float64, njit, types, void
 from systems import SUMS, Case, System, machine_code
 
 import hdlimit as hd
-from hdlimit.integrate import initial_range, prepared
-from hdlimit.kernels import esdirk, sweep
+from hdlimit.kernels import esdirk
+from hdlimit.kernels import grid as sweep
+from hdlimit.limit.integrator import initial_range, prepared
 
 Solver = Callable[[np.ndarray, float], np.ndarray]
 EXPLICIT = {"RK45": 3.3, "DOP853": 6.4, "TSIT5": 3.5, "VERN8": 6.0, "Tsit5": 3.5}
@@ -170,7 +171,7 @@ def jax_response(case: Case) -> Callable[[Any], tuple[Any, Any]]:
     import jax.numpy as jnp
     from jax.scipy.special import erf, erfc, gammainc
 
-    from hdlimit.response import mixture_components
+    from hdlimit.response.response import mixture_components
 
     response, c = case.limit.response, float(case.limit.threshold(0.0))
     kind = response.map.name

@@ -16,8 +16,8 @@ from suite import OURS, PREDICT, Result
 from systems import STIFF, steep, steep_lr
 
 import hdlimit as hd
-from hdlimit.integrate import solve
-from hdlimit.limit import limit_of
+from hdlimit.limit.integrator import solve
+from hdlimit.limit.system import limit_of
 
 COMPILED = ("CyRK", "diffrax")
 OPERATIONS, DIVISIONS, BYTES = (

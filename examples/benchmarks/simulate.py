@@ -28,8 +28,8 @@ import numba
 import numpy as np
 
 import hdlimit as hd
-from hdlimit.samplers import Rule, block_steps, sampler_of
-from hdlimit.updates import update_of
+from hdlimit.simulation.samplers import Rule, block_steps, sampler_of
+from hdlimit.simulation.updates import update_of
 
 NORMALS = 10_000_000
 

@@ -18,7 +18,7 @@ import numpy as np
 from numba import float64, njit, void
 
 import hdlimit as hd
-from hdlimit.limit import Limit, limit_of
+from hdlimit.limit.system import Limit, limit_of
 
 TIMES = 50
 VECTOR = float64[::1]

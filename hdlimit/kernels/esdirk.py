@@ -13,10 +13,12 @@ import math
 
 import numpy as np
 
-from hdlimit.kernels import formulas, nearby, stages
-from hdlimit.kernels.jit import CUBE, MATRIX, RESPONSE, THREE, VECTOR, Type, boolean, called, float64, int64, jit
-from hdlimit.kernels.nearby import MU_SLOPE, NU_SLOPE, Response
-from hdlimit.kernels.stages import GAMMA, SEVEN, STAGES
+from hdlimit.core.jit import CUBE, MATRIX, RESPONSE, THREE, VECTOR, Type, boolean, called, float64, int64, jit
+from hdlimit.kernels import formulas
+from hdlimit.kernels import mode_sweeps as stages
+from hdlimit.kernels import quadratic_model as nearby
+from hdlimit.kernels.mode_sweeps import GAMMA, SEVEN, STAGES
+from hdlimit.kernels.quadratic_model import MU_SLOPE, NU_SLOPE, Response
 
 REACHED, ESCAPED, FULL, STALLED, FELL = 0, 1, 2, 3, 4
 RTOL, ESCAPE, ONE_STEP, MOST, LEVEL, SCALE, SETTINGS = range(7)

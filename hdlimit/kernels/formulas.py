@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hdlimit.kernels.jit import jit
+from hdlimit.core.jit import jit
 from hdlimit.kernels.special import erfcx, gammainc, gammaincc
 
 # Gauss-Legendre on [0, 1]

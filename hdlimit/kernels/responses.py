@@ -12,8 +12,8 @@ from typing import TypeAlias
 
 import numpy as np
 
+from hdlimit.core.jit import TWO, VECTOR, Kernel, float64, int64, jit, python
 from hdlimit.kernels import formulas
-from hdlimit.kernels.jit import TWO, VECTOR, Kernel, float64, int64, jit, python
 
 SIGNATURE = TWO(float64, float64, VECTOR)
 SMALLEST = 1e-280

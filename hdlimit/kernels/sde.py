@@ -21,8 +21,8 @@ import math
 
 import numpy as np
 
-from hdlimit.kernels.jit import CUBE, MATRIX, RESPONSE, TWO, VECTOR, float64, int64, jit, void
-from hdlimit.kernels.nearby import Response
+from hdlimit.core.jit import CUBE, MATRIX, RESPONSE, TWO, VECTOR, float64, int64, jit, void
+from hdlimit.kernels.quadratic_model import Response
 
 _SUMS = {"reassoc", "contract", "nsz"}
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from hdlimit.kernels.jit import Outside, jit
+from hdlimit.core.jit import Outside, jit
 
 __all__ = ["erfcx", "gammainc", "gammaincc", "log_ndtr"]
 

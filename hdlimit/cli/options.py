@@ -1,0 +1,50 @@
+"""What commands share: the options --plot, --out and --json, and the files behind them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from hdlimit.prediction.curve import Curve
+    from hdlimit.verification.scaling import ScalingStudy
+    from hdlimit.verification.verify import Report
+
+
+def plot_option(command: Any) -> Any:
+    """--plot FIGURE"""
+    return click.option("--plot", metavar="FIGURE", help="Draw a figure (.png, .pdf or .svg).")(command)
+
+
+def out_option(command: Any) -> Any:
+    """--out FILE"""
+    text = "Save the result: .npz (everything, exact), .csv or .json (columns)."
+    return click.option("--out", metavar="FILE", help=text)(command)
+
+
+def json_option(command: Any) -> Any:
+    """--json"""
+    return click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")(command)
+
+
+def check_targets(plot: str | None, out: str | None) -> None:
+    """Refuse a path that cannot be written before anything is computed."""
+    from hdlimit.plotting import FIGURE_FILES
+    from hdlimit.storage.records import RESULT_FILES, checked_path
+
+    if plot is not None:
+        checked_path(plot, FIGURE_FILES)
+    if out is not None:
+        checked_path(out, RESULT_FILES)
+
+
+def write(result: Curve | Report | ScalingStudy, plot: str | None, out: str | None) -> None:
+    """Write the files that were asked for."""
+    from hdlimit.plotting import write_figure
+    from hdlimit.storage.records import save
+
+    if out is not None:
+        save(result, out)
+    if plot is not None:
+        write_figure(plot, result.plot)

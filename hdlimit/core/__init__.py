@@ -1,0 +1,1 @@
+"""What every room stands on: declarations, checks, time, seeds, the compiler's decorator."""

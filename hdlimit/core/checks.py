@@ -1,0 +1,132 @@
+"""Validation of arguments: each function returns the value in its final type or raises InvalidInput naming the
+argument.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from hdlimit.core.declaration import FloatArray
+from hdlimit.errors import InvalidInput
+
+MOST = 10**9
+SMALLEST_SCALE, LARGEST_SCALE = 1e-70, 1e70
+_NOT_REAL = bool, np.bool_, str, bytes, complex, np.complexfloating, type(None)
+_KINDS = {"c": "complex numbers", "U": "text", "S": "text", "M": "dates", "m": "time differences", "V": "records"}
+
+
+def number(argument: str, value: Any, expected: str = "a finite number") -> float:
+    """A finite real number (bool and strings are refused)."""
+    if isinstance(value, _NOT_REAL):
+        raise InvalidInput(argument, expected, repr(value))
+    try:
+        result = float(value)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InvalidInput(argument, expected, f"{type(value).__name__} {value!r}"[:120]) from error
+    if not math.isfinite(result):
+        raise InvalidInput(argument, expected, result)
+    return result
+
+
+def positive(argument: str, value: Any) -> float:
+    """A finite number > 0."""
+    expected = "a finite number > 0"
+    result = number(argument, value, expected)
+    if result <= 0:
+        raise InvalidInput(argument, expected, f"{result:g}")
+    return result
+
+
+def non_negative(argument: str, value: Any) -> float:
+    """A finite number >= 0."""
+    expected = "a finite number >= 0"
+    result = number(argument, value, expected)
+    if result < 0:
+        raise InvalidInput(argument, expected, f"{result:g}")
+    return result
+
+
+def scale(argument: str, value: Any) -> float:
+    """A number from 1e-70 to 1e70, so that fourth moments neither overflow nor vanish."""
+    result = positive(argument, value)
+    if not SMALLEST_SCALE <= result <= LARGEST_SCALE:
+        raise InvalidInput(argument, f"a number from {SMALLEST_SCALE:g} to {LARGEST_SCALE:g}", f"{result:g}")
+    return result
+
+
+def integer(argument: str, value: Any, minimum: int = 1) -> int:
+    """An integer >= minimum (integral floats such as 32.0 are accepted)."""
+    expected = f"an integer >= {minimum}"
+    result = number(argument, value, expected)
+    if result != int(result) or result < minimum:
+        raise InvalidInput(argument, expected, f"{result:g}")
+    return int(value)
+
+
+def count(argument: str, value: Any, minimum: int = 1) -> int:
+    """An integer from minimum to 1e9: a number of things that are held in memory or computed one by one."""
+    result = integer(argument, value, minimum)
+    if result > MOST:
+        raise InvalidInput(argument, f"an integer from {minimum} to {MOST:g}", f"{float(result):g}")
+    return result
+
+
+def fraction(argument: str, value: Any) -> float:
+    """A number strictly between 0 and 1."""
+    expected = "a number strictly between 0 and 1"
+    result = number(argument, value, expected)
+    if not 0 < result < 1:
+        raise InvalidInput(argument, expected, f"{result:g}")
+    return result
+
+
+def one_of(argument: str, value: Any, choices: tuple[str, ...]) -> str:
+    """One of a few names."""
+    if not isinstance(value, str) or value not in choices:
+        raise InvalidInput(argument, "one of " + ", ".join(map(repr, choices)), repr(value)[:120])
+    return value
+
+
+def array(argument: str, value: Any, ndim: int | None, shape: tuple[int | None, ...] | None = None) -> FloatArray:
+    """A read-only, finite float64 array with the given number of dimensions and shape (None: any)."""
+    if shape is not None:
+        lengths = ", ".join("n" if n is None else str(n) for n in shape)
+        wanted = f"a finite array of shape ({lengths}{',' if ndim == 1 else ''})"
+    else:
+        wanted = "a finite array" + ("" if ndim is None else f" with {ndim} dimension{'s' if ndim > 1 else ''}")
+    result = _real(argument, value, wanted)
+    wrong = ndim is not None and result.ndim != ndim
+    if wrong or (shape is not None and any(n not in (None, m) for n, m in zip(shape, result.shape, strict=True))):
+        raise InvalidInput(argument, wanted, f"shape {result.shape}")
+    if result.size == 0:
+        raise InvalidInput(argument, wanted, "an empty array")
+    if not np.isfinite(result).all():
+        raise InvalidInput(argument, wanted, f"{int((~np.isfinite(result)).sum())} entries that are NaN or inf")
+    result.setflags(write=False)
+    return result
+
+
+def _real(argument: str, value: Any, wanted: str) -> FloatArray:
+    try:
+        given = np.asarray(value)
+        if given.dtype.kind in _KINDS:
+            raise InvalidInput(argument, wanted, _KINDS[given.dtype.kind])
+        return np.array(given, dtype=np.float64, order="C")
+    except InvalidInput:
+        raise
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InvalidInput(argument, wanted, f"{type(value).__name__} that is not numeric") from error
+
+
+def times(argument: str, value: Any, horizon: float) -> FloatArray:
+    """Increasing times in [0, horizon]."""
+    result = array(argument, value, 1)
+    expected = f"non-decreasing times between 0 and the horizon {horizon:g}"
+    if (falls := np.flatnonzero(np.diff(result) < 0)).size:
+        raise InvalidInput(argument, expected, f"{result[falls[0]]:g} followed by {result[falls[0] + 1]:g}")
+    if result[0] < 0 or result[-1] > horizon * (1 + 1e-12):
+        raise InvalidInput(argument, expected, f"{result[0]:g} to {result[-1]:g}")
+    return np.minimum(result, horizon)

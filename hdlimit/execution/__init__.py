@@ -1,0 +1,1 @@
+"""Independent pieces of work over executors, and a store of what is finished."""

@@ -1,0 +1,230 @@
+"""Finished runs in a file, so that a study that was killed goes on where it stopped and ends bit for bit the same.
+
+    magic | two commit slots | record of the study | records of runs ...
+
+A record is its length, its SHA-256 and its bytes. A slot holds the number of a commit, the end of what is committed and
+a checksum; commits take the two slots in turn, each written after its record is on the disk. Whatever moment a process
+is killed at, one slot is whole and everything before its end is there: bytes after it are a record that was not
+finished, bytes missing before it are a file that somebody cut.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import struct
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from io import BytesIO, FileIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import hdlimit
+from hdlimit.errors import InvalidInput
+from hdlimit.storage.encoding import encode
+from hdlimit.storage.records import new_file
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+Arrays = tuple[np.ndarray[Any, Any], ...]
+Part = tuple[Sequence[int], Arrays]
+
+_MAGIC = b"hdlimit-checkpoint-1\n"
+_SLOT = struct.Struct("<QQ16s")
+_RECORD = struct.Struct("<Q32s")
+_FIRST = len(_MAGIC) + 2 * _SLOT.size
+_SHOWN = 3
+_in_use: dict[Path, object] = {}
+
+
+class _Broken(Exception):
+    """The bytes of a file are not those of a whole checkpoint; the message says why."""
+
+
+class Checkpoint:
+    """A file of finished runs of one study, which it refuses to mix with those of another.
+
+    path: of the file, made when it is first opened; study: everything that the results depend on, by name: numbers,
+    strings, arrays (of which a hash is kept) and declarations. Raises InvalidInput for a study with a Python function
+    in it, of which nobody can tell whether it is still the same.
+    """
+
+    def __init__(self, path: str | PathLike[str], study: Mapping[str, Any]) -> None:
+        if not isinstance(path, str | os.PathLike) or "\0" in str(path) or not str(path):
+            raise InvalidInput("checkpoint", "a file name or None", repr(path)[:120])
+        self.path = Path(path)
+        try:
+            facts = {name: encode(value, _hashed) for name, value in study.items()}
+        except InvalidInput as error:
+            expected = "None, as what a study computes must be told from its description"
+            raise InvalidInput("checkpoint", expected, f"{self.path.name!r} and {error.got}") from None
+        self.study: dict[str, Any] = json.loads(json.dumps({"version": hdlimit.__version__, **facts}))
+
+    @contextmanager
+    def opened(self) -> Iterator[Store]:
+        """The store of the runs, for this process alone; raises InvalidInput, and leaves the file as it is, where it
+        is not a whole checkpoint of this study that can be written to.
+        """
+        place, token = Path(os.path.realpath(self.path)), object()
+        if _in_use.setdefault(place, token) is not token:
+            raise self._refused("a file that no other study uses", "in use by this process")
+        try:
+            with self._file(place) as file:
+                self._lock(file)
+                yield self._read(file)
+        finally:
+            del _in_use[place]
+
+    def _create(self) -> None:
+        record = _record(json.dumps(self.study).encode())
+        try:
+            with new_file(self.path) as file:
+                file.write(_MAGIC + _slot(0, _FIRST + len(record)) + bytes(_SLOT.size) + record)
+        except InvalidInput as error:
+            raise InvalidInput("checkpoint", error.expected, error.got) from error
+
+    def _file(self, place: Path) -> FileIO:
+        try:
+            if not place.exists():
+                self._create()
+            if not place.is_file():
+                raise self._refused("a file or a path that can be written", "a folder or a device")
+            return FileIO(place, "r+")
+        except OSError as error:
+            raise self._refused("a path that can be written", error.strerror) from error
+
+    def _lock(self, file: FileIO) -> None:
+        try:
+            import fcntl
+        except ImportError:
+            return
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError):
+            raise self._refused("a file that no other study uses", "in use by another process") from None
+        except OSError:
+            return
+
+    def _read(self, file: FileIO) -> Store:
+        try:
+            commits, end, records = _parse(file.read())
+            study = json.loads(records[0])
+            parts = [_unpacked(record) for record in records[1:]]
+        except OSError as error:
+            raise self._refused("a file that can be read", error.strerror) from error
+        except (_Broken, ValueError, IndexError, EOFError) as error:
+            reason = str(error) if isinstance(error, _Broken) else "changed"
+            raise self._refused("a whole checkpoint of hdlimit (the file is left as it is)", reason) from None
+        if study != self.study:
+            others = list(_differences(study, self.study, ""))
+            more = f" and {len(others) - _SHOWN} more" if len(others) > _SHOWN else ""
+            expected = "the checkpoint of this study (the file is left as it is)"
+            raise self._refused(expected, f"of another study: {', '.join(others[:_SHOWN])}{more}")
+        return Store(self, file, commits, end, parts)
+
+    def _refused(self, expected: str, reason: object) -> InvalidInput:
+        return InvalidInput("checkpoint", expected, f"{str(self.path)[:120]!r} ({reason})")
+
+
+class Store:
+    """An opened checkpoint. parts: the (run numbers, arrays with one row a run) that are in it."""
+
+    def __init__(self, checkpoint: Checkpoint, file: FileIO, commits: int, end: int, parts: list[Part]) -> None:
+        self.parts = parts
+        self._checkpoint, self._file, self._commits, self._end = checkpoint, file, commits, end
+
+    def add(self, runs: Sequence[int], arrays: Arrays) -> None:
+        """Store finished runs; on return they are on the disk. Raises InvalidInput where it is full or fails, and what
+        was stored before is kept.
+        """
+        record = _record(_packed(runs, arrays))
+        commits, end = self._commits + 1, self._end + len(record)
+        try:
+            self._write(self._end, record)
+            self._write(len(_MAGIC) + commits % 2 * _SLOT.size, _slot(commits, end))
+        except OSError as error:
+            with suppress(OSError):
+                self._file.truncate(self._end)
+            kept = f"{error.strerror}; the {sum(len(runs) for runs, _ in self.parts)} runs stored before are kept"
+            raise self._checkpoint._refused("a disk that takes what is written", kept) from error
+        self._commits, self._end = commits, end
+        self.parts.append((runs, arrays))
+
+    def _write(self, place: int, data: bytes) -> None:
+        self._file.seek(place)
+        while data:
+            data = data[self._file.write(data) :]
+        os.fsync(self._file.fileno())
+
+
+def _slot(commits: int, end: int) -> bytes:
+    return _SLOT.pack(commits, end, _slot_checksum(commits, end))
+
+
+def _slot_checksum(commits: int, end: int) -> bytes:
+    return hashlib.sha256(struct.pack("<QQ", commits, end)).digest()[:16]
+
+
+def _record(data: bytes) -> bytes:
+    return _RECORD.pack(len(data), hashlib.sha256(data).digest()) + data
+
+
+def _parse(content: bytes) -> tuple[int, int, list[bytes]]:
+    """Number of commits, end of what is committed, and the records up to it."""
+    if not content.startswith(_MAGIC):
+        raise _Broken("a foreign file" if content else "an empty file")
+    slots = [_SLOT.unpack_from(content, len(_MAGIC) + k * _SLOT.size) for k in (0, 1)] if len(content) > _FIRST else []
+    whole = [(commits, end) for commits, end, check in slots if check == _slot_checksum(commits, end)]
+    if not whole:
+        raise _Broken("truncated" if not slots else "changed")
+    commits, end = max(whole)
+    if len(content) < end:
+        raise _Broken("truncated")
+    records, place = [], _FIRST
+    while place < end:
+        length, digest = _RECORD.unpack_from(content, place)
+        data = content[place + _RECORD.size : place + _RECORD.size + length]
+        if place + _RECORD.size + length > end or hashlib.sha256(data).digest() != digest:
+            raise _Broken("changed")
+        records.append(data)
+        place += _RECORD.size + length
+    return commits, end, records
+
+
+def _packed(runs: Sequence[int], arrays: Arrays) -> bytes:
+    buffer = BytesIO()
+    for array in (np.array(runs, dtype=np.int64), *arrays):
+        np.save(buffer, array, allow_pickle=False)
+    return buffer.getvalue()
+
+
+def _unpacked(record: bytes) -> Part:
+    buffer, arrays = BytesIO(record), []
+    while buffer.tell() < len(record):
+        arrays.append(np.load(buffer, allow_pickle=False))
+    return arrays[0].tolist(), tuple(arrays[1:])
+
+
+def _hashed(array: Any) -> str:
+    data = np.ascontiguousarray(array)
+    shape = "x".join(map(str, data.shape))
+    return f"{data.dtype.str} array {shape} {hashlib.sha256(data.data).hexdigest()}"
+
+
+def _differences(there: Any, here: Any, path: str) -> Iterator[str]:
+    if isinstance(there, dict) and isinstance(here, dict) and there.get("type") == here.get("type"):
+        for key in dict.fromkeys([*here, *there]):
+            yield from _differences(there.get(key), here.get(key), f"{path}.{key}")
+    elif there != here:
+        yield f"{path[1:]} is {_short(there)} there and {_short(here)} here"
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, dict):
+        return str(value.get("type"))
+    text = str(value)
+    return text if len(text) <= 40 else f"{text[:37]}..."

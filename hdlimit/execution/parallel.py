@@ -1,0 +1,200 @@
+"""Independent runs on threads, processes or other machines: what is computed never depends on where.
+
+A batch of runs is one task, long enough that handing it out costs nothing beside it. A task whose worker died is handed
+out again.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import pickle
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, ThreadPoolExecutor, as_completed
+from contextlib import contextmanager, nullcontext
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hdlimit.errors import InvalidInput, WorkersLost
+
+if TYPE_CHECKING:
+    from hdlimit.execution.checkpoint import Checkpoint, Store
+
+Arrays = tuple[np.ndarray[Any, Any], ...]
+Runs = Sequence[int]
+Work = Callable[[Runs], Arrays]
+
+_TASK_SECONDS = 0.5
+_TASKS_A_THREAD = 16
+_ROUNDS = 3
+_PAUSE = 0.5
+_WATCH = 5.0
+
+
+def collect(
+    work: Work,
+    runs: int,
+    seconds: float,
+    executor: Executor | None,
+    progress: bool,
+    checkpoint: Checkpoint | None = None,
+) -> Arrays:
+    """The results of runs 0, ..., runs - 1, joined along the first axis in the order of the runs.
+
+    work: (run numbers) -> arrays with one row a run, picklable for process pools; seconds: estimated cost of a run;
+    executor: a concurrent.futures.Executor, None for one thread a core; progress: show a progress bar over the runs;
+    checkpoint: where finished runs are kept and taken from. Raises InvalidInput for an executor that takes no work or
+    cannot be handed this one, and for a checkpoint that cannot be used; WorkersLost when workers die again and again;
+    what `work` raises, as it is.
+    """
+    with nullcontext() if checkpoint is None else checkpoint.opened() as store:
+        if executor is None:
+            workers = os.cpu_count() or 1
+            with ThreadPoolExecutor(workers) as threads:
+                return _Study(work, runs, threads, store).run(_TASKS_A_THREAD * workers, progress)
+        return _Study(work, runs, executor, store).run(math.floor(runs * seconds / _TASK_SECONDS), progress)
+
+
+class _Study:
+    """The runs of a study that are there, and the work to be done on the others."""
+
+    def __init__(self, work: Work, runs: int, executor: Executor, store: Store | None) -> None:
+        self.work, self.runs, self.executor, self.store = work, runs, executor, store
+        self.parts = [] if store is None else list(store.parts)
+        self.done = {run for numbers, _ in self.parts for run in numbers}
+        self.advance: Callable[[int], object] = _nothing
+        self.death: BaseException | None = None
+        self.accepted = False
+
+    def run(self, tasks: int, progress: bool) -> Arrays:
+        """All results; tasks: into how many a study with no run stored would be cut."""
+        missing = [run for run in range(self.runs) if run not in self.done]
+        todo = batches(missing, max(1, math.ceil(min(tasks, self.runs) * len(missing) / self.runs)))
+        rounds = 0
+        with _bar(self.runs, self.runs - len(missing), progress) as self.advance:
+            while todo:
+                self._round(todo)
+                left = [batch for batch in todo if batch[0] not in self.done]
+                rounds = rounds + 1 if len(left) == len(todo) else 0
+                if rounds == _ROUNDS:
+                    raise self._lost(f"{_ROUNDS} times in a row")
+                if todo := left:
+                    time.sleep(_PAUSE)
+        return self._joined()
+
+    def _round(self, todo: list[Runs]) -> None:
+        """Hand out batches once, and keep what comes back."""
+        waiting: dict[Future[Arrays], Runs] = {}
+        refusal = None
+        try:
+            for batch in todo:
+                try:
+                    future = self.executor.submit(self.work, batch)
+                except Exception as error:
+                    refusal = self._refusal(error)
+                    break
+                self.accepted = True
+                if future.done():
+                    self._take(future, batch)
+                else:
+                    waiting[future] = batch
+            for future in self._finished(waiting):
+                self._take(future, waiting[future])
+        except BaseException as error:
+            for future in waiting:
+                future.cancel()
+            self._check_pickles(error)
+            raise
+        if refusal is not None:
+            self.death = refusal
+            raise self._lost("and the executor takes no more work") from refusal
+
+    def _finished(self, waiting: Iterable[Future[Arrays]]) -> Iterator[Future[Arrays]]:
+        """Futures as they finish; those of a Dask client that has closed since never do."""
+        left = set(waiting)
+        while left:
+            try:
+                for future in as_completed(left.copy(), _WATCH):
+                    left.remove(future)
+                    yield future
+            except TimeoutError:
+                if getattr(getattr(self.executor, "_client", None), "status", None) == "closed":
+                    return
+
+    def _take(self, future: Future[Arrays], runs: Runs) -> None:
+        try:
+            arrays = future.result()
+        except _deaths() as error:
+            self.death = error
+            return
+        if self.store is not None:
+            self.store.add(runs, arrays)
+        self.parts.append((runs, arrays))
+        self.done.update(runs)
+        self.advance(len(runs))
+
+    def _refusal(self, error: Exception) -> Exception:
+        """The error of a submission, if the executor raised it: it is shut down, broken, or has lost its scheduler."""
+        home = type(error).__module__.partition(".")[0]
+        if not (isinstance(error, RuntimeError) or type(error) is Exception or home == "distributed"):
+            raise error
+        if not self.accepted:
+            raise InvalidInput("executor", "one that takes work", _described(error)) from error
+        return error
+
+    def _joined(self) -> Arrays:
+        order = np.argsort([run for numbers, _ in self.parts for run in numbers])[: self.runs]
+        return tuple(np.concatenate(rows)[order] for rows in zip(*(arrays for _, arrays in self.parts)))
+
+    def _lost(self, what: str) -> WorkersLost:
+        there = sum(run < self.runs for run in self.done)
+        fate = "kept in the checkpoint" if self.store is not None else "lost (checkpoint=PATH would keep them)"
+        why = "" if self.death is None else f" ({_described(self.death)})"
+        finished = f"{there} of {self.runs} runs had finished and are {fate}"
+        return WorkersLost(f"executor: workers died {what}{why}; {finished}")
+
+    def _check_pickles(self, error: BaseException) -> None:
+        """Raise InvalidInput if the error is that the work cannot be sent to another process."""
+        if not isinstance(error, pickle.PicklingError | AttributeError | TypeError):
+            return
+        try:
+            pickle.dumps(self.work)
+        except type(error) as again:
+            if str(again) == str(error):
+                expected = "threads, or schedules and noise that can be sent (functions of a module, no lambda)"
+                raise InvalidInput("executor", expected, f"a process pool and {error}") from None
+
+
+def batches(runs: Runs, count: int) -> list[Runs]:
+    """The runs, in order, cut into `count` batches whose lengths differ by at most one."""
+    ends = [len(runs) * k // count for k in range(count + 1)]
+    return [runs[first:last] for first, last in zip(ends, ends[1:]) if first < last]
+
+
+def _deaths() -> tuple[type[BaseException], ...]:
+    """What a future raises when its worker died, not its work."""
+    distributed = sys.modules.get("distributed")
+    return BrokenExecutor, CancelledError, *(() if distributed is None else (distributed.KilledWorker,))
+
+
+def _described(error: BaseException) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())[:200].removesuffix(":")
+
+
+def _nothing(finished: int) -> None:
+    pass
+
+
+@contextmanager
+def _bar(runs: int, done: int, shown: bool) -> Iterator[Callable[[int], object]]:
+    """What to call with the number of runs that finished."""
+    if not shown:
+        yield _nothing
+        return
+    from tqdm import tqdm
+
+    with tqdm(total=runs, initial=done, unit="run") as bar:
+        yield bar.update

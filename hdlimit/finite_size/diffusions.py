@@ -1,0 +1,203 @@
+"""The two diffusions whose paths hdlimit.finite_size.sde samples: start, noise and steps.
+
+homogenized: the limiting SDE, dw = -eta mu diag(lambda) w dt + eta sqrt(nu/d) C^(1/2) dB. Its mean is that of the
+limit; its fluctuations miss the correlation of psi(r) with z and those of psi(r)^2.
+corrected: dM = f dt + (Q/d)^(1/2) dB on bins of modes, Q the covariance of the algorithm's own steps (spread.py).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from hdlimit.core.declaration import FloatArray
+from hdlimit.finite_size.linear_noise import check_spread, noise_modes
+from hdlimit.kernels import sde as kernels
+from hdlimit.limit.modes import Basis, basis
+from hdlimit.limit.system import Limit, limit_of
+from hdlimit.optimizers.base import Optimizer
+from hdlimit.problem.problem import Problem
+from hdlimit.response.response import Compiled
+from hdlimit.response.step_moments import step_moments
+
+BINS = 128
+NODES = 49
+LEVELS = 9
+BEYOND = 30.0
+
+
+class Window(NamedTuple):
+    """Some time steps: their lengths, shape (m,); the step size and the threshold at both ends of each, (m, 2)."""
+
+    steps: FloatArray
+    lr: FloatArray
+    threshold: FloatArray
+
+
+class Draws(NamedTuple):
+    """Random numbers of m steps: normal ones, and chi^2 ones of the modes that share a coordinate."""
+
+    shocks: FloatArray
+    others: FloatArray
+
+
+class Diffusion(Protocol):
+    """Modes w of rates `rate`, v = sum rate w^2, from `start`; all of shape (n,)."""
+
+    @property
+    def rate(self) -> FloatArray: ...
+
+    @property
+    def start(self) -> FloatArray: ...
+
+    def draw(self, rng: np.random.Generator, count: int) -> Draws:
+        """Random numbers for `count` steps."""
+
+    def advance(
+        self, w: FloatArray, window: Window, response: Compiled, draws: Draws, escape: float, v: FloatArray
+    ) -> tuple[int, float, float]:
+        """Overwrite w, and v with its values after each step; returns the steps taken before v reached `escape` or
+        was no longer finite, and the smallest and largest v at which the response was read.
+        """
+
+
+@dataclass(frozen=True, eq=False)
+class Homogenized:
+    """The limiting SDE in modes. count: modes (of equal rate and noise) of which w is the norm, shape (n,); noise: C/d
+    of one of them, shape (1, n), or in full (n, n); factor: F with F F^T = C/d where it is full.
+    """
+
+    rate: FloatArray
+    start: FloatArray
+    count: FloatArray
+    noise: FloatArray
+    factor: FloatArray | None
+
+    def draw(self, rng: np.random.Generator, count: int) -> Draws:
+        shocks = rng.standard_normal((count, self.rate.size))
+        if self.factor is not None:
+            return Draws(shocks @ self.factor.T, np.empty((0, self.rate.size)))
+        return Draws(shocks * np.sqrt(self.noise), _others(rng, self.count, count) * self.noise)
+
+    def advance(
+        self, w: FloatArray, window: Window, response: Compiled, draws: Draws, escape: float, v: FloatArray
+    ) -> tuple[int, float, float]:
+        single = self.noise[0] if self.factor is None else np.diagonal(self.noise)
+        forcing, extremes = float(self.rate @ (single * self.count)), np.array([math.inf, 0.0])
+        done = kernels.homogenized(
+            w,
+            self.rate,
+            self.noise,
+            forcing,
+            *window,
+            response.kernel,
+            response.parameters,
+            *draws,
+            escape,
+            v,
+            extremes,
+        )
+        return done, float(extremes[0]), float(extremes[1])
+
+
+@dataclass(frozen=True, eq=False)
+class Corrected:
+    """Bins of modes with the fluctuations of the algorithm's steps. w: norm of a bin; count: modes in it, shape (n,);
+    noise: c/d of one of them, shape (n,); dimension: d; table: covariances of (H, N), see kernels.sde.corrected, at log
+    v = first + spacing k, for every one of log_thresholds.
+    """
+
+    rate: FloatArray
+    start: FloatArray
+    count: FloatArray
+    noise: FloatArray
+    dimension: int
+    table: FloatArray
+    first: float
+    spacing: float
+    log_thresholds: FloatArray
+
+    def draw(self, rng: np.random.Generator, count: int) -> Draws:
+        shocks = rng.standard_normal((count, self.rate.size + 1))
+        others = _others(rng, self.count, count)
+        return Draws(shocks, others if others.size else np.zeros((count, self.rate.size)))
+
+    def advance(
+        self, w: FloatArray, window: Window, response: Compiled, draws: Draws, escape: float, v: FloatArray
+    ) -> tuple[int, float, float]:
+        extremes, d = np.array([math.inf, 0.0]), float(self.dimension)
+        levels = np.zeros(v.size)
+        if self.log_thresholds.size > 1:
+            read = np.log(np.maximum(window.threshold[:, 0], 1e-300))
+            levels = np.interp(read, self.log_thresholds, np.arange(float(self.log_thresholds.size)))
+        done = kernels.corrected(
+            w, self.rate, self.noise, self.count, d, self.table, self.first, self.spacing, levels, *window,
+            response.kernel, response.parameters, *draws, escape, v, extremes,
+        )  # fmt: skip
+        return done, float(extremes[0]), float(extremes[1])
+
+
+def _others(rng: np.random.Generator, modes: FloatArray, count: int) -> FloatArray:
+    """chi^2 with one degree of freedom less than there are modes, shape (count, n); (0, n) where all are single."""
+    shared = modes > 1
+    if not shared.any():
+        return np.empty((0, modes.size))
+    values = np.zeros((count, modes.size))
+    values[:, shared] = rng.chisquare(modes[shared] - 1, (count, int(shared.sum())))
+    return values
+
+
+def homogenized(problem: Problem, optimizer: Optimizer) -> Homogenized:
+    """The limiting SDE of a problem; modes of rate 0 do not enter R and are left out."""
+    b = basis(problem.covariance, optimizer.features)
+    w, moving = b.coordinates(problem.initial_error), b.rate > 0
+    if b.noise.ndim == 2:
+        return _full(b, w, moving)
+    pairs, group = np.unique(np.stack([b.rate[moving], b.noise[moving]]), axis=1, return_inverse=True)
+    group = group.ravel()
+    start, count = np.sqrt(np.bincount(group, w[moving] ** 2)), np.bincount(group).astype(np.float64)
+    return Homogenized(pairs[0].copy(), start, count, pairs[1:].copy(), None)
+
+
+def _full(b: Basis, w: FloatArray, moving: np.ndarray) -> Homogenized:
+    from scipy.linalg import eigh
+
+    noise = np.ascontiguousarray(b.noise[np.ix_(moving, moving)])
+    values, vectors = eigh(noise)
+    factor = vectors * np.sqrt(np.maximum(values, 0.0))
+    return Homogenized(b.rate[moving], w[moving], np.ones(int(moving.sum())), noise, factor)
+
+
+def corrected(
+    problem: Problem, optimizer: Optimizer, v_range: tuple[float, float], c_range: tuple[float, float]
+) -> Corrected:
+    """The diffusion with the algorithm's fluctuations, on at most 128 bins of modes.
+
+    v_range, c_range: of the limit curve and of the thresholds; moments are tabulated up to 30 times beyond v_range.
+    Raises: NotAvailable where the spread of single runs does not exist or is not known.
+    """
+    check_spread(problem, optimizer)
+    modes = noise_modes(problem, optimizer, BINS)
+    logs = np.linspace(math.log(v_range[0] / BEYOND), math.log(v_range[1] * BEYOND), NODES)
+    low, high = max(c_range[0], 1e-6 * c_range[1]) if c_range[1] < math.inf else c_range[0], c_range[1]
+    thresholds = np.geomspace(low, high, LEVELS) if low < high else np.array([high])
+    limit = limit_of(problem, optimizer)
+    table = np.array([[_covariance(limit, math.exp(x), c) for x in logs] for c in thresholds.tolist()])
+    spacing = float(logs[1] - logs[0])
+    single, start = modes.single / problem.dimension, np.sqrt(modes.start)
+    return Corrected(
+        modes.rate, start, modes.count, single, problem.dimension, table, float(logs[0]), spacing, np.log(thresholds)
+    )
+
+
+def _covariance(limit: Limit, v: float, c: float) -> tuple[float, float, float]:
+    """Var H/(v nu), Cov(H, N)/(nu sqrt(v nu)) and Var N/nu^2; 1, 0, 0 where nothing moves."""
+    mu, nu = limit.response(v, c)
+    if nu <= 0:
+        return 1.0, 0.0, 0.0
+    nu_2, chi, kappa = step_moments(limit.response, v, c)
+    variance = max(1 + v * (nu_2 - mu * mu) / nu, 0.0)
+    return variance, math.sqrt(v / nu) * (chi - mu * nu) / nu, max(kappa / nu**2 - 1, 0.0)

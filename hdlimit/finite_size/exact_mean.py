@@ -1,0 +1,180 @@
+"""The exact mean risk of streaming SGD at finite d, without sampling."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hdlimit import __version__
+from hdlimit.core import checks
+from hdlimit.core.declaration import FloatArray, IntArray
+from hdlimit.core.timegrid import check_duration
+from hdlimit.errors import InvalidInput, NoLimit, NotAvailable, Outcome, Status
+from hdlimit.kernels.second_moments import second_moments
+from hdlimit.limit.feature_maps import FEATURES
+from hdlimit.limit.modes import ModeSystem, mode_system
+from hdlimit.limit.stability import stability
+from hdlimit.limit.system import check_types
+from hdlimit.optimizers.base import Optimizer
+from hdlimit.problem.problem import Problem
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+ESCAPE = 1e12
+_AT_ONCE = 1 << 16
+_COPIES = 1, 2, 4, 8
+_MOST_HELD = 100_000_000
+_STEP_SECONDS, _MODE_SECONDS = 2e-8, 1.2e-9
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class ExactMean:
+    """The exact mean risk.
+
+    problem, optimizer: as given; steps: step numbers, shape (T,), up to the divergence if there is one; time: steps/d;
+    risk: E R after these steps, shape (T,); outcome: how the recursion ended; version: of the package.
+    """
+
+    problem: Problem
+    optimizer: Any
+    steps: IntArray
+    time: FloatArray
+    risk: FloatArray
+    outcome: Outcome
+    version: str
+
+    def __repr__(self) -> str:
+        reached = (
+            f"risk {self.risk[0]:.4g} -> {self.risk[-1]:.4g} at step {self.steps[-1]}" if self.risk.size else "empty"
+        )
+        return f"ExactMean({self.optimizer!r}, d={self.problem.dimension}, {self.outcome.status.value}, {reached})"
+
+    @property
+    def samples(self) -> FloatArray:
+        """Samples seen after every number of steps: batch size times steps, shape (T,)."""
+        samples: FloatArray = (self.steps * self.optimizer.batch_size).astype(np.float64)
+        return samples
+
+    def plot(self, ax: Axes | None = None, **style: Any) -> Axes:
+        """Draw the mean risk as a line; returns the Axes."""
+        from hdlimit.plotting import plot_exact
+
+        return plot_exact(self, ax, **style)
+
+
+def exact_mean(problem: Problem, optimizer: Optimizer, steps: Any) -> ExactMean:
+    """The mean risk of streaming SGD at this d, exactly, for Gaussian x and any batch size B.
+
+        rho_i <- (1 - g l_i)^2 rho_i + g^2 [l_i^2 rho_i + l_i S]/B,   g = eta(t)/d,   S = sum_i l_i rho_i + E eps^2,
+
+    rho_i = E <q_i, delta>^2 along the eigenvectors of K, l_i its eigenvalues; R = (1/2) sum_i l_i rho_i. Equal
+    eigenvalues are held as one. A problem from data is taken as Gaussian with its K and noise law.
+
+    problem: a Problem; optimizer: SGD, its lr a number or a schedule; steps: K, for all of 0, ..., K, or non-decreasing
+    step numbers, shape (T,).
+
+    Returns: an ExactMean with `steps`, `time`, `risk`. Divergence is an outcome: the record then ends where R exceeds
+    1e12 max(R(0), E eps^2). Raises: InvalidInput; NotAvailable for another optimizer, whose mean obeys no closed
+    recursion; NoLimit where E eps^2 is infinite and with it the mean risk. Source: derivations/isserlis.py.
+    """
+    check_types(problem, optimizer)
+    numbers = _step_numbers(steps)
+    _check_exists(problem, optimizer)
+    modes = _modes(problem, optimizer, numbers, 1)
+    risk = _risks(problem, optimizer, modes, numbers, 1)
+    reached = numbers[: risk.size]
+    outcome = _outcome(problem, optimizer, reached, int(numbers[-1]), risk.size == numbers.size)
+    return ExactMean(problem, optimizer, reached, reached / problem.dimension, risk, outcome, __version__)
+
+
+def exact_bias(problem: Problem, optimizer: Optimizer, steps: Any) -> FloatArray:
+    """The exact mean risk less its limit as d grows at fixed t = k/d and fixed spectrum, from the recursion alone.
+
+    The limit is (8 E_8 - 6 E_4 + E_2)/3 with E_N the exact mean for the same spectrum N times over at the same t
+    (Richardson): the bias is right to 1/64 of its part of order 1/d^3. No predicted curve enters, so that one can be
+    judged by it.
+
+    problem, optimizer, steps: as in exact_mean. Returns: shape (T,). Raises: as exact_mean; NotAvailable where the mean
+    diverges within these steps.
+    """
+    check_types(problem, optimizer)
+    numbers = _step_numbers(steps)
+    _check_exists(problem, optimizer)
+    modes = _modes(problem, optimizer, numbers, sum(_COPIES))
+    means = [_risks(problem, optimizer, modes, numbers, copies) for copies in _COPIES]
+    if min(mean.size for mean in means) < numbers.size:
+        raise NotAvailable("exact_bias: the mean of runs diverges, lr is not below the critical one at this d")
+    limit = (8 * means[3] - 6 * means[2] + means[1]) / 3
+    bias: FloatArray = means[0] - limit
+    return bias
+
+
+def _risks(problem: Problem, optimizer: Optimizer, modes: ModeSystem, numbers: IntArray, copies: int) -> FloatArray:
+    """E R after the steps, for every eigenvalue `copies` times and as many times the steps; up to the divergence."""
+    d, variance = problem.dimension * copies, problem.noise.second_moment
+    rate = modes.rate
+    weight = np.divide(modes.diffusion * d, rate, out=np.zeros_like(rate), where=rate > 0)
+    escape = 2 * ESCAPE * max(problem.initial_risk, variance)
+    marks, v = numbers * copies, np.empty(numbers.size)
+    rho, written = modes.start.copy(), 0
+    for first in range(0, max(int(marks[-1]), 1), _AT_ONCE):
+        last = min(first + _AT_ONCE, int(marks[-1]))
+        g = optimizer.lr_schedule(np.arange(first, last) / d) / d
+        stop = int(np.searchsorted(marks, last, side="right"))
+        near, out = marks[written:stop] - first, v[written:stop]
+        found = second_moments(rate, weight, rho, g, variance, float(optimizer.batch_size), escape, near, out)
+        written += found
+        if found < near.size:
+            break
+    return v[:written] / 2
+
+
+def _modes(problem: Problem, optimizer: Optimizer, numbers: IntArray, times: int) -> ModeSystem:
+    """The modes, once it is known that the recursion with them, run so many times, ends within a day."""
+    modes, last = mode_system(problem.covariance, optimizer.features, problem.initial_error), int(numbers[-1])
+    work = f"a recursion of {last * times:.3g} steps with {modes.rate.size} eigenvalues"
+    check_duration("steps", last, work, last * times * (_STEP_SECONDS + _MODE_SECONDS * modes.rate.size))
+    return modes
+
+
+def _check_exists(problem: Problem, optimizer: Optimizer) -> None:
+    linear = FEATURES[optimizer.features].linear and optimizer.residual == "identity"
+    if not linear:
+        raise NotAvailable(
+            f"exact_mean: the mean of {optimizer!r} obeys no closed recursion, only that of SGD does; verify holds its "
+            "runs against the curve with an allowance from the corrected mean"
+        )
+    if not math.isfinite(problem.noise.second_moment):
+        raise NoLimit(
+            f"noise: {problem.noise!r} has infinite variance, and so has every step of SGD: its mean risk is infinite "
+            "from the first step on; clipped SGD and signSGD have a finite one"
+        )
+
+
+def _step_numbers(steps: Any) -> IntArray:
+    expected = "a number of steps, an integer >= 0, or non-decreasing step numbers"
+    if np.ndim(steps) == 0:
+        if (last := checks.integer("steps", steps, 0)) > _MOST_HELD:
+            held = f"at most {_MOST_HELD:g} for all of 0, ..., K; an array of step numbers for later ones"
+            raise InvalidInput("steps", held, f"{float(last):g}")
+        return np.arange(last + 1, dtype=np.int64)
+    numbers = checks.array("steps", steps, 1)
+    if (numbers != np.floor(numbers)).any() or numbers[0] < 0 or numbers[-1] > 2.0**53:
+        raise InvalidInput("steps", expected, repr(numbers.tolist())[:120])
+    if (falls := np.flatnonzero(np.diff(numbers) < 0)).size:
+        raise InvalidInput("steps", expected, f"{numbers[falls[0]]:g} followed by {numbers[falls[0] + 1]:g}")
+    return numbers.astype(np.int64)
+
+
+def _outcome(problem: Problem, optimizer: Optimizer, reached: IntArray, last: int, whole: bool) -> Outcome:
+    judged = stability(problem, optimizer, max(last, 1) / problem.dimension).outcome
+    if not whole:
+        after = f"after step {reached[-1]} of {last}" if reached.size else f"before the first of the steps up to {last}"
+        return Outcome(Status.DIVERGED, f"diverged {after}: {judged.sentence}")
+    if judged.status is Status.UNSTABLE:
+        return Outcome(Status.UNSTABLE, f"{last} steps, but {judged.sentence}: at such an lr the risk grows")
+    return Outcome(Status.FINISHED, f"{last} steps, up to t = {last / problem.dimension:g}")

@@ -1,0 +1,71 @@
+"""Many integrations of one mode system in one compiled loop: points of a sweep share modes, response and times."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from hdlimit.core.jit import CUBE, MATRIX, VECTOR, float64, int64, jit, void
+from hdlimit.kernels import esdirk
+
+STATUS, END, STEPS, LOW, HIGH, REPORT = range(6)
+
+
+@jit(float64(float64, VECTOR, float64), borrows=True)
+def _inside(value: float, coefficients: np.ndarray, theta: float) -> float:
+    """A dense output within its step."""
+    c1, c2, c3, c4 = coefficients[0], coefficients[1], coefficients[2], coefficients[3]
+    inside: float = value + theta * (c1 + theta * (c2 + theta * (c3 + theta * c4)))
+    return max(inside, 0.0)
+
+
+@jit(void(VECTOR, VECTOR, MATRIX, CUBE, VECTOR), borrows=True)
+def _read(times: np.ndarray, knots: np.ndarray, start: np.ndarray, coefficients: np.ndarray, v: np.ndarray) -> None:
+    """Write v at the times, inf after the end."""
+    step, steps = 0, start.shape[0]
+    for i in range(times.size):
+        while step < steps - 1 and times[i] >= knots[step + 1]:
+            step += 1
+        if step < steps and times[i] <= knots[steps]:
+            theta = (times[i] - knots[step]) / (knots[step + 1] - knots[step])
+            v[i] = _inside(start[step, 0], coefficients[step, 0], theta)
+        else:
+            v[i] = math.inf
+
+
+@jit(
+    void(
+        VECTOR, VECTOR, MATRIX, VECTOR, VECTOR, VECTOR, VECTOR, VECTOR, CUBE, VECTOR, CUBE, int64, VECTOR, VECTOR,
+        MATRIX, MATRIX,
+    )
+)  # fmt: skip
+def curves(
+    rate: np.ndarray,
+    diffusion: np.ndarray,
+    functionals: np.ndarray,
+    initial: np.ndarray,
+    floor: np.ndarray,
+    settings: np.ndarray,
+    ends: np.ndarray,
+    lr_breaks: np.ndarray,
+    lr_pieces: np.ndarray,
+    threshold_breaks: np.ndarray,
+    threshold_pieces: np.ndarray,
+    address: int,
+    parameters: np.ndarray,
+    times: np.ndarray,
+    v: np.ndarray,
+    reports: np.ndarray,
+) -> None:
+    """v at the times, shape (points, T), and the reports (status, end, steps, smallest and largest v of a stage) of
+    points that differ in their schedules, shape (points, pieces, powers).
+    """
+    for k in range(v.shape[0]):
+        status, low, high, knots, start, coefficients = esdirk.advance(
+            rate, diffusion, functionals, initial, floor, settings, ends, lr_breaks, lr_pieces[k], threshold_breaks,
+            threshold_pieces[k], address, parameters,
+        )  # fmt: skip
+        _read(times, knots, start, coefficients, v[k])
+        reports[k, STATUS], reports[k, END], reports[k, STEPS] = status, knots[-1], start.shape[0]
+        reports[k, LOW], reports[k, HIGH] = low, high

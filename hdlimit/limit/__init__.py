@@ -1,0 +1,1 @@
+"""The limit equations and their integration."""

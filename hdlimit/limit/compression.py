@@ -1,0 +1,94 @@
+"""The modes of a problem, from its spectrum as a measure where it has many eigenvalues.
+
+For a diagonal covariance every mode is a function of its eigenvalue k, but for its start delta^2: the curve depends on
+the measures sum delta(k_i) (the noise) and sum delta_i^2 delta(k_i) (the start). More than 4096 eigenvalues are put
+into the nodes of hdlimit.problem.spectral_measure; under the default target and start both measures have the same
+nodes, and a named
+covariance is never written down.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hdlimit.core import checks
+from hdlimit.core.declaration import FloatArray, IntArray
+from hdlimit.errors import InvalidInput
+from hdlimit.limit.modes import ModeSystem, mode_system, modes_of_nodes
+from hdlimit.problem import spectral_measure
+from hdlimit.problem.covariance import MANY, TOLERANCE
+from hdlimit.problem.problem import Problem
+from hdlimit.problem.spectral_measure import Compression
+
+TIGHTEST, LOOSEST = 1e-11, 1e-2
+
+
+def compressed(problem: Problem, features: str, compress: bool | float) -> tuple[ModeSystem, Compression | None]:
+    """The modes of a problem, and what was done to its spectrum (None: every eigenvalue is there).
+
+    compress: True (an error of 1e-7), False (every eigenvalue) or the error allowed, from 1e-11 to 1e-2; see
+    measures.Compression. A covariance that is not diagonal, or has at most 4096 eigenvalues > 0, is never compressed.
+    """
+    tolerance = tolerance_of(compress)
+    if tolerance is not None:
+        if problem.uniform and (nodes := problem.covariance.nodes_within(tolerance)) is not None:
+            d = problem.dimension
+            positive = float(nodes.mass.sum())
+            modes = modes_of_nodes(nodes.value, nodes.mass, nodes.mass / d, features, d, max(1 - positive / d, 0.0))
+            return modes, Compression(modes.rate.size, round(positive), nodes.error)
+        if problem.covariance.diagonal is not None and np.count_nonzero(problem.covariance.diagonal) > MANY:
+            return _of_list(problem, features, tolerance)
+    return mode_system(problem.covariance, features, problem.initial_error), None
+
+
+def tolerance_of(compress: bool | float) -> float | None:
+    """The error allowed, None for no compression."""
+    if isinstance(compress, bool | np.bool_):
+        return TOLERANCE if compress else None
+    expected = f"True, False or a number from {TIGHTEST:g} to {LOOSEST:g}"
+    tolerance = checks.number("compress", compress, expected)
+    if not TIGHTEST <= tolerance <= LOOSEST:
+        raise InvalidInput("compress", expected, f"{tolerance:g}")
+    return tolerance
+
+
+def _of_list(problem: Problem, features: str, tolerance: float) -> tuple[ModeSystem, Compression]:
+    d, diagonal = problem.dimension, problem.covariance.diagonal
+    assert diagonal is not None
+    if problem.uniform:
+        values, squares = np.sort(diagonal[diagonal > 0]), None
+        rest = 1 - values.size / d
+    else:
+        order = np.argsort(diagonal)
+        order = order[d - np.count_nonzero(diagonal) :]
+        values, squares = diagonal[order], problem.initial_error[order] ** 2
+        rest = max(float(problem.initial_error @ problem.initial_error) - float(squares.sum()), 0.0)
+        rest = rest if values.size < d else 0.0
+    width = spectral_measure.width_for(tolerance)
+    while True:
+        edges = spectral_measure.value_edges(values, width)
+        value, count, square, error = _nodes(values, squares, edges)
+        if error <= tolerance or width < spectral_measure.NARROWEST:
+            break
+        width *= spectral_measure.SHRINK
+    if squares is None:
+        square = count / d
+    modes = modes_of_nodes(value, count, square, features, d, rest)
+    return modes, Compression(modes.rate.size, values.size, error)
+
+
+def _nodes(
+    values: FloatArray, squares: FloatArray | None, edges: IntArray
+) -> tuple[FloatArray, FloatArray, FloatArray, float]:
+    """Values, counts, squared start errors (0 where they were not asked for), error."""
+    rough, fine = spectral_measure.of_values(values, None, edges)
+    error = spectral_measure.disagreement(rough, fine)
+    if squares is None or not squares.any():
+        return rough.value, rough.mass, np.zeros(rough.value.size), error
+    first, better = spectral_measure.of_values(values, squares, edges)
+    return (
+        np.concatenate([rough.value, first.value]),
+        np.concatenate([rough.mass, np.zeros(first.value.size)]),
+        np.concatenate([np.zeros(rough.value.size), first.mass]),
+        max(error, spectral_measure.disagreement(first, better)),
+    )

@@ -1,0 +1,103 @@
+"""Integration of a mode system along its schedules: growing output, tables that are extended when v leaves them."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from hdlimit.core.declaration import FloatArray
+from hdlimit.errors import NotAvailable
+from hdlimit.kernels import esdirk
+from hdlimit.limit.modes import ModeSystem
+from hdlimit.limit.numpy_sweeps import run
+from hdlimit.limit.piecewise import Piecewise, stops, tabulate
+from hdlimit.limit.system import Limit
+from hdlimit.prediction.curve import DenseOutput
+
+MOST_STEPS = 200_000
+FLOOR = 1e-60
+
+
+class Solution(NamedTuple):
+    """dense: the interpolant of the functionals; status: of kernels.esdirk; steps: accepted steps."""
+
+    dense: DenseOutput
+    status: int
+    steps: int
+
+
+def solve(limit: Limit, modes: ModeSystem, horizon: float, rtol: float, level: float = -math.inf) -> Solution:
+    """Integrate dm_i/dt = -2 eta mu rate_i m_i + eta^2 nu diffusion_i from modes.start to a relative accuracy of rtol.
+
+    The integration ends at the horizon, where v escapes, or where it is at most the level. Falls below 1e-60 count as
+    reaching 0; where a functional grows manifold within one step of the optimizer (a time 1/d after the start or a jump
+    of a schedule), its error is below rtol times 1 % of what it grows to. Where the response is a table in v, it is
+    extended and the integration repeated until v stays inside. At the target without noise nothing moves, as every
+    residual is 0.
+    """
+    if limit.response.noise.second_moment == 0 and not modes.start[modes.rate > 0].any():
+        return _at_rest(modes, horizon)
+    arrays, c_range = prepared(limit, modes, horizon, rtol, level)
+    v_range = initial_range(limit, modes)
+    for _ in range(40):
+        response = limit.response.compiled(v_range, c_range)
+        status, low, high, *dense = run(esdirk.advance, arrays, response.kernel, response.parameters)
+        if low >= response.low and high <= response.high:
+            return Solution(DenseOutput(*dense), status, dense[1].shape[0])
+        v_range = (min(v_range[0], low / 4), max(v_range[1], high * 4))
+    raise NotAvailable(
+        f"noise: the response would have to be tabulated over v from {v_range[0]:.2g} to {v_range[1]:.2g}"
+    )
+
+
+def prepared(
+    limit: Limit, modes: ModeSystem, horizon: float, rtol: float, level: float = -math.inf
+) -> tuple[tuple[FloatArray, ...], tuple[float, float]]:
+    """The arguments of esdirk.advance up to the response, and the range of the threshold."""
+    ends = stops((limit.lr, limit.threshold), horizon, esdirk.SAFETY * rtol)
+    lr, threshold = tabulate(limit.lr, horizon), tabulate(limit.threshold, horizon)
+    settings = settings_of(limit, rtol)
+    settings[[esdirk.LEVEL, esdirk.MOST]] = level, MOST_STEPS + ends.size
+    system = (modes.rate, modes.diffusion, modes.functionals, modes.start, floors(limit, modes, lr))
+    return (*system, settings, ends, *lr, *threshold), value_range(threshold)
+
+
+def _at_rest(modes: ModeSystem, horizon: float) -> Solution:
+    values = (modes.functionals @ modes.start)[None, :]
+    return Solution(DenseOutput(np.array([0.0, horizon]), values, np.zeros((*values.shape, 4))), esdirk.REACHED, 1)
+
+
+def settings_of(limit: Limit, rtol: float) -> FloatArray:
+    """What the kernel needs beside arrays, for any v and without a level."""
+    scale = math.inf if limit.bounded else limit.scale or math.inf
+    return np.array([rtol, limit.escape, limit.step, MOST_STEPS, -math.inf, scale])
+
+
+def initial_range(limit: Limit, modes: ModeSystem) -> tuple[float, float]:
+    v = float(modes.functionals[0] @ modes.start)
+    scale = v if v > 0 else max(limit.response.noise.width**2, 1e-12)
+    return 0.1 * scale, 2.0 * scale
+
+
+def floors(limit: Limit, modes: ModeSystem, lr: Piecewise) -> FloatArray:
+    """Values of the functionals that count as 0, shape (k,): 1e-60 of the sizes that start and noise give them.
+
+    Noise reaches v through nu, which a bounded residual map bounds, however strong the noise is.
+    """
+    spread = modes.functionals @ modes.diffusion
+    start = float(modes.functionals[0] @ modes.start)
+    scale = (start if limit.bounded else limit.scale) or (value_range(lr)[1] * spread[0]) ** 2
+    floors: FloatArray = FLOOR * (modes.functionals @ modes.start + scale * spread / spread[0]) + 1e-300
+    return floors
+
+
+def value_range(schedule: Piecewise) -> tuple[float, float]:
+    """Smallest and largest value on a fine grid of every piece."""
+    values: FloatArray = schedule.coefficients
+    if values.size == 1:
+        return max(float(values[0, 0]), 0.0), float(values[0, 0])
+    if values.shape[1] > 2:
+        values = np.asarray(np.polynomial.polynomial.polyval(np.linspace(-1, 1, 33), values.T), dtype=np.float64)
+    return max(float(values.min()), 0.0), float(values.max())

@@ -1,0 +1,131 @@
+"""The integrator without numba: its own Python text, with the sweeps over the modes in NumPy.
+
+Loading the compiled integrator takes a fresh process a few tenths of a second, compiling it on a fresh machine several
+seconds, a step in NumPy a third of a millisecond: a process begins in NumPy, and changes over to the compiled
+integrator after as many steps as take together about as long as loading it. Both are one text with the same steps, and
+agree to rounding errors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from hdlimit.core.jit import Kernel, python
+from hdlimit.kernels import esdirk
+from hdlimit.kernels import mode_sweeps as stages
+
+ENOUGH_STEPS = 400
+FEW_MODES = 20_000
+
+_steps = [0]
+
+
+def sums(base: np.ndarray, rate: np.ndarray, diffusion: np.ndarray, weight: np.ndarray, beta: float) -> stages.Six:
+    """stages.sums."""
+    inverse = 1.0 / (1.0 + beta * rate)
+    p, q = 1.0 - inverse, weight * inverse
+    a, b = q * base, q * diffusion
+    ap, bp = a * p, b * p
+    return float(a.sum()), float(ap.sum()), float(ap @ p), float(b.sum()), float(bp.sum()), float(bp @ p)
+
+
+def into(
+    stage: int,
+    m: np.ndarray,
+    f0: np.ndarray,
+    f1: np.ndarray,
+    f2: np.ndarray,
+    f3: np.ndarray,
+    f4: np.ndarray,
+    f5: np.ndarray,
+    base: np.ndarray,
+    rate: np.ndarray,
+    diffusion: np.ndarray,
+    weight: np.ndarray,
+    steps: np.ndarray,
+    done: float,
+    source: float,
+    per_time: float,
+    beta: float,
+) -> stages.Seven:
+    """stages.into."""
+    rise, new = 0.0, m + steps[0] * f0 if stage == 1 else m.copy()
+    rows = (f1, f2, f3, f4, f5)[: stage - 1]
+    if stage > 1:
+        f = ((base + source * diffusion) / (1.0 + done * rate) - base) * per_time
+        rise = float(weight @ f)
+        rows[-1][:] = f + f0 if stage == 2 else f
+    for step, row in zip(steps[1:].tolist(), rows):
+        new += step * row
+    base[:] = new
+    return rise, *sums(base, rate, diffusion, weight, beta)
+
+
+def complete(
+    base: np.ndarray,
+    rate: np.ndarray,
+    diffusion: np.ndarray,
+    weight: np.ndarray,
+    f: np.ndarray,
+    done: float,
+    source: float,
+    per_time: float,
+) -> tuple[float, float]:
+    """stages.complete."""
+    new = (base + source * diffusion) / (1.0 + done * rate)
+    f[:] = (new - base) * per_time
+    base[:] = new
+    return float(weight @ f), float(weight @ new)
+
+
+def rises(weight: np.ndarray, other: np.ndarray, *arrays: np.ndarray) -> tuple[list[float], list[float]]:
+    """stages.rises."""
+    return [float(weight @ x) for x in arrays], [float(other @ x) for x in arrays]
+
+
+def slope(m: np.ndarray, rate: np.ndarray, diffusion: np.ndarray, drift: float, source: float, f: np.ndarray) -> None:
+    """stages.slope."""
+    f[:] = source * diffusion - drift * rate * m
+
+
+def dot(x: np.ndarray, y: np.ndarray) -> float:
+    """stages.dot."""
+    return float(x @ y)
+
+
+def largest(x: np.ndarray) -> float:
+    """stages.largest."""
+    return float(x.max(initial=0.0))
+
+
+@cache
+def twin(kernel: Kernel[..., Any]) -> Callable[..., Any]:
+    """A kernel of the integrator, or a response, without numba."""
+    sweeps = (sums, into, complete, rises, slope, dot, largest)
+    return python(kernel, {getattr(stages, sweep.__name__): sweep for sweep in sweeps})
+
+
+def run(kernel: Kernel[..., Any], arrays: tuple[Any, ...], response: Kernel[..., Any], parameters: np.ndarray) -> Any:
+    """kernel(*arrays, response, parameters), by the route that is the shorter one here.
+
+    arrays: as esdirk.advance takes them. The compiled one takes over, too, where many steps are needed or a number
+    leaves the range of Python's. A response that writes into its parameters gets a copy here: it rounds otherwise.
+    """
+    rate, settings = arrays[0], arrays[5]
+    if not kernel.ready and _steps[0] < ENOUGH_STEPS and rate.size <= FEW_MODES:
+        few = settings.copy()
+        few[esdirk.MOST] = min(few[esdirk.MOST], ENOUGH_STEPS)
+        _steps[0] += ENOUGH_STEPS
+        try:
+            with np.errstate(all="ignore"):
+                found = twin(kernel)(*arrays[:5], few, *arrays[6:], twin(response), parameters.copy())
+            if found[0] != esdirk.FULL:
+                _steps[0] -= ENOUGH_STEPS - found[4].shape[0]
+                return found
+        except (ArithmeticError, ValueError):
+            pass
+    return kernel(*arrays, response.address or response, parameters)

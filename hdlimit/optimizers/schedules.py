@@ -1,0 +1,199 @@
+"""Schedules of the step size and of the clip threshold: functions of the time t = k/d, read at the step's start.
+
+A schedule says where it jumps or bends (`knots`); between knots it is smooth.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from hdlimit.core import checks
+from hdlimit.core.declaration import Declaration, FloatArray
+from hdlimit.errors import InvalidInput
+
+
+class Schedule(Declaration):
+    """Base of the schedules: call one with times of any shape to get its values."""
+
+    def __call__(self, t: Any) -> FloatArray:
+        return self._values(np.asarray(t, dtype=np.float64))
+
+    def _values(self, t: FloatArray) -> FloatArray:
+        raise NotImplementedError
+
+    @property
+    def knots(self) -> FloatArray:
+        """Times > 0 at which the schedule jumps or bends, ascending."""
+        return np.empty(0)
+
+
+def is_inf(value: Any) -> bool:
+    """Whether a value is the float inf, of Python or NumPy."""
+    return isinstance(value, float | np.floating) and bool(value == math.inf)
+
+
+def _no_negative(argument: str, values: FloatArray) -> FloatArray:
+    if (values < 0).any():
+        raise InvalidInput(argument, "values >= 0", f"a smallest value of {values.min():g}")
+    return values
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Constant(Schedule):
+    """The same value at every time. value: >= 0 (inf is allowed for a clip threshold)."""
+
+    value: float
+
+    def __post_init__(self) -> None:
+        value = math.inf if is_inf(self.value) else checks.number("value", self.value, "a number >= 0")
+        if value < 0:
+            raise InvalidInput("value", "a number >= 0", f"{value:g}")
+        self._set(value=value)
+
+    def _values(self, t: FloatArray) -> FloatArray:
+        return np.full(t.shape, self.value)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Steps(Schedule):
+    """Piecewise constant: values[0] before times[0], values[k] from times[k-1] on.
+
+    times: shape (n,), increasing, > 0; values: shape (n + 1,), >= 0.
+    """
+
+    times: FloatArray
+    values: FloatArray
+
+    def __post_init__(self) -> None:
+        times = checks.array("times", self.times, 1)
+        if (np.diff(times) <= 0).any() or times[0] <= 0:
+            raise InvalidInput("times", "increasing times > 0", repr(times.tolist())[:120])
+        values = _no_negative("values", checks.array("values", self.values, 1, (times.size + 1,)))
+        self._set(times=times, values=values)
+
+    def _values(self, t: FloatArray) -> FloatArray:
+        return self.values[np.searchsorted(self.times, t, side="right")]
+
+    @property
+    def knots(self) -> FloatArray:
+        return self.times
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Cosine(Schedule):
+    """Cosine decay: final + (initial - final)(1 + cos(pi t/duration))/2 up to t = duration, then final.
+
+    initial, final: >= 0; duration: > 0, in units of t.
+    """
+
+    initial: float
+    final: float
+    duration: float
+
+    def __post_init__(self) -> None:
+        self._set(
+            initial=checks.non_negative("initial", self.initial),
+            final=checks.non_negative("final", self.final),
+            duration=checks.positive("duration", self.duration),
+        )
+
+    def _values(self, t: FloatArray) -> FloatArray:
+        left = 1 - np.minimum(t / self.duration, 1.0)
+        return self.final + (self.initial - self.final) * np.sin(np.pi / 2 * left) ** 2
+
+    @property
+    def knots(self) -> FloatArray:
+        return np.array([self.duration])
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Power(Schedule):
+    """Power law: initial (1 + t/time_scale)^-exponent.
+
+    initial: >= 0; exponent: any finite number; time_scale: > 0, in units of t.
+    """
+
+    initial: float
+    exponent: float
+    time_scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        self._set(
+            initial=checks.non_negative("initial", self.initial),
+            exponent=checks.number("exponent", self.exponent),
+            time_scale=checks.positive("time_scale", self.time_scale),
+        )
+
+    def _values(self, t: FloatArray) -> FloatArray:
+        with np.errstate(over="ignore"):
+            return self.initial * (1 + t / self.time_scale) ** -self.exponent
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Table(Schedule):
+    """Linear interpolation between given points, constant outside them.
+
+    times: shape (n,), increasing, >= 0; values: shape (n,), >= 0.
+    """
+
+    times: FloatArray
+    values: FloatArray
+
+    def __post_init__(self) -> None:
+        times = checks.array("times", self.times, 1)
+        if (np.diff(times) <= 0).any() or times[0] < 0:
+            raise InvalidInput("times", "increasing times >= 0", repr(times.tolist())[:120])
+        self._set(times=times, values=_no_negative("values", checks.array("values", self.values, 1, times.shape)))
+
+    def _values(self, t: FloatArray) -> FloatArray:
+        return np.interp(t, self.times, self.values)
+
+    @property
+    def knots(self) -> FloatArray:
+        return self.times[self.times > 0]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Function(Schedule):
+    """A schedule given as a Python function of t, called once for every time; it must be continuous.
+
+    function: takes a float t >= 0, returns a finite number >= 0.
+    """
+
+    function: Callable[[float], float]
+
+    def __post_init__(self) -> None:
+        if not callable(self.function) or isinstance(self.function, type):
+            raise InvalidInput("function", "a function of t", repr(self.function)[:120])
+
+    def _values(self, t: FloatArray) -> FloatArray:
+        return np.array([_returned(self.function, float(s)) for s in t.ravel()], dtype=np.float64).reshape(t.shape)
+
+
+def _returned(function: Callable[[float], float], t: float) -> float:
+    try:
+        return checks.non_negative("schedule", function(t))
+    except (InvalidInput, ArithmeticError) as error:
+        got = f"{getattr(error, 'got', error)} from {getattr(function, '__name__', 'it')} at t = {t:g}"
+        raise InvalidInput("schedule", "a function with finite values >= 0", got) from None
+
+
+def as_schedule(argument: str, value: Any, allow_infinite: bool = False) -> Schedule:
+    """A schedule from a number > 0, a schedule or a function of t. allow_infinite: accept the number inf."""
+    if isinstance(value, Schedule) and not isinstance(value, Constant):
+        return value
+    if callable(value) and not isinstance(value, Schedule | type):
+        return Function(value)
+    given = value.value if isinstance(value, Constant) else value
+    if allow_infinite and is_inf(given):
+        return Constant(math.inf)
+    expected = "a number > 0" + (" (inf is allowed)" if allow_infinite else "") + ", a schedule or a function of t"
+    try:
+        return Constant(checks.positive(argument, given))
+    except InvalidInput as error:
+        raise InvalidInput(argument, expected, error.got) from None

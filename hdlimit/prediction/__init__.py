@@ -1,0 +1,1 @@
+"""Risk curves and grids of them."""

@@ -1,0 +1,130 @@
+"""The axes of a sweep: checked values by name, and what a problem and an optimizer are at a point of the grid."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import fields, replace
+from typing import Any
+
+import numpy as np
+
+from hdlimit.core import checks
+from hdlimit.core.declaration import FloatArray
+from hdlimit.errors import InvalidInput
+from hdlimit.optimizers.schedules import Constant, Schedule, as_schedule
+from hdlimit.problem.noise import NoiseLaw, as_noise
+from hdlimit.problem.problem import Problem
+
+Values = Any  # FloatArray, IntArray, tuple[NoiseLaw, ...] or tuple[Schedule | float, ...]
+_OPTIMIZER_AXES = ("lr", "threshold", "batch_size")
+_SCHEDULES = ("lr", "threshold")
+
+
+def checked_axes(problem: Problem, optimizer: Any, given: dict[str, Any]) -> dict[str, Values]:
+    """The values on the axes. Raises InvalidInput."""
+    tunable = tuple(name for name in _OPTIMIZER_AXES if name in {f.name for f in fields(optimizer)})
+    parameters = _parameters(problem.noise)
+    known = (*tunable, "noise", *parameters)
+    if not given:
+        raise InvalidInput("axes", f"values for at least one of {', '.join(known)}", "none")
+    for name in given:
+        if name not in known:
+            what = "an optimizer that clips" if name == "threshold" else f"one of the axes {', '.join(known)}"
+            raise InvalidInput(name, what, repr(optimizer) if name == "threshold" else "an unknown parameter")
+    if "noise" in given and (both := [name for name in given if name in parameters]):
+        raise InvalidInput("noise", f"an axis of laws or one of {both[0]}, not both", "both")
+    axes = {name: _values(name, value, problem.noise) for name, value in given.items()}
+    points = math.prod(len(values) for values in axes.values())
+    if points > checks.MOST:
+        raise InvalidInput("axes", f"at most {checks.MOST:g} points", f"{points:g}")
+    return axes
+
+
+def _parameters(noise: NoiseLaw) -> tuple[str, ...]:
+    """The names of a law's parameters that are numbers."""
+    law: Any = noise
+    return tuple(f.name for f in fields(law) if type(getattr(law, f.name)) in (int, float))
+
+
+def _values(name: str, value: Any, noise: NoiseLaw) -> Values:
+    if name == "noise":
+        laws = tuple(as_noise(law) for law in (value if isinstance(value, list | tuple) else (value,)))
+        if not laws or len(set(laws)) < len(laws):
+            raise InvalidInput("noise", "a list of distinct noise laws", repr(value)[:120])
+        return laws
+    if name in _SCHEDULES and isinstance(value, list | tuple) and any(map(_moves, value)):
+        return _schedules(name, value)
+    numbers = _numbers(name, value, infinite=name == "threshold")
+    if name == "batch_size":
+        return np.array([checks.count(name, number) for number in numbers.tolist()])
+    if name not in _OPTIMIZER_AXES:
+        changed: Any = noise
+        for number in numbers.tolist():
+            replace(changed, **{name: number})
+    return numbers
+
+
+def _moves(value: Any) -> bool:
+    return isinstance(value, Schedule) or callable(value)
+
+
+def _schedules(name: str, given: Any) -> tuple[Schedule | float, ...]:
+    """Schedules and numbers among them. Raises InvalidInput."""
+    found = [as_schedule(name, value, allow_infinite=name == "threshold") for value in given]
+    values = tuple(one.value if isinstance(one, Constant) else one for one in found)
+    if len(set(values)) < len(values):
+        raise InvalidInput(name, "distinct schedules", repr(given)[:120])
+    return values
+
+
+def at_start(threshold: Any) -> float:
+    """The threshold at t = 0."""
+    return float(threshold(0.0)) if isinstance(threshold, Schedule) else float(threshold)
+
+
+def _numbers(name: str, value: Any, infinite: bool) -> FloatArray:
+    values = np.atleast_1d(np.asarray(value, dtype=np.float64)) if infinite and _has_inf(value) else None
+    finite = checks.array(name, np.atleast_1d(value) if values is None else values[np.isfinite(values)], 1)
+    values = finite if values is None else values
+    if (values <= 0).any():
+        raise InvalidInput(name, "values > 0", f"a smallest value of {values.min():g}")
+    if np.unique(values).size < values.size:
+        raise InvalidInput(name, "distinct values", repr(values.tolist())[:120])
+    return values
+
+
+def _has_inf(value: Any) -> bool:
+    """Whether numbers hold inf and no NaN."""
+    try:
+        given = np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError):
+        return False
+    return bool((given == math.inf).any() and not np.isnan(given).any())
+
+
+def at(problem: Problem, optimizer: Any, values: dict[str, Any]) -> tuple[Problem, Any]:
+    """The problem and the optimizer with other parameters."""
+    values = {name: plain(value) for name, value in values.items()}
+    own = {name: value for name, value in values.items() if name in _OPTIMIZER_AXES}
+    law: Any = values.pop("noise", problem.noise)
+    parameters = {name: value for name, value in values.items() if name not in own}
+    if parameters:
+        law = replace(law, **parameters)
+    if law is not problem.noise:
+        problem = replace(problem, noise=law)
+    return problem, replace(optimizer, **own) if own else optimizer
+
+
+def first(problem: Problem, optimizer: Any, axes: dict[str, Values]) -> tuple[Problem, Any]:
+    """The problem and the optimizer at the first point."""
+    return at(problem, optimizer, {name: values[0] for name, values in axes.items()})
+
+
+def plain(value: Any) -> Any:
+    """A number of Python from one of NumPy."""
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def labels(values: Values) -> Any:
+    """The numbers on an axis, or the reprs of laws and schedules."""
+    return values if isinstance(values, np.ndarray) else np.array([repr(law) for law in values])

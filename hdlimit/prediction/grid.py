@@ -1,0 +1,205 @@
+"""The limits of many points, in columns that share everything but the step size, over threads or other workers.
+
+What a point is computed with depends on its column alone: neither how the points are cut nor the workers change a bit.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass, fields
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from hdlimit.core.declaration import FloatArray, IntArray
+from hdlimit.errors import NotAvailable
+from hdlimit.execution.parallel import collect
+from hdlimit.kernels import esdirk
+from hdlimit.kernels import grid as kernels
+from hdlimit.limit.integrator import floors, initial_range, settings_of, value_range
+from hdlimit.limit.piecewise import Piecewise, stops, tabulate
+from hdlimit.limit.system import Limit
+from hdlimit.response.chebyshev import LARGEST_ERROR
+from hdlimit.response.closed_loop import ERROR, Feedback
+from hdlimit.response.response import Compiled, Response
+
+TASKS_A_THREAD = 8
+SECONDS = 1e-6
+WIDER = 16.0
+Range = tuple[float, float]
+
+
+class AtThreshold(Feedback):
+    """A response at one threshold, tabulated panel by panel in log v, in units of what it is at v = unit."""
+
+    def __init__(self, response: Response, c: float, unit: float, error: float) -> None:
+        exact = response.below(c)
+        mu, nu = (max(x, 1e-290) for x in response(unit, c))
+
+        def relative(v: float) -> tuple[float, float]:
+            values = exact(v, c)
+            return values[0] / mu, values[1] / nu
+
+        super().__init__(relative, response.noise, response.batch_size, error)
+        self.map, self.units = response.map, (math.log(mu), math.log(nu))
+
+    def compiled(self, v_range: Range, c_range: Range) -> Compiled:
+        found = super().compiled(v_range, c_range)
+        found.parameters[1:3] = self.units
+        worst = max(panel.error for panel in list(self._panels.values()))
+        if not worst < max(LARGEST_ERROR, 10 * self.error):
+            raise NotAvailable(f"noise: {self!r} cannot be tabulated: error {worst:.0e}")
+        return found
+
+
+@dataclass(frozen=True, eq=False)
+class Column:
+    """Points that differ in a constant lr alone.
+
+    limit: of the first of them; lr: shape (n,), None for one point with the limit's own schedule; index: where the
+    points stand on the flat grid, shape (n,).
+    """
+
+    limit: Limit
+    lr: FloatArray | None
+    index: IntArray
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A column with all that its points share. times: where to report; rtol: of the curves."""
+
+    column: Column
+    horizon: float
+    times: FloatArray
+    rtol: float
+
+    @cached_property
+    def threshold(self) -> Piecewise:
+        """The threshold as the kernel reads it."""
+        return tabulate(self.column.limit.threshold, self.horizon)
+
+    @cached_property
+    def lr(self) -> Piecewise:
+        """The limit's own step size as the kernel reads it."""
+        return tabulate(self.column.limit.lr, self.horizon)
+
+    @cached_property
+    def response(self) -> Response:
+        """The limit's response, in panels of log v where it has no closed form.
+
+        Their error is rtol/300, so that curves may fall by many powers of e.
+        """
+        response, (c, largest) = self.column.limit.response, value_range(self.threshold)
+        fixed = response.map.table is None and (c == largest or response.map.name == "sign")
+        if not fixed or response.is_quick(c):
+            return response
+        error = max(response.precision, min(self.rtol / 300, ERROR))
+        return AtThreshold(response, c, self.column.limit.scale, error)
+
+    @cached_property
+    def ends(self) -> FloatArray:
+        """Where the integration starts anew."""
+        limit = self.column.limit
+        return stops((limit.lr, limit.threshold), self.horizon, esdirk.SAFETY * self.rtol)
+
+    @cached_property
+    def floor(self) -> FloatArray:
+        """v that counts as 0, shape (1,)."""
+        return floors(self.column.limit, self.column.limit.modes, self.lr)[:1]
+
+    @cached_property
+    def weights(self) -> FloatArray:
+        """The weights of v, shape (1, n)."""
+        return np.ascontiguousarray(self.column.limit.modes.functionals[:1])
+
+    def points(self, points: IntArray) -> tuple[FloatArray, FloatArray]:
+        """v at the times, shape (m, T), and the reports of m points of the column."""
+        v, reports = np.zeros((points.size, self.times.size)), np.zeros((points.size, kernels.REPORT))
+        if self.column.limit.scale == 0:
+            reports[:, [kernels.STATUS, kernels.END]] = esdirk.REACHED, self.horizon
+            return v, reports
+        todo = {initial_range(self.column.limit, self.column.limit.modes): np.arange(points.size)}
+        for _ in range(40):
+            missed: dict[Range, list[int]] = {}
+            for v_range, some in todo.items():
+                response = self.response.compiled(v_range, value_range(self.threshold))
+                v[some], reports[some] = self._run(points[some], response)
+                for k in some.tolist():
+                    low, high = reports[k, kernels.LOW], reports[k, kernels.HIGH]
+                    if low < response.low or high > response.high:
+                        missed.setdefault(widened(v_range, low, high), []).append(k)
+            if not missed:
+                return v, reports
+            todo = {v_range: np.array(some) for v_range, some in missed.items()}
+        raise NotAvailable(f"noise: the response would have to be tabulated over v in {next(iter(todo))}")
+
+    def _run(self, points: IntArray, response: Compiled) -> tuple[FloatArray, FloatArray]:
+        modes, count = self.column.limit.modes, points.size
+        v, reports = np.empty((count, self.times.size)), np.empty((count, kernels.REPORT))
+        settings = settings_of(self.column.limit, self.rtol)
+        lr = self.lr.coefficients[None] if self.column.lr is None else self.column.lr[points, None, None]
+        threshold = np.repeat(self.threshold.coefficients[None], count, axis=0)
+        kernels.curves(
+            modes.rate, modes.diffusion, self.weights, modes.start, self.floor, settings, self.ends, self.lr.breaks,
+            lr, self.threshold.breaks, threshold, response.kernel.address, response.parameters, self.times, v, reports,
+        )  # fmt: skip
+        return v, reports
+
+
+def widened(v_range: Range, low: float, high: float) -> Range:
+    """A range that holds [low/4, 4 high]; ends move by powers of 16, so that points share tables."""
+    below, above = (math.log(4 * ratio, WIDER) for ratio in (v_range[0] / low, high / v_range[1]))
+    return v_range[0] / WIDER ** max(math.ceil(below), 0), v_range[1] * WIDER ** max(math.ceil(above), 0)
+
+
+@dataclass(frozen=True, eq=False)
+class Grid:
+    """The work on all points, numbered column by column; it may be sent to other processes."""
+
+    columns: Sequence[Column]
+    horizon: float
+    times: FloatArray
+    rtol: float
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), tuple(getattr(self, f.name) for f in fields(self))
+
+    @cached_property
+    def prepared(self) -> list[Prepared]:
+        return [Prepared(column, self.horizon, self.times, self.rtol) for column in self.columns]
+
+    @cached_property
+    def starts(self) -> IntArray:
+        """The number of the first point of every column, and the number of all."""
+        return np.cumsum([0, *(column.index.size for column in self.columns)])
+
+    def __call__(self, numbers: Sequence[int]) -> tuple[FloatArray, FloatArray]:
+        """v at the times and reports, a row for each of these points."""
+        points, parts = np.asarray(numbers), []
+        column = np.searchsorted(self.starts, points, side="right") - 1
+        for k in np.unique(column):
+            parts.append(self.prepared[k].points(points[column == k] - self.starts[k]))
+        v, reports = (np.concatenate(rows) for rows in zip(*parts))
+        return v, reports
+
+
+def solved(grid: Grid, threads: int | None, executor: Executor | None, progress: bool) -> tuple[FloatArray, FloatArray]:
+    """(v at the times, shape (points, T), inf after the end of a point; reports, shape (points, 5)) of all points, as
+    their columns' index has them.
+
+    threads: None for one a core; executor: in place of threads, as in execution.collect; progress: show a bar over the
+    points. Raises what a point raises.
+    """
+    size, modes = int(grid.starts[-1]), grid.columns[0].limit.modes.rate.size
+    seconds = SECONDS * modes
+    if threads is None or executor is not None:
+        v, reports = collect(grid, size, seconds, executor, progress)
+    else:
+        with ThreadPoolExecutor(threads) as pool:
+            v, reports = collect(grid, size, TASKS_A_THREAD * threads / size, pool, progress)
+    order = np.argsort(np.concatenate([column.index for column in grid.columns]))
+    return v[order], reports[order]

@@ -1,0 +1,1 @@
+"""The problem as a declaration: covariance, noise, rows of data."""

@@ -1,0 +1,358 @@
+"""Covariance models of the features x. The named ones are scaled so that tr K = d.
+
+A model is diagonal (`diagonal` is an array of shape (d,)) or full (`diagonal` is None and `matrix` is (d, d)).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from hdlimit.core import checks
+from hdlimit.core.declaration import Declaration, FloatArray
+from hdlimit.errors import InvalidInput, NotAvailable
+from hdlimit.problem import spectra
+from hdlimit.problem.spectral_measure import Indexed
+
+SMALLEST_VARIANCE, LARGEST_VARIANCE = 1e-140, 1e140
+MANY = 4096
+MOST_NUMBERS = 10**8
+TOLERANCE = 1e-7
+
+
+class CovarianceModel(Declaration):
+    """Base of the covariance models: a d x d symmetric positive semi-definite K, not zero."""
+
+    @cached_property
+    def diagonal(self) -> FloatArray | None:
+        """The diagonal of a diagonal K, shape (d,); None when K is full."""
+        return None
+
+    @cached_property
+    def matrix(self) -> FloatArray:
+        """K as a dense matrix, shape (d, d)."""
+        self._fits("matrix", self.dimension**2, 20 * MOST_NUMBERS)
+        assert self.diagonal is not None
+        return np.diag(self.diagonal)
+
+    def _fits(self, name: str, numbers: int, most: int = MOST_NUMBERS) -> None:
+        """Raise NotAvailable rather than fill the memory."""
+        if numbers > most:
+            raise NotAvailable(
+                f"{name} of {self!r}: would be an array of {numbers:.3g} numbers, more than {most:g}; simulation "
+                "needs it; predict, stability, steady_state and summary of a named diagonal covariance do not under "
+                "the default target and start"
+            )
+
+    @property
+    def nodes(self) -> Indexed | None:
+        """nodes_within(1e-7)."""
+        return self.nodes_within(TOLERANCE)
+
+    def nodes_within(self, tolerance: float) -> Indexed | None:
+        """Nodes and masses that stand for the eigenvalues > 0 of a named diagonal model with more than 4096 of them, in
+        ascending order, with an error (measures.Compression) of at most `tolerance`; None for other models.
+        """
+        return None
+
+    @property
+    def dimension(self) -> int:
+        """d, the number of parameters."""
+        return self.variances.size
+
+    @property
+    def variances(self) -> FloatArray:
+        """K_ii, the variance of every feature, shape (d,)."""
+        return self.diagonal if self.diagonal is not None else np.diagonal(self.matrix)
+
+    @cached_property
+    def eigenvalues(self) -> FloatArray:
+        """Eigenvalues of K in ascending order, shape (d,), negative rounding errors set to 0."""
+        if self.diagonal is not None:
+            return np.sort(self.diagonal)
+        from scipy.linalg import eigvalsh
+
+        values = eigvalsh(self.matrix)
+        return np.where(values > 1e-13 * values[-1] * values.size, values, 0.0)
+
+    @property
+    def trace(self) -> float:
+        """tr K."""
+        return float(self.variances.sum())
+
+    @property
+    def squares(self) -> float:
+        """tr K^2."""
+        if self.nodes is not None:
+            return float(self.nodes.mass @ self.nodes.value**2)
+        return float(self.eigenvalues @ self.eigenvalues)
+
+    @property
+    def counted(self) -> tuple[FloatArray, FloatArray]:
+        """Values and how many eigenvalues each stands for: nodes of a named model of many, else every eigenvalue."""
+        if self.nodes is not None:
+            return self.nodes.value, self.nodes.mass
+        return self.eigenvalues, np.ones(self.dimension)
+
+    @property
+    def smooth_dimension(self) -> float:
+        """D = (tr K)^2/tr(K^2), between 1 and d: the smooth sister of the intrinsic dimension."""
+        return self.trace**2 / self.squares
+
+    @property
+    def norm(self) -> float:
+        """The largest eigenvalue of K."""
+        return float(self.nodes.value[-1] if self.nodes is not None else self.eigenvalues[-1])
+
+    @property
+    def intrinsic_dimension(self) -> float:
+        """tr(K)/norm(K), between 1 and d."""
+        return self.trace / self.norm
+
+    def apply(self, vector: FloatArray) -> FloatArray:
+        """K times a vector of shape (d,)."""
+        return self.diagonal * vector if self.diagonal is not None else self.matrix @ vector
+
+    def rotated(self, seed: int = 0) -> Rotated:
+        """The same spectrum in a uniformly random orthonormal basis (matters for sign features)."""
+        return Rotated(self, seed)
+
+    def binned(self, blocks: int) -> Covariance:
+        """A model close to this one with few distinct eigenvalues, for simulate(..., method="blocks").
+
+        The nonzero eigenvalues are sorted into bins of equal ratio from the smallest to the largest, and those of a bin
+        are replaced by their mean. Trace, dimension and rank are kept; an eigenvalue moves by a factor of at most
+        (largest/smallest)^(1/blocks), so that norm(K) and the intrinsic dimension change a little. The result is
+        diagonal, in descending order: the basis of a full model is given up.
+
+        blocks: how many bins, from 1 to d (empty ones give no block). Raises InvalidInput for another number.
+        """
+        if (bins := checks.count("blocks", blocks)) > self.dimension:
+            raise InvalidInput("blocks", f"at most as many blocks as dimensions, {self.dimension}", bins)
+        values = self.eigenvalues[::-1]
+        positive = values[values > 0]
+        share = np.log(positive / positive[0]) / min(np.log(positive[-1] / positive[0]), -1e-300)
+        group = np.minimum((bins * share).astype(np.int64), bins - 1)
+        means = np.bincount(group, positive) / np.maximum(np.bincount(group), 1)
+        return Covariance(np.concatenate([means[group], values[positive.size :]]))
+
+
+def _frozen(values: FloatArray) -> FloatArray:
+    values.setflags(write=False)
+    return values
+
+
+def _unit_trace(values: FloatArray) -> FloatArray:
+    return _frozen(values * (values.shape[0] / (values.sum() if values.ndim == 1 else np.trace(values))))
+
+
+class NamedModel(CovarianceModel):
+    """Base of the diagonal models that are known without a list of their d eigenvalues."""
+
+    d: int
+
+    @property
+    def dimension(self) -> int:
+        """d, the number of parameters."""
+        return self.d
+
+    @property
+    def trace(self) -> float:
+        """tr K = d."""
+        return float(self.d)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Isotropic(NamedModel):
+    """K = identity. d: number of parameters."""
+
+    d: int
+
+    def __post_init__(self) -> None:
+        self._set(d=checks.count("d", self.d))
+
+    @cached_property
+    def diagonal(self) -> FloatArray:
+        self._fits("diagonal", self.d)
+        return _frozen(np.ones(self.d))
+
+    def nodes_within(self, tolerance: float) -> Indexed | None:
+        return Indexed(np.ones(1), np.full(1, float(self.d)), 0.0) if self.d > MANY else None
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class PowerLaw(NamedModel):
+    """Diagonal K with lambda_i proportional to i^-exponent, tr K = d.
+
+    d: number of parameters; exponent: >= 0 (0 is Isotropic). The limit is good up to exponents of about 0.5.
+    """
+
+    d: int
+    exponent: float
+
+    def __post_init__(self) -> None:
+        self._set(d=checks.count("d", self.d), exponent=checks.non_negative("exponent", self.exponent))
+
+    @cached_property
+    def diagonal(self) -> FloatArray:
+        self._fits("diagonal", self.d)
+        return _unit_trace(np.arange(1, self.d + 1, dtype=np.float64) ** -self.exponent)
+
+    def nodes_within(self, tolerance: float) -> Indexed | None:
+        representable = self.exponent * math.log10(self.d) < -math.log10(SMALLEST_VARIANCE)
+        return spectra.power_law(self.d, self.exponent, tolerance) if self.d > MANY and representable else None
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class MarchenkoPastur(NamedModel):
+    """Diagonal K whose eigenvalues are the quantiles (i - 1/2)/d of the Marchenko-Pastur law, tr K = d.
+
+    d: number of parameters; ratio: d/n > 0, the aspect ratio of the sample covariance it stands for (> 1: a fraction
+    1 - 1/ratio of the eigenvalues is 0).
+    """
+
+    d: int
+    ratio: float
+
+    def __post_init__(self) -> None:
+        self._set(d=checks.count("d", self.d), ratio=checks.positive("ratio", self.ratio))
+        if self.ratio > 2 * self.d:
+            raise InvalidInput("ratio", f"at most 2 d = {2 * self.d}, where one eigenvalue is left", f"{self.ratio:g}")
+
+    @cached_property
+    def diagonal(self) -> FloatArray:
+        self._fits("diagonal", self.d)
+        return _unit_trace(spectra.marchenko_pastur_quantiles((np.arange(self.d) + 0.5) / self.d, self.ratio))
+
+    def nodes_within(self, tolerance: float) -> Indexed | None:
+        many = self.d / max(self.ratio, 1.0) > MANY
+        return spectra.marchenko_pastur(self.d, self.ratio, tolerance) if many else None
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Wishart(CovarianceModel):
+    """Full sample covariance K = S^(1/2) (Z^T Z / n) S^(1/2), Z an n x d standard normal matrix, scaled to tr K = d.
+
+    d: number of parameters; ratio: d/n > 0 (> 1: K is singular); row_scales: diagonal of S, shape (d,), > 0, or None
+    for ones (uneven scales give features of uneven variance); seed: of Z.
+    """
+
+    d: int
+    ratio: float
+    row_scales: FloatArray | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        self._set(
+            d=checks.count("d", self.d),
+            ratio=checks.positive("ratio", self.ratio),
+            seed=checks.integer("seed", self.seed, 0),
+        )
+        if self.d / self.ratio > checks.MOST:
+            raise InvalidInput("ratio", f"d/n with at most n = {checks.MOST:g} rows", f"{self.ratio:g}")
+        if self.row_scales is not None:
+            scales = checks.array("row_scales", self.row_scales, 1, (self.d,))
+            if (scales <= 0).any():
+                raise InvalidInput("row_scales", "numbers > 0", f"a smallest value of {scales.min():g}")
+            self._set(row_scales=scales)
+
+    @cached_property
+    def matrix(self) -> FloatArray:
+        n = max(round(self.d / self.ratio), 1)
+        self._fits("matrix", self.d * max(n, self.d), 20 * MOST_NUMBERS)
+        z = np.random.default_rng(self.seed).standard_normal((n, self.d))
+        if self.row_scales is not None:
+            z *= np.sqrt(self.row_scales)
+        return _unit_trace(z.T @ z / n)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Rotated(CovarianceModel):
+    """Another model's spectrum in a uniformly random orthonormal basis. base: the model; seed: of the basis."""
+
+    base: CovarianceModel
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.base, CovarianceModel):
+            raise InvalidInput("base", "a covariance model", repr(self.base)[:120])
+        self._set(seed=checks.integer("seed", self.seed, 0))
+
+    @cached_property
+    def matrix(self) -> FloatArray:
+        d = self.base.dimension
+        self._fits("matrix", d * d, 20 * MOST_NUMBERS)
+        q, r = np.linalg.qr(np.random.default_rng(self.seed).standard_normal((d, d)))
+        q *= np.sign(np.diagonal(r))
+        k = (q * self.base.diagonal) @ q.T if self.base.diagonal is not None else q @ self.base.matrix @ q.T
+        return _frozen((k + k.T) / 2)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Covariance(CovarianceModel):
+    """A covariance as given, not rescaled.
+
+    K: shape (d, d), symmetric positive semi-definite, or shape (d,) for a diagonal one; the largest variance from
+    1e-140 to 1e140.
+    """
+
+    K: FloatArray
+
+    def __post_init__(self) -> None:
+        k = checks.array("K", self.K, None)
+        if k.ndim not in (1, 2):
+            raise InvalidInput("K", "an array of shape (d, d) or (d,)", f"shape {k.shape}")
+        largest = float(np.abs(k).max())
+        if not largest:
+            raise InvalidInput("K", "a covariance that is not zero", "zeros only")
+        if not SMALLEST_VARIANCE <= largest <= LARGEST_VARIANCE:
+            expected = f"a largest variance from {SMALLEST_VARIANCE:g} to {LARGEST_VARIANCE:g}"
+            raise InvalidInput("K", expected, f"{largest:g}")
+        if k.ndim == 2:
+            k = _symmetric(k)
+        elif (k < 0).any():
+            raise InvalidInput("K", "variances >= 0", f"a smallest variance of {k.min():g}")
+        self._set(K=k)
+
+    @cached_property
+    def diagonal(self) -> FloatArray | None:
+        if self.K.ndim == 1:
+            return self.K
+        diagonal = np.diagonal(self.K)
+        off_diagonal = np.count_nonzero(self.K) - np.count_nonzero(diagonal)
+        return None if off_diagonal else diagonal.copy()
+
+    @cached_property
+    def matrix(self) -> FloatArray:
+        return self.K if self.K.ndim == 2 else np.diag(self.K)
+
+
+def _symmetric(k: FloatArray) -> FloatArray:
+    if k.shape[0] != k.shape[1]:
+        raise InvalidInput("K", "a square matrix", f"shape {k.shape}")
+    scale, skew = float(np.abs(k).max()), float(np.abs(k - k.T).max())
+    if skew > 1e-10 * scale:
+        raise InvalidInput(
+            "K", "a symmetric matrix", f"entries that differ from their mirror image by up to {skew:.2g}"
+        )
+    smallest = float(np.linalg.eigvalsh(k)[0])
+    if smallest < -1e-10 * scale * k.shape[0]:
+        raise InvalidInput("K", "a positive semi-definite matrix", f"an eigenvalue of {smallest:.3g}")
+    return _frozen((k + k.T) / 2)
+
+
+def as_covariance(covariance: CovarianceModel | ArrayLike) -> CovarianceModel:
+    """A covariance model from a model or from an array."""
+    if isinstance(covariance, CovarianceModel):
+        return covariance
+    try:
+        return Covariance(np.asarray(covariance))
+    except InvalidInput as error:
+        raise InvalidInput("covariance", f"a covariance model, or {error.expected}", error.got) from None
+    except ValueError:
+        got = f"a {type(covariance).__name__} with rows of different lengths"
+        raise InvalidInput("covariance", "a covariance model or an array of shape (d, d) or (d,)", got) from None

@@ -1,0 +1,339 @@
+"""Problems from data: K, theta* and the label noise estimated from rows, and the reading of data files."""
+
+from __future__ import annotations
+
+import csv
+import os
+import warnings
+import zipfile
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from hdlimit.core import checks
+from hdlimit.core.declaration import FloatArray
+from hdlimit.errors import InvalidInput, ValidityWarning
+from hdlimit.problem.covariance import LARGEST_VARIANCE, SMALLEST_VARIANCE, Covariance
+from hdlimit.problem.noise import Empirical
+from hdlimit.problem.problem import Problem, Rows
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+ROUNDING = 8 * float(np.finfo(np.float64).eps)
+LARGEST_MEAN_SHARE = 0.05
+RIDGE_GRID = np.geomspace(1e-8, 1e2, 61)
+
+
+def from_data(
+    X: Any,
+    y: Any,
+    *,
+    intercept: bool = True,
+    scale: bool = False,
+    ridge: float | str | None = None,
+    columns: Sequence[str] | None = None,
+) -> Problem:
+    """A problem whose population is the given rows: streaming them with replacement has exactly this K.
+
+        K = X^T X / n,   theta* = the least-squares solution,   eps = y - X theta*
+
+    theta* comes from the singular values of X above max(n, d) * 2.2e-16 times the largest (minimum norm where X is
+    rank deficient), or minimizes mean((y - X theta)^2) + ridge * norm(theta)^2. The noise law is that of the n
+    residuals, which are uncorrelated with x on these rows but not independent of it:
+    hdlimit.problem.row_moments.non_gaussianity measures what the assumptions of the theory miss. With ridge they are
+    correlated
+    with x too, E[x eps] = ridge * theta*, and theta* is not the minimizer that streamed rows approach.
+
+    X: features, shape (n, d0), array-like or a data frame, n >= 2; y: shape (n,).
+    intercept: subtract the means of X and y, as fitting an intercept does. False: both are used as they are, and a
+    ValidityWarning is given when norm(mean x)^2 is above 5 % of tr K, because the theory takes x as centred.
+    scale: multiply X by one factor, so that tr K = d.
+    ridge: None, a number >= 0 (in units of the eigenvalues of K, after scaling), or "cv": the value between 1e-8 and
+    100 times norm(K) with the smallest leave-one-out error (closed form, the intercept refitted).
+    columns: d0 names; None: those of a data frame, or x0, x1, ...
+
+    Columns that are constant (with intercept=False: zero) are dropped and named in rows.dropped. A constant y (with
+    intercept=False: a y of zeros) is refused, because nothing is left to learn. A ValidityWarning is given when the
+    fit uses more than half of the rows' degrees of freedom: the residuals then have less than half of the noise
+    variance that unseen rows would show. Nothing is rescaled for it.
+    Raises InvalidInput for wrong shapes, text, NaN or inf, and values whose variances leave [1e-140, 1e140].
+    """
+    for name, flag in (("intercept", intercept), ("scale", scale)):
+        if not isinstance(flag, bool | np.bool_):
+            raise InvalidInput(name, "True or False", repr(flag))
+    names = _names(X, columns)
+    x, labels = _checked(X, y, names)
+    x, kept, dropped = _features(x, _column_names(names, x.shape[1]), intercept)
+    labels = _response(labels, intercept)
+    if scale:
+        x *= np.sqrt(x.size / np.sum(x * x))
+    fit = _least_squares(x, labels, ridge, intercept)
+    for doubt in _doubts(x, fit, intercept):
+        warnings.warn(doubt, ValidityWarning, stacklevel=3)
+    noise = labels - x @ fit.theta
+    for values in (x, noise):
+        values.setflags(write=False)
+    rows = Rows(x, noise, columns=kept, dropped=dropped)
+    return Problem(Covariance(x.T @ x / x.shape[0]), Empirical(noise), target=fit.theta, rows=rows)
+
+
+def _checked(X: Any, y: Any, names: tuple[str, ...]) -> tuple[FloatArray, FloatArray]:
+    x, labels = _numeric("X", X, 2, names), _numeric("y", y, 1, ())
+    n = x.shape[0]
+    if n < 2:
+        raise InvalidInput("X", "at least 2 rows", n)
+    if labels.size != n:
+        raise InvalidInput("y", f"one value for each of the {n} rows of X", f"shape {labels.shape}")
+    return x, labels
+
+
+def _features(
+    x: FloatArray, names: tuple[str, ...], intercept: bool
+) -> tuple[FloatArray, tuple[str, ...], tuple[str, ...]]:
+    """The centred columns that vary, their names, and the names of the others."""
+    varying = _varying(x, intercept)
+    if not varying.any():
+        raise InvalidInput("X", "at least one column that varies", f"{x.shape[1]} constant columns")
+    kept = tuple(name for name, keep in zip(names, varying, strict=True) if keep)
+    dropped = tuple(name for name, keep in zip(names, varying, strict=True) if not keep)
+    return _centred("X", x[:, varying], intercept), kept, dropped
+
+
+def _response(y: FloatArray, intercept: bool) -> FloatArray:
+    column = y[:, None]
+    if not _varying(column, intercept).all():
+        expected = "values that vary" if intercept else "values that are not all zero"
+        raise InvalidInput("y", expected, f"{y[0]:g} in every row")
+    return _centred("y", column, intercept)[:, 0].copy()
+
+
+def _names(X: Any, columns: Sequence[str] | None) -> tuple[str, ...]:
+    """The given names, or those of a data frame, or none."""
+    if columns is not None and (isinstance(columns, str) or not isinstance(columns, Iterable)):
+        raise InvalidInput("columns", "a sequence of names", repr(columns)[:120])
+    given = columns if columns is not None else getattr(X, "columns", ())
+    return tuple(str(name) for name in given)
+
+
+def _column_names(names: tuple[str, ...], width: int) -> tuple[str, ...]:
+    if not names:
+        return tuple(f"x{i}" for i in range(width))
+    if len(names) != width:
+        raise InvalidInput("columns", f"{width} names, one for each column of X", len(names))
+    return names
+
+
+def _numeric(argument: str, value: Any, ndim: int, names: tuple[str, ...]) -> FloatArray:
+    """A finite float64 copy; masked entries count as missing."""
+    wanted = "a numeric array of shape (n, d)" if ndim == 2 else "a numeric array of shape (n,)"
+    if isinstance(value, np.ma.MaskedArray):
+        value = np.ma.filled(value.astype(np.float64), np.nan)
+    if isinstance(value, np.ndarray) and np.iscomplexobj(value):
+        raise InvalidInput(argument, wanted, "complex numbers")
+    try:
+        result = np.array(value, dtype=np.float64, order="C")
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InvalidInput(argument, wanted, _first_text(value, names)) from error
+    if result.ndim != ndim or result.size == 0:
+        raise InvalidInput(argument, wanted, f"shape {result.shape}")
+    missing = ~np.isfinite(result)
+    if missing.any():
+        where = "" if ndim == 1 else ", in " + _where(missing, _column_names(names, result.shape[1]))
+        raise InvalidInput(argument, "finite numbers", f"{int(missing.sum())} entries that are NaN or inf{where}")
+    return result
+
+
+def _first_text(value: Any, names: tuple[str, ...]) -> str:
+    """What a value that is no numeric array holds: its first cell that is no number, where there is one."""
+    cells = np.array(value, dtype=object)
+    if cells.ndim not in (1, 2):
+        return f"a {type(value).__name__}"
+    for position, cell in np.ndenumerate(cells):
+        if isinstance(cell, list | tuple | np.ndarray):
+            return "rows of different lengths"
+        try:
+            float(cell)
+        except (TypeError, ValueError, OverflowError):
+            place = f"column {_column_names(names, cells.shape[1])[position[1]]!r}, " if cells.ndim == 2 else ""
+            return f"{cell!r:.40} ({place}row {position[0]})"
+    return f"a {type(value).__name__}"
+
+
+def _where(missing: Any, names: tuple[str, ...]) -> str:
+    counts = missing.sum(axis=0)
+    bad = [f"{names[i]!r} ({counts[i]})" for i in np.flatnonzero(counts)]
+    more = f" and {len(bad) - 5} more columns" if len(bad) > 5 else ""
+    return ("column " if len(bad) == 1 else "columns ") + ", ".join(bad[:5]) + more
+
+
+def _varying(x: FloatArray, intercept: bool) -> Any:
+    """Columns that are not constant up to rounding (intercept=False: not zero), shape (d,)."""
+    size = np.abs(x).max(axis=0)
+    return x.max(axis=0) / 2 - x.min(axis=0) / 2 > ROUNDING * size / 2 if intercept else size > 0
+
+
+def _centred(argument: str, x: FloatArray, intercept: bool) -> FloatArray:
+    with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+        result: FloatArray = x - x.mean(axis=0) if intercept else x.copy()
+        variance = np.mean(result * result, axis=0)
+    bad = ~((variance >= SMALLEST_VARIANCE) & (variance <= LARGEST_VARIANCE))
+    if bad.any():
+        expected = f"variances between {SMALLEST_VARIANCE:g} and {LARGEST_VARIANCE:g}"
+        raise InvalidInput(argument, expected, f"values up to {np.abs(x[:, bad]).max():.3g} in size")
+    return result
+
+
+class _Fit(NamedTuple):
+    """theta, shape (d,); freedom: trace of the hat matrix, without the intercept."""
+
+    theta: FloatArray
+    freedom: float
+
+
+def _least_squares(x: FloatArray, y: FloatArray, ridge: float | str | None, intercept: bool) -> _Fit:
+    n = x.shape[0]
+    u, s, vt = np.linalg.svd(x, full_matrices=False)
+    rank = int(np.sum(s > max(x.shape) * np.finfo(np.float64).eps * s[0]))
+    u, s, vt = u[:, :rank], s[:rank], vt[:rank]
+    if isinstance(ridge, str):
+        checks.one_of("ridge", ridge, ("cv",))
+        penalty = min((RIDGE_GRID * s[0] ** 2 / n).tolist(), key=lambda p: _leave_one_out(u, s, y, p, intercept))
+    else:
+        penalty = 0.0 if ridge is None else checks.non_negative("ridge", ridge)
+    shrink = s**2 / (s**2 + n * penalty)
+    return _Fit(vt.T @ (shrink * (u.T @ y) / s), float(shrink.sum()))
+
+
+def _leave_one_out(u: FloatArray, s: FloatArray, y: FloatArray, penalty: float, intercept: bool) -> float:
+    """Mean squared leave-one-out error of ridge regression, mean((e_i/(1 - h_ii))^2), h_ii with the intercept's 1/n."""
+    n = y.size
+    shrink = s**2 / (s**2 + n * penalty)
+    leverage = (u**2) @ shrink + (1 / n if intercept else 0.0)
+    left = np.maximum(1 - leverage, np.finfo(np.float64).eps)
+    return float(np.mean(((y - u @ (shrink * (u.T @ y))) / left) ** 2))
+
+
+def _doubts(x: FloatArray, fit: _Fit, intercept: bool) -> Iterator[str]:
+    n = x.shape[0]
+    used = (fit.freedom + intercept) / n
+    if used > 0.5:
+        yield (
+            f"the fit of theta* uses {fit.freedom + intercept:.0f} of {n} degrees of freedom: the residuals have only "
+            f"about {max(1 - used, 0.0):.0%} of the noise variance of unseen rows; more rows or ridge would help"
+        )
+    mean = x.mean(axis=0)
+    share = float(mean @ mean) * n / float(np.sum(x * x))
+    if not intercept and share > LARGEST_MEAN_SHARE:
+        yield (
+            f"the features are not centred: norm(mean x)^2 is {share:.0%} of tr K, and the theory takes x as centred; "
+            "use intercept=True or centre them"
+        )
+
+
+class Table(NamedTuple):
+    """Features X, shape (n, d); response y, shape (n,); columns: names of the d features."""
+
+    X: FloatArray
+    y: FloatArray
+    columns: tuple[str, ...]
+
+
+def read_table(path: str | PathLike[str], target: str | None = None) -> Table:
+    """Read features and response from a .csv or .npz file.
+
+    path: a .csv file with a header line and numbers, separated by commas, or an .npz file of arrays with n rows each,
+    of shape (n, d) such as X or (n,); target: name of the response's column or array (None: y).
+    All other columns are features, in the file's order. Returns (X, y, columns), which from_data takes.
+    Raises InvalidInput for a missing, empty or unreadable file, a missing column, text cells (with their line and
+    column), and rows of different lengths. NaN and inf are read as they are; from_data refuses them.
+    """
+    if not isinstance(path, str | os.PathLike):
+        raise InvalidInput("path", "a .csv or .npz file", repr(path)[:120])
+    file = Path(path)
+    readers = {".csv": _read_csv, ".npz": _read_npz}
+    if file.suffix.lower() not in readers:
+        raise InvalidInput("path", "a .csv or .npz file", str(file))
+    if not file.is_file():
+        raise InvalidInput("path", "a file that exists", str(file))
+    return readers[file.suffix.lower()](file, "y" if target is None else target)
+
+
+def _split(columns: list[str], target: str, file: Path) -> int:
+    if columns.count(target) != 1:
+        known = ", ".join(columns[:30]) + (", ..." if len(columns) > 30 else "")
+        got = f"{target!r}, which is there {columns.count(target)} times"
+        raise InvalidInput("target", f"one column of {file} ({known})", got)
+    if len(columns) == 1:
+        raise InvalidInput("path", f"at least one column besides {target!r}", f"{file} with one column")
+    return columns.index(target)
+
+
+def _read_csv(file: Path, target: str) -> Table:
+    values: list[list[float]] = []
+    try:
+        with file.open(newline="", encoding="utf-8-sig") as stream:
+            lines = csv.reader(stream)
+            header = [name.strip() for name in next(lines, [])]
+            _check_header(header, file)
+            index = _split(header, target, file)
+            values.extend(_line(cells, header, f"{file} line {lines.line_num}") for cells in lines if cells)
+    except (UnicodeDecodeError, csv.Error, OSError) as error:
+        raise InvalidInput("path", "a readable CSV file in UTF-8", f"{file}: {error}") from error
+    if not values:
+        raise InvalidInput("path", "rows of numbers below the header", f"{file} with a header only")
+    table = np.array(values)
+    return Table(np.delete(table, index, axis=1), table[:, index].copy(), (*header[:index], *header[index + 1 :]))
+
+
+def _check_header(header: list[str], file: Path) -> None:
+    if not header:
+        raise InvalidInput("path", "a CSV file with a header line", f"{file}, whose first line is empty")
+    try:
+        np.array(header, dtype=np.float64)
+    except ValueError:
+        return
+    raise InvalidInput("path", "a header line of column names", f"{file}, whose first line holds numbers")
+
+
+def _line(cells: list[str], header: list[str], place: str) -> list[float]:
+    if len(cells) != len(header):
+        raise InvalidInput("path", f"{len(header)} cells in every line, as in the header", f"{len(cells)} in {place}")
+    return [_cell(cell, name, place) for cell, name in zip(cells, header, strict=True)]
+
+
+def _cell(cell: str, name: str, place: str) -> float:
+    try:
+        return float(cell)
+    except ValueError:
+        raise InvalidInput("path", "numbers", f"{cell!r:.40} in {place}, column {name!r}") from None
+
+
+def _read_npz(file: Path, target: str) -> Table:
+    try:
+        with file.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, AttributeError) as error:
+        raise InvalidInput("path", "an .npz file of numeric arrays", f"{file}: {error}") from error
+    _split(list(arrays), target, file)
+    y = _numeric_array(target, arrays.pop(target), file)
+    parts, columns = [], []
+    for name, values in arrays.items():
+        block = _numeric_array(name, values, file)
+        columns += [name] if block.ndim == 1 else [f"{name}{i}" for i in range(block.shape[1])]
+        parts.append(block.reshape(block.shape[0], -1))
+    lengths = {y.shape[0], *(part.shape[0] for part in parts)}
+    if y.ndim != 1 or len(lengths) > 1:
+        shapes = ", ".join(f"{name} {values.shape}" for name, values in {target: y, **arrays}.items())
+        expected = f"{target!r} with one dimension and all other arrays with as many rows"
+        raise InvalidInput("path", expected, f"{file} with {shapes}")
+    return Table(np.concatenate(parts, axis=1), y, tuple(columns))
+
+
+def _numeric_array(name: str, values: Any, file: Path) -> FloatArray:
+    if values.ndim not in (1, 2) or values.dtype.kind not in "biuf":
+        got = f"{name!r} of type {values.dtype} and shape {values.shape} in {file}"
+        raise InvalidInput("path", "numeric arrays with one or two dimensions", got)
+    return np.asarray(values, dtype=np.float64)

@@ -1,0 +1,107 @@
+"""The problem: what the data is.
+
+y = <x, theta*> + eps,   x ~ (0, K) centred,   eps independent of x.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from hdlimit.core import checks
+from hdlimit.core.declaration import Declaration, FloatArray
+from hdlimit.errors import InvalidInput, NotAvailable
+from hdlimit.problem.covariance import MOST_NUMBERS, CovarianceModel, as_covariance
+from hdlimit.problem.noise import NoiseLaw, NoNoise, as_noise
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Rows(Declaration):
+    """Centred data rows that the simulator can stream.
+
+    x: features, shape (n, d), columns of mean 0 (unless made with intercept=False); noise: y - <x, theta*>, shape (n,);
+    columns: names of the d features kept; dropped: names of the constant columns that were left out.
+    """
+
+    x: FloatArray
+    noise: FloatArray
+    columns: tuple[str, ...] = ()
+    dropped: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Problem(Declaration):
+    """A streaming least-squares problem.
+
+    covariance: a covariance model, or an array (d, d) or (d,); noise: a noise law or a frozen scipy.stats
+    distribution, None for no noise; target: theta*, shape (d,), None for 1/sqrt(d) everywhere; start: theta_0, shape
+    (d,), None for zeros; rows: the data rows of Problem.from_data, else None.
+    """
+
+    covariance: CovarianceModel
+    noise: NoiseLaw = NoNoise()
+    target: FloatArray | None = None
+    start: FloatArray | None = None
+    rows: Rows | None = None
+
+    def __post_init__(self) -> None:
+        covariance = as_covariance(self.covariance)
+        self._set(covariance=covariance, noise=as_noise(self.noise))
+        for name in ("target", "start"):
+            if (value := getattr(self, name)) is not None:
+                self._set(**{name: checks.array(name, value, 1, (covariance.dimension,))})
+        if self.rows is not None and not isinstance(self.rows, Rows):
+            raise InvalidInput("rows", "the rows made by Problem.from_data, or None", type(self.rows).__name__)
+
+    @classmethod
+    def from_data(cls, X: Any, y: Any, **options: Any) -> Problem:
+        """A problem with K, theta* and the noise law estimated from rows, which are kept; see
+        hdlimit.problem.estimation.from_data.
+        """
+        from hdlimit.problem.estimation import from_data
+
+        return from_data(X, y, **options)
+
+    @property
+    def dimension(self) -> int:
+        """d, the number of parameters."""
+        return self.covariance.dimension
+
+    @property
+    def intrinsic_dimension(self) -> float:
+        """tr(K)/norm(K): the limit is good when it is large, see LowDimensionWarning."""
+        return self.covariance.intrinsic_dimension
+
+    @property
+    def uniform(self) -> bool:
+        """Whether every entry of the start error is -1/sqrt(d): the default target and start."""
+        return self.target is None and self.start is None
+
+    @cached_property
+    def initial_error(self) -> FloatArray:
+        """delta = theta_0 - theta*, shape (d,)."""
+        d = self.dimension
+        if d > MOST_NUMBERS:
+            raise NotAvailable(
+                f"initial_error: would be an array of {d:.3g} numbers, more than {MOST_NUMBERS:g}; predict, stability, "
+                "steady_state and summary do without it, simulation and what needs single coordinates do not"
+            )
+        target = np.full(d, d**-0.5) if self.target is None else self.target
+        return -target if self.start is None else self.start - target
+
+    @cached_property
+    def initial_risk(self) -> float:
+        """R(0) = delta^T K delta / 2."""
+        if self.uniform and self.covariance.nodes is not None:
+            return self.covariance.trace / self.dimension / 2
+        delta = self.initial_error
+        return max(float(delta @ self.covariance.apply(delta)), 0.0) / 2
+
+    def summary(self) -> str:
+        """A few lines: dimensions, initial risk, noise variance, critical lr of SGD, and what to be warned of."""
+        from hdlimit.problem.conditions import summarize
+
+        return summarize(self)

@@ -1,0 +1,98 @@
+"""Responses of v alone: a constant clip threshold, or one that follows v.
+
+With the threshold c(v) and the step eta/mu_c the response becomes (1, nu_c/mu_c^2), and the limit of a schedule that
+is computed along its own curve is an ordinary limit: no iteration between curve and schedule.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+from hdlimit.core.declaration import FloatArray
+from hdlimit.kernels import responses as kernels
+from hdlimit.problem.noise import NoiseLaw
+from hdlimit.response.chebyshev import Pieces, fitted
+from hdlimit.response.response import Compiled, Response
+
+Rule = Callable[[float], tuple[float, float]]
+PANEL = 2.0
+ERROR = 1e-7
+
+
+class Feedback(Response):
+    """A response (mu, nu) = rule(v), tabulated panel by panel in log v as integrations ask for it.
+
+    rule: v -> (mu, nu); noise, batch_size: of the problem; error: of the tables. Panels are kept, so that many
+    integrations share them. Kinks of the rule (a c(v) that jumps) are resolved to 0.04 in log v.
+    """
+
+    def __init__(self, rule: Rule, noise: NoiseLaw, batch_size: int = 1, error: float = ERROR) -> None:
+        super().__init__("clip", noise, batch_size)
+        self.rule, self.error = rule, error
+        self._panels: dict[int, Pieces] = {}
+
+    __hash__ = object.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    def __call__(self, v: float, c: float = math.inf) -> tuple[float, float]:
+        return self.rule(max(v, kernels.SMALLEST))
+
+    def compiled(self, v_range: tuple[float, float], c_range: tuple[float, float]) -> Compiled:
+        first = math.floor(math.log(v_range[0]) / PANEL)
+        last = max(math.ceil(math.log(v_range[1]) / PANEL), first + 1)
+        panels = [self._panel(k) for k in range(first, last)]
+        ends = [end for panel in panels for end in panel.ends]
+        coefficients = [c for panel in panels for c in panel.coefficients]
+        table: FloatArray = np.concatenate([[len(ends), 0.0, 0.0], ends, [last * PANEL], *coefficients])
+        return Compiled(kernels.table, table, math.exp(first * PANEL), math.exp(last * PANEL))
+
+    def looked_up(self, v: float) -> tuple[float, float]:
+        """(mu, nu) at v from the table."""
+        k = math.floor(math.log(v) / PANEL)
+        panel = self._panel(k)
+        ends = [*panel.ends, (k + 1) * PANEL]
+        return kernels.table(v, 0.0, np.concatenate([[len(panel.ends), 0.0, 0.0], ends, *panel.coefficients]))
+
+    def _panel(self, k: int) -> Pieces:
+        if k not in self._panels:
+            self._panels[k] = fitted(self.rule, k * PANEL, (k + 1) * PANEL, self.error, np.zeros(2))
+        return self._panels[k]
+
+
+class ClipResponse:
+    """(mu, nu) of the clip at any v > 0 and c, for many calls: closed forms are prepared once for every power of 4."""
+
+    def __init__(self, noise: NoiseLaw, batch_size: int = 1) -> None:
+        self.response = Response("clip", noise, batch_size)
+        self._below: dict[int, Callable[[float, float], tuple[float, float]]] = {}
+
+    def __call__(self, v: float, c: float) -> tuple[float, float]:
+        if math.isinf(c):
+            return self.response(v, c)
+        k = math.ceil(math.log(c, 4))
+        if k not in self._below:
+            self._below[k] = self.response.below(4.0**k)
+        return self._below[k](v, c)
+
+
+def compensated(rule: Rule) -> Rule:
+    """The rule with the step divided by mu: (1, nu/mu^2)."""
+
+    def scaled(v: float) -> tuple[float, float]:
+        mu, nu = rule(v)
+        return 1.0, nu / mu**2
+
+    return scaled
+
+
+def at_threshold(response: Response, c: float) -> Response:
+    """The response at one threshold, as a table where the closed form has many terms or there is none."""
+    if response.is_quick(c):
+        return response
+    exact = response.below(c)
+    return Feedback(lambda v: exact(v, c), response.noise, response.batch_size)

@@ -1,0 +1,1 @@
+"""The optimizers themselves at finite d. This room knows no theory."""

@@ -1,0 +1,328 @@
+"""The real algorithm at finite d, run many times. No theory: declarations, samplers and updates only.
+
+    delta <- delta - (eta(t)/d) update(g),   g = (1/B) sum_j r_j x_j,   r_j = <x_j, delta> - eps_j,   t = k/d
+
+with delta = theta - theta* and B fresh samples a step, or a chain of the same law (method="blocks"). Recorded are the
+excess risk R = delta^T K delta / 2 and, on request, norm(delta)^2, norm(K delta) and the share of clipped steps.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import hdlimit
+from hdlimit.core import checks
+from hdlimit.core.declaration import FloatArray, IntArray
+from hdlimit.core.seeds import Seed, as_int, seed_sequence
+from hdlimit.core.timegrid import check_duration, check_horizon, default_times, steps_at
+from hdlimit.errors import DivergenceWarning, InvalidInput, Outcome, Status
+from hdlimit.execution.parallel import collect
+from hdlimit.optimizers.base import Optimizer
+from hdlimit.optimizers.schedules import Schedule
+from hdlimit.prediction.curve import RECORDABLE, Ensemble, Observable
+from hdlimit.problem.problem import Problem
+from hdlimit.simulation import samplers, updates
+from hdlimit.simulation.eigenspaces import block_chain
+from hdlimit.simulation.state import Chain, direct_chain, excess_risk, readable
+
+if TYPE_CHECKING:
+    from hdlimit.execution.checkpoint import Checkpoint
+
+_DIVERGED = 1e12
+METHODS = ("direct", "blocks")
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """What all runs share; picklable.
+
+    chain: state, sampler and what is read; optimizer: as given; dimension: d; steps: how many; marks: the increasing
+    step numbers at which to record; record: names of what is recorded beside the risk; largest_risk: beyond it a run
+    with an update of unbounded length has diverged; entropy, spawn_key: of the SeedSequence whose child first + k
+    drives run k.
+    """
+
+    chain: Chain
+    optimizer: Optimizer
+    dimension: int
+    steps: int
+    marks: IntArray
+    record: tuple[str, ...]
+    largest_risk: float
+    entropy: int
+    spawn_key: tuple[int, ...]
+    first: int
+
+    def generators(self, run: int) -> tuple[np.random.Generator, np.random.Generator]:
+        """The generators of the features and of the noise of a run."""
+        seeds = (np.random.SeedSequence(self.entropy, spawn_key=(*self.spawn_key, self.first + run, k)) for k in (0, 1))
+        features, noise = (np.random.Generator(np.random.SFC64(seed)) for seed in seeds)
+        return features, noise
+
+    def rule(self, start: int, stop: int) -> samplers.Rule:
+        """The update, eta/d, and c sqrt(tr K) or the table and its level, at the steps start, ..., stop - 1."""
+        t = np.arange(start, stop) / self.dimension
+        lr = _read("lr", self.optimizer.lr_schedule, t, allow_infinite=False)
+        threshold = _read("threshold", self.optimizer.threshold_schedule, t, allow_infinite=True)
+        number, step = updates.update_of(self.optimizer).number, lr / self.dimension
+        if self.table is not None:
+            return samplers.Rule(number, step, threshold, self.table)
+        return samplers.Rule(number, step, threshold * math.sqrt(self.chain.trace))
+
+    @cached_property
+    def table(self) -> FloatArray | None:
+        """The table of the optimizer's residual map, if it carries one."""
+        table = self.optimizer.residual_table
+        return None if table is None else table.flat
+
+    def read(self, state: FloatArray, risk: float, clipped: float) -> list[float]:
+        """The risk and what is recorded beside it, for a state with this risk and a clipped fraction."""
+        values = {
+            "distance": lambda: self.chain.distance(state),
+            "gradient_norm": lambda: self.chain.gradient_norm(state),
+            "clipped_fraction": lambda: clipped,
+        }
+        return [risk, *(values[name]() for name in self.record)]
+
+
+def simulate(
+    problem: Problem,
+    optimizer: Optimizer,
+    horizon: float,
+    runs: int = 32,
+    seed: Seed = 0,
+    *,
+    times: Any = None,
+    rows: str | None = None,
+    method: str = "direct",
+    record: Iterable[str] = (),
+    executor: Executor | None = None,
+    progress: bool = False,
+    checkpoint: str | os.PathLike[str] | None = None,
+    first: int = 0,
+) -> Ensemble:
+    """Run the optimizer on fresh samples of the problem, several times, and record the excess risk.
+
+    Each run takes floor(horizon * d) steps of batch_size fresh samples from the problem's start. Run k depends on the
+    seed and on k alone, bit for bit: not on the number of runs, of workers, or on the executor.
+
+    A run has diverged once its risk is not finite or exceeds 1e12 times the larger of the initial risk and E eps^2 (the
+    squared width of the noise where that is infinite); it stops, and its risk is inf from then on. Where the update is
+    of bounded length (sign, a finite clip threshold, a table) only a risk that is not finite counts. What is recorded
+    beside the risk is inf from then on, too.
+
+    Args:
+        problem: the problem.
+        optimizer: the optimizer; its schedules are read at t = k/d, k the steps already taken.
+        horizon: T, in units of t = k/d, at least one step; refused where one run would take more than a day.
+        runs: number of independent runs, >= 1.
+        seed: an int >= 0, a SeedSequence (not changed) or a Generator (from which one SeedSequence is spawned).
+        times: times at which to record, shape (n,), non-decreasing, in [0, horizon], taken down to whole steps;
+            None: 0 and 200 geometric points from 1/d to the horizon, taken to the nearest step.
+        rows: "data": sample the problem's own rows with replacement; "gaussian": Gaussian x with the problem's K and
+            noise from its law; None: "data" where the problem has rows.
+        method: "direct": the algorithm itself, O(d) a sample; "blocks": the same law of everything recorded from one
+            number a distinct eigenvalue of K (hdlimit.simulation.eigenspaces), O(their number) a sample, for
+            Gaussian x and any
+            optimizer but those with sign features; its runs are others than those of "direct" with the same seed.
+        record: what to record beside the risk, any of "distance" (norm(delta)^2), "gradient_norm" (norm(K delta), of
+            the population gradient) and "clipped_fraction" (share of the steps since the recorded time before, or
+            since the start, whose gradient was clipped; 0 at time 0; only where the optimizer clips).
+        executor: a concurrent.futures.Executor; None: threads, one a core.
+        progress: show a progress bar over the runs.
+        checkpoint: path of a file in which finished runs are stored as they finish, and from which they are taken
+            when the same study is asked for again, with the same or another number of runs.
+        first: number of the first run: those made are first, ..., first + runs - 1 of the same seed, which continue a
+            smaller ensemble. Not together with a checkpoint, which continues by itself.
+
+    Returns:
+        An Ensemble: time k/d of shape (T,), risk and what else is recorded of shape (runs, T), and an outcome that says
+        how the runs ended.
+
+    Raises:
+        InvalidInput: for an argument that is not as above, or a schedule with a value that is negative or not finite.
+
+    Warns:
+        DivergenceWarning: if a run diverged.
+    """
+    _check(problem, optimizer, executor)
+    horizon = check_horizon(horizon, problem.dimension)
+    runs = checks.count("runs", runs)
+    sequence = seed_sequence(seed)
+    rows = samplers.choose_rows(problem, rows)
+    record = checked_record(record, optimizer)
+    chain = _chain(problem, optimizer, rows, method)
+    steps = steps_at(horizon, problem.dimension)
+    cost = steps * chain.sampler.step_seconds
+    drawn = f"{steps:.3g} steps and {steps * optimizer.batch_size * chain.sampler.width:.3g} random coordinates a run"
+    check_duration("horizon", horizon, drawn, cost)
+    recorded = _recorded_steps(times, horizon, problem.dimension)
+    marks, place = np.unique(recorded, return_inverse=True)
+    task = Task(
+        chain=chain,
+        optimizer=optimizer,
+        dimension=problem.dimension,
+        steps=steps,
+        marks=marks,
+        record=record,
+        largest_risk=_largest_risk(problem, chain),
+        entropy=as_int(sequence.entropy),
+        spawn_key=tuple(sequence.spawn_key),
+        first=checks.integer("first", first, 0),
+    )
+    if first and checkpoint is not None:
+        raise InvalidInput("first", "0 with a checkpoint, which continues by itself", first)
+    store = None if checkpoint is None else _checkpoint(checkpoint, task, problem, rows, method)
+    values, ends = collect(partial(simulate_runs, task), runs, cost, executor, progress, store)
+    outcome = _outcome(ends, task)
+    if outcome.status is Status.DIVERGED:
+        warnings.warn(outcome.sentence, DivergenceWarning, stacklevel=2)
+    risk, *others = (values[:, k, place] for k in range(1 + len(record)))
+    return Ensemble(
+        problem=problem,
+        optimizer=optimizer,
+        horizon=horizon,
+        time=recorded / problem.dimension,
+        risk=risk,
+        entropy=task.entropy,
+        spawn_key=task.spawn_key,
+        rows=rows,
+        outcome=outcome,
+        version=hdlimit.__version__,
+        method=method,
+        recorded=tuple(map(Observable, record, others)),
+    )
+
+
+def _check(problem: Any, optimizer: Any, executor: Any) -> None:
+    if not isinstance(problem, Problem):
+        raise InvalidInput("problem", "a Problem", repr(problem)[:120])
+    if not isinstance(optimizer, Optimizer):
+        raise InvalidInput("optimizer", "an optimizer such as SGD(lr=0.5)", repr(optimizer)[:120])
+    updates.update_of(optimizer)
+    if math.isinf(excess_risk(readable(problem), problem.initial_error)):
+        raise InvalidInput("problem", "a start and a target with a finite initial risk", "a risk that overflows")
+    if executor is not None and not isinstance(executor, Executor):
+        raise InvalidInput("executor", "a concurrent.futures.Executor or None", repr(executor)[:120])
+
+
+def checked_record(record: Any, optimizer: Optimizer) -> tuple[str, ...]:
+    """The names of what is recorded beside the risk, each once; raises InvalidInput for others."""
+    if not isinstance(record, Iterable):
+        raise InvalidInput("record", "names out of " + ", ".join(map(repr, RECORDABLE)), repr(record)[:120])
+    given = (record,) if isinstance(record, str) else record
+    names = tuple(dict.fromkeys(checks.one_of("record", name, RECORDABLE) for name in given))
+    if "clipped_fraction" in names and not updates.update_of(optimizer).clips:
+        raise InvalidInput("record", "'clipped_fraction' for an optimizer that clips only", f"it for {optimizer!r}")
+    return names
+
+
+def _chain(problem: Problem, optimizer: Optimizer, rows: str, method: str) -> Chain:
+    rotates = updates.update_of(optimizer).rotates
+    if checks.one_of("method", method, METHODS) == "direct":
+        return direct_chain(problem, optimizer.batch_size, rows, rotates)
+    if not rotates:
+        expected = "'direct' for sign features, as their law depends on the coordinates and not on eigenspaces alone"
+        raise InvalidInput("method", expected, f"'blocks' for {optimizer!r}")
+    if rows == "data":
+        expected = "'direct' for actual rows, as the reduced chain needs Gaussian x (rows='gaussian' has it)"
+        raise InvalidInput("method", expected, "'blocks'")
+    return block_chain(problem, optimizer.batch_size)
+
+
+def _checkpoint(path: Any, task: Task, problem: Problem, rows: str, method: str) -> Checkpoint:
+    from hdlimit.execution.checkpoint import Checkpoint
+
+    shared = ("optimizer", "steps", "marks", "record", "entropy", "spawn_key")
+    study = {"problem": problem, "rows": rows, "method": method} | {name: getattr(task, name) for name in shared}
+    computed = (task.chain.start, task.chain.covariance, getattr(task.chain.sampler, "factor", np.empty(0)))
+    return Checkpoint(path, study | {"linear_algebra": np.concatenate([array.ravel() for array in computed])})
+
+
+def _largest_risk(problem: Problem, chain: Chain) -> float:
+    noise = problem.noise
+    scale = noise.second_moment if math.isfinite(noise.second_moment) else noise.width * noise.width
+    return _DIVERGED * max(chain.risk(chain.start), scale, 1e-300)
+
+
+def _recorded_steps(times: Any, horizon: float, dimension: int) -> IntArray:
+    if times is None:
+        nearest = np.rint(default_times(horizon, dimension) * dimension).astype(np.int64)
+        return np.minimum(nearest, steps_at(horizon, dimension))
+    return np.array([steps_at(t, dimension) for t in checks.times("times", times, horizon)], dtype=np.int64)
+
+
+def simulate_runs(task: Task, runs: Sequence[int]) -> tuple[FloatArray, IntArray]:
+    """Compute the runs with the given numbers, one after the other.
+
+    Returns the risk and the task's record at its marks, shape (len(runs), 1 + len(record), len(marks)), and the step
+    at which each run was found to have diverged, -1 for a run that did not, shape (len(runs),).
+    """
+    results = [_run(task, run) for run in runs]
+    return np.array([values for values, _ in results]), np.array([end for _, end in results], dtype=np.int64)
+
+
+def _run(task: Task, run: int) -> tuple[FloatArray, int]:
+    values = np.full((1 + len(task.record), task.marks.size), math.inf)
+    if task.marks[0] == 0:
+        values[:, 0] = task.read(task.chain.start, task.chain.risk(task.chain.start), 0.0)
+    before, clipped = 0, 0
+    for done, state, count, largest in _states(task, run):
+        clipped += count
+        risk = task.chain.risk(state)
+        if math.isinf(risk) or risk > largest:
+            return values, done
+        place = np.searchsorted(task.marks, done)
+        if place < task.marks.size and task.marks[place] == done:
+            values[:, place] = task.read(state, risk, clipped / (done - before))
+            before, clipped = done, 0
+    return values, -1
+
+
+def _states(task: Task, run: int) -> Iterator[tuple[int, FloatArray, int, float]]:
+    """Run the algorithm; at every mark and after every block: steps taken, the state (which is changed afterwards),
+    steps that were clipped since the last one, risk that would mean divergence.
+    """
+    generators = task.generators(run)
+    update = updates.update_of(task.optimizer)
+    state, sampler = task.chain.start.copy(), task.chain.sampler
+    scratch = sampler.scratch()
+    length = samplers.block_steps(sampler.width, task.optimizer.batch_size)
+    for start in range(0, task.steps, length):
+        stop = min(start + length, task.steps)
+        block = sampler.draw(*generators, stop - start, scratch)
+        rule = task.rule(start, stop)
+        unbounded = task.table is None and update.unbounded(float(rule.control.max()))
+        largest = task.largest_risk if unbounded else math.inf
+        inner = task.marks[np.searchsorted(task.marks, start, "right") : np.searchsorted(task.marks, stop, "left")]
+        first = start
+        for last in (*inner.tolist(), stop):
+            clipped = block.advance(state, rule, first - start, last - start)
+            yield last, state, clipped, largest
+            first = last
+
+
+def _read(argument: str, schedule: Schedule, t: FloatArray, allow_infinite: bool) -> FloatArray:
+    values = schedule(t)
+    if not (values >= 0).all() or not (allow_infinite or np.isfinite(values).all()):
+        expected = "values >= 0" + ("" if allow_infinite else " that are finite")
+        raise InvalidInput(argument, expected, f"{values.min():g} to {values.max():g} in t = {t[0]:g} to {t[-1]:g}")
+    return values
+
+
+def _outcome(ends: IntArray, task: Task) -> Outcome:
+    runs, d = ends.size, task.dimension
+    diverged = ends[ends >= 0]
+    if diverged.size:
+        sentence = f"{diverged.size} of {runs} runs diverged, the first at t = {diverged.min() / d:g}"
+        return Outcome(Status.DIVERGED, sentence)
+    return Outcome(Status.FINISHED, f"all {runs} runs took {task.steps} steps, up to t = {task.steps / d:g}")

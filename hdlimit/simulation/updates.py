@@ -1,0 +1,51 @@
+"""The updates: what an optimizer does with the mean gradient g = (1/B) sum_j r_j x_j of a step.
+
+    delta <- delta - (eta/d) * update(g),     delta = theta - theta*
+
+An optimizer names its update (`optimizer.update`). A new one is a kernel in `kernels.stream`, numbered there, and one
+entry here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from hdlimit.errors import InvalidInput
+from hdlimit.optimizers.base import Optimizer
+from hdlimit.simulation.kernels import steps as stream
+
+
+@dataclass(frozen=True)
+class Update:
+    """An update of the simulator.
+
+    number: of its kernel in `kernels.stream.apply_update`; rotates: whether update(Q g) = Q update(g) for every
+    orthogonal Q, so that it may be computed in the eigenbasis of K; clips: whether it shortens long gradients;
+    unbounded: whether its length grows with that of the gradient, given max_norm.
+    """
+
+    number: int
+    rotates: bool
+    clips: bool
+    unbounded: Callable[[float], bool]
+
+
+UPDATES = {
+    "gradient": Update(stream.GRADIENT, True, False, lambda max_norm: True),
+    "clipped-gradient": Update(stream.CLIPPED_GRADIENT, True, True, math.isinf),
+    "signed-gradient": Update(stream.SIGNED_GRADIENT, False, False, lambda max_norm: False),
+}
+
+
+def update_of(optimizer: Optimizer) -> Update:
+    """The update that an optimizer names.
+
+    Raises:
+        InvalidInput: if the simulator has no update of that name.
+    """
+    if optimizer.update not in UPDATES:
+        expected = "an optimizer with one of the updates " + ", ".join(map(repr, UPDATES))
+        raise InvalidInput("optimizer", expected, f"{optimizer!r} with the update {optimizer.update!r}")
+    return UPDATES[optimizer.update]

@@ -1,0 +1,1 @@
+"""Declarations and results in files."""

@@ -1,0 +1,209 @@
+"""Problem files: a problem, an optimizer and a run, written in TOML.
+
+The file mirrors the constructors: `type` names a class, the other keys are its arguments.
+
+    [problem.covariance]              [problem.noise]            [optimizer]               [run]
+    type = "PowerLaw"                 type = "StudentT"          type = "ClippedSGD"       horizon = 20.0
+    d = 2000                          df = 5                     lr = 0.5                  runs = 32
+    exponent = 0.5                    scale = 0.5                threshold = 0.9           seed = 0
+
+A schedule stands in place of a number: lr = { type = "Cosine", initial = 0.5, final = 0.05, duration = 20 }.
+A scipy.stats law is type = "scipy", name = "skewnorm", parameters = { a = 4 }.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from dataclasses import MISSING, dataclass, fields
+from pathlib import Path
+from types import UnionType
+from typing import TYPE_CHECKING, Any, Union, get_args, get_origin, get_type_hints
+
+import numpy as np
+
+from hdlimit.core import checks
+from hdlimit.core.declaration import Declaration, FloatArray
+from hdlimit.errors import InvalidInput
+from hdlimit.optimizers.base import Optimizer
+from hdlimit.optimizers.schedules import Function, Schedule
+from hdlimit.problem.noise import ScipyNoise
+from hdlimit.problem.problem import Problem, Rows
+from hdlimit.storage.encoding import SCIPY, classes, decode, encode
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+_NAMED_NUMBERS = dict[str, float]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Run(Declaration):
+    """How a study is run: the arguments of predict and verify.
+
+    horizon: in units of t = k/d; runs, seed, false_alarm: of verify; rtol, times (shape (T,) or None): of predict.
+    """
+
+    horizon: float
+    runs: int = 32
+    seed: int = 0
+    rtol: float = 1e-6
+    false_alarm: float = 0.01
+    times: FloatArray | None = None
+
+    def __post_init__(self) -> None:
+        self._set(
+            horizon=checks.positive("horizon", self.horizon),
+            runs=checks.count("runs", self.runs),
+            seed=checks.integer("seed", self.seed, 0),
+            rtol=checks.fraction("rtol", self.rtol),
+            false_alarm=checks.fraction("false_alarm", self.false_alarm),
+        )
+        if self.times is not None:
+            self._set(times=checks.times("times", self.times, self.horizon))
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Study(Declaration):
+    """What a problem file holds: problem, optimizer, run."""
+
+    problem: Problem
+    optimizer: Optimizer
+    run: Run
+
+
+def read_toml(path: str | PathLike[str]) -> Study:
+    """Read a problem file.
+
+    path: of a TOML file in the layout of this module. Returns a Study with `problem`, `optimizer` and `run`.
+    Raises InvalidInput, naming the file and the key, for a missing file, broken TOML, an unknown or missing key, a
+    value of the wrong type, and whatever the constructors refuse.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, ValueError, TypeError) as error:
+        reason = getattr(error, "strerror", None) or "not a text file"
+        raise InvalidInput("path", "a readable TOML file", f"{str(path)!r} ({reason})") from error
+    try:
+        tree = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise InvalidInput(str(path), "valid TOML", f"an error: {error}") from error
+    try:
+        study = decode(_checked(tree, Study, ""), {}, "")
+    except InvalidInput as error:
+        key = error.argument.removeprefix(".")
+        raise InvalidInput(f"{path}: {key}" if key else str(path), error.expected, error.got) from None
+    assert isinstance(study, Study)
+    return study
+
+
+def to_toml(problem: Problem, optimizer: Optimizer, horizon: float, **run: Any) -> str:
+    """The text of a problem file; read_toml of it gives equal declarations.
+
+    problem, optimizer, horizon: as for predict; run: runs, seed, rtol, false_alarm, times (see Run).
+    Raises InvalidInput for what TOML cannot hold: Python functions, data rows, distributions not from scipy.stats.
+    """
+    if not isinstance(problem, Problem):
+        raise InvalidInput("problem", "a Problem", repr(problem)[:120])
+    if not isinstance(optimizer, Optimizer):
+        raise InvalidInput("optimizer", "SGD, ClippedSGD or SignSGD", repr(optimizer)[:120])
+    if problem.rows is not None:
+        raise InvalidInput("problem", "one without data rows (save a result as .npz to keep them)", repr(problem))
+    tree = encode(Study(problem, optimizer, Run(horizon, **run)), np.ndarray.tolist)
+    sections = {
+        "problem": {k: v for k, v in tree["problem"].items() if k in ("target", "start")},
+        "problem.covariance": tree["problem"]["covariance"],
+        "problem.noise": tree["problem"]["noise"],
+        "optimizer": tree["optimizer"],
+        "run": {k: v for k, v in tree["run"].items() if k != "type"},
+    }
+    return "\n".join(filter(None, (_section(name, table) for name, table in sections.items())))
+
+
+def _section(name: str, table: dict[str, Any]) -> str:
+    lines = [f"{key} = {_literal(value)}\n" for key, value in table.items() if value is not None]
+    return "".join([f"[{name}]\n", *lines]) if lines else ""
+
+
+def _literal(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{k} = {_literal(v)}" for k, v in value.items() if v is not None) + " }"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_literal, value)) + "]"
+    return json.dumps(value) if isinstance(value, bool | str) else repr(value)
+
+
+def _checked(table: Any, base: type, path: str) -> dict[str, Any]:
+    """A table of the file with every key known, every type right, and `type` filled in; ready for decode."""
+    cls = _class_of(table, base, path)
+    hints = _hints(cls)
+    if unknown := [key for key in table if key not in hints and key != "type"]:
+        raise InvalidInput(path, f"only the keys {', '.join(hints)}", f"an unknown key {unknown[0]!r}")
+    if missing := [key for key, (_, required) in hints.items() if required and key not in table]:
+        raise InvalidInput(f"{path}.{missing[0]}", _describe(hints[missing[0]][0]), "nothing (the key is missing)")
+    values = {key: _value(table[key], hint, f"{path}.{key}") for key, (hint, _) in hints.items() if key in table}
+    return {"type": SCIPY if cls is ScipyNoise else cls.__name__, **values}
+
+
+def _class_of(table: Any, base: type, path: str) -> type:
+    if not isinstance(table, dict):
+        raise InvalidInput(path, "a table", repr(table)[:80])
+    choices = {SCIPY if cls is ScipyNoise else name: cls for name, cls in classes(base).items() if cls is not Function}
+    name = table.get("type", base.__name__ if base.__name__ in choices else None)
+    if not isinstance(name, str) or name not in choices:
+        got = "nothing (the key is missing)" if name is None else repr(name)
+        raise InvalidInput(f"{path}.type", f"one of {', '.join(sorted(choices, key=str.lower))}", got)
+    return choices[name]
+
+
+def _hints(cls: type) -> dict[str, tuple[Any, bool]]:
+    """The keys of a class in a file: their types, and whether they are required."""
+    if cls is ScipyNoise:
+        return {"name": (str, True), "parameters": (_NAMED_NUMBERS, False)}
+    types = get_type_hints(cls)
+    return {
+        f.name: (_without_none(types[f.name]), f.default is MISSING)
+        for f in fields(cls)
+        if _without_none(types[f.name]) is not Rows
+    }
+
+
+def _without_none(hint: Any) -> Any:
+    return get_args(hint)[0] if get_origin(hint) in (UnionType, Union) else hint
+
+
+def _describe(hint: Any) -> str:
+    if hint is Any:
+        return "a number or a table (a schedule)"
+    if isinstance(hint, type) and issubclass(hint, Declaration):
+        return "a table"
+    names = {float: "a number", int: "an integer", str: "a string", _NAMED_NUMBERS: "a table of numbers"}
+    return names.get(hint, "an array of numbers")
+
+
+def _value(value: Any, hint: Any, path: str) -> Any:
+    """A value of the file in the type of the constructor's annotation (Any stands for a number or a schedule)."""
+    if hint is Any and isinstance(value, dict):
+        return _checked(value, Schedule, path)
+    if isinstance(hint, type) and issubclass(hint, Declaration):
+        return _checked(value, hint, path)
+    if hint is _NAMED_NUMBERS and isinstance(value, dict):
+        return {key: _value(item, float, f"{path}.{key}") for key, item in value.items()}
+    return _converted(value, hint, path)
+
+
+def _converted(value: Any, hint: Any, path: str) -> Any:
+    import msgspec
+
+    is_array = get_origin(hint) is np.ndarray
+    wire = list[float | list[float]] if is_array else float if hint is Any else hint
+    try:
+        converted = msgspec.convert(value, wire)
+        return np.array(converted, dtype=np.float64) if is_array else converted
+    except msgspec.ValidationError as error:
+        where = re.search(r" - at `\$(.*)`$", str(error))
+        expected = "a number" if where else _describe(hint)
+        raise InvalidInput(path + (where[1] if where else ""), expected, repr(value)[:100]) from error
+    except ValueError as error:
+        raise InvalidInput(path, "an array with rows of equal length", repr(value)[:100]) from error

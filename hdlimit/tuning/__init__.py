@@ -1,0 +1,1 @@
+"""What to set: thresholds, step sizes, schedules."""

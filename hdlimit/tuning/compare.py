@@ -1,0 +1,141 @@
+"""SGD, clipping or sign: each at its own best constants on the same problem."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from hdlimit.core import checks
+from hdlimit.core.timegrid import check_horizon
+from hdlimit.errors import HdlimitError, HdlimitWarning, InvalidInput, NoLimit, NotAvailable
+from hdlimit.limit.system import warn_caveats
+from hdlimit.optimizers.base import SGD, ClippedSGD, Optimizer, SignSGD
+from hdlimit.prediction.curve import Curve
+from hdlimit.prediction.predict import predict
+from hdlimit.problem.problem import Problem
+from hdlimit.tuning.search import best_constants
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+NAMES: dict[type[Optimizer], str] = {SGD: "SGD", ClippedSGD: "clipped SGD", SignSGD: "signSGD"}
+TIE = 1e-3
+
+
+@dataclass(frozen=True, eq=False)
+class Entry:
+    """One optimizer of a comparison.
+
+    name: in words; optimizer: with its best constants; curve: predicted; risk: at the horizon. Where there is no
+    answer, optimizer and curve are None, the risk is inf and `reason` says why.
+    """
+
+    name: str
+    optimizer: Any
+    curve: Curve | None
+    risk: float
+    reason: str = ""
+
+    @property
+    def constants(self) -> str:
+        """The constants in words."""
+        if self.optimizer is None:
+            return self.reason
+        c = self.optimizer.threshold_schedule(0.0)
+        clip = f", threshold {float(c):.4g}" if isinstance(self.optimizer, ClippedSGD) else ""
+        return f"lr {float(self.optimizer.lr):.4g}{clip}"
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """SGD, clipped SGD and signSGD at their own best constants.
+
+    problem, horizon, batch_size: as given; entries: the three, in this order; best: the one of least risk (of two that
+    are within 0.1 %, the simpler one); sentence: the answer in words.
+    """
+
+    problem: Problem
+    horizon: float
+    batch_size: int
+    entries: tuple[Entry, ...]
+
+    @property
+    def best(self) -> Entry:
+        """The entry of least risk; of several within 0.1 %, the first."""
+        least = min(entry.risk for entry in self.entries)
+        return next(entry for entry in self.entries if entry.risk <= least * (1 + TIE))
+
+    @property
+    def sentence(self) -> str:
+        """Which one, and how far the others are behind."""
+        best, parts = self.best, []
+        for entry in self.entries:
+            if entry.optimizer is None:
+                parts.append(f"{entry.name}: {entry.reason}")
+            elif isinstance(entry.optimizer, ClippedSGD) and entry.optimizer.threshold == math.inf:
+                parts.append("clipping does not help")
+            elif entry is not best:
+                parts.append(f"{entry.name}'s is {entry.risk / best.risk:.3g} times that")
+        head = f"{best.name} ({best.constants}) does best: excess risk {best.risk:.4g} at t = {self.horizon:g}"
+        return "; ".join([head, *parts])
+
+    def summary(self) -> str:
+        """A table: optimizer, best lr and threshold, risk at the horizon, and its ratio to the least."""
+        lines = [f"{'':<14}{'lr':>10}{'threshold':>12}{f'R({self.horizon:g})':>14}{'over best':>12}"]
+        for entry in self.entries:
+            if entry.optimizer is None:
+                lines.append(f"{entry.name:<14}  {entry.reason}")
+                continue
+            clips = isinstance(entry.optimizer, ClippedSGD)
+            threshold = f"{float(entry.optimizer.threshold_schedule(0.0)):.4g}" if clips else "-"
+            ratio = entry.risk / self.best.risk
+            lines.append(
+                f"{entry.name:<14}{float(entry.optimizer.lr):>10.4g}{threshold:>12}{entry.risk:>14.4g}{ratio:>12.3f}"
+            )
+        return "\n".join([*lines, self.sentence])
+
+    def __str__(self) -> str:
+        return self.summary()
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw the predicted curves, each labelled with its constants; returns the Axes."""
+        from hdlimit.plotting import plot_comparison
+
+        return plot_comparison(self, ax)
+
+
+def compare(problem: Problem, horizon: float, batch_size: int = 1) -> Comparison:
+    """SGD, clipping or sign here? The three with the constants that minimize the risk at the horizon.
+
+    problem: a Problem that does not start at its target; horizon: t = k/d; batch_size: B, for all three.
+
+    Returns: a Comparison. An optimizer without a limit (SGD under noise of infinite variance) has an entry that says
+    so. Raises: InvalidInput, also where the horizon is too short for any of them. Warns as predict does.
+    """
+    if not isinstance(problem, Problem):
+        raise InvalidInput("problem", "a Problem", type(problem).__name__)
+    horizon = check_horizon(horizon, problem.dimension)
+    batch_size = checks.integer("batch_size", batch_size)
+    entries: list[Entry] = []
+    refusals: list[HdlimitError] = []
+    for kind, name in NAMES.items():
+        try:
+            optimizer, risk = best_constants(problem, kind, horizon, batch_size=batch_size)
+        except NoLimit as refusal:
+            refusals.append(refusal)
+            entries.append(Entry(name, None, None, math.inf, "no limit, the noise has infinite variance"))
+        except (InvalidInput, NotAvailable) as refusal:
+            refusals.append(refusal)
+            entries.append(Entry(name, None, None, math.inf, str(refusal)))
+        else:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", HdlimitWarning)
+                curve = predict(problem, optimizer, horizon)
+            entries.append(Entry(name, optimizer, curve, risk))
+    if all(entry.optimizer is None for entry in entries):
+        raise next((refusal for refusal in refusals if isinstance(refusal, InvalidInput)), refusals[0])
+    first, *others = (entry.optimizer for entry in entries if entry.optimizer is not None)
+    warn_caveats(problem, first, horizon, *others)
+    return Comparison(problem, horizon, batch_size, tuple(entries))

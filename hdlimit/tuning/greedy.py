@@ -1,0 +1,85 @@
+"""The greedy step size: at every time the step with the fastest decrease of the risk.
+
+eta*(t) = mu A/(nu Bq),   A = sum lambda_i^2 m_i,  Bq = sum lambda_i c_i/d,   dR/dt = -(mu^2/nu) A^2/(2 Bq)
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from hdlimit.core.declaration import FloatArray
+from hdlimit.errors import InvalidInput, NotAvailable
+from hdlimit.limit.bins import binned
+from hdlimit.limit.system import warn_caveats
+from hdlimit.optimizers.base import SGD, Optimizer, SignSGD
+from hdlimit.optimizers.schedules import Constant, Table
+from hdlimit.problem.problem import Problem
+from hdlimit.response.closed_loop import Feedback, at_threshold
+from hdlimit.response.response import Response
+from hdlimit.tuning.search import checked_trial
+
+BINS, POINTS = 100, 300
+
+
+def greedy_lr(problem: Problem, optimizer: Any, horizon: float) -> Table:
+    """The greedy step-size schedule of an optimizer along its own curve, as a table over t.
+
+    Best now at every time, for no horizon in particular: a constant can end lower.
+
+    problem: a Problem; optimizer: SGD or SignSGD (the class), or an optimizer with a constant threshold, whose lr is
+    ignored; horizon: t = k/d.
+    Returns: a Table, to be used as lr. Raises: InvalidInput; NoLimit for SGD under noise of infinite variance. Warns as
+    predict does.
+    """
+    if optimizer in (SGD, SignSGD):
+        optimizer = optimizer(lr=1.0)
+    if not isinstance(optimizer, Optimizer) or not isinstance(optimizer.threshold_schedule, Constant):
+        raise InvalidInput("optimizer", "SGD, SignSGD or an optimizer with a constant threshold", repr(optimizer)[:120])
+    c = optimizer.threshold_schedule.value
+    response = Response(optimizer.residual, problem.noise, optimizer.batch_size)
+    if optimizer.residual == "clip":
+        response = at_threshold(response, c)
+    table = greedy_table(problem, response, c, optimizer.features, horizon)
+    followed: Any = optimizer
+    warn_caveats(problem, replace(followed, lr=table), horizon)
+    return table
+
+
+def greedy_table(problem: Problem, response: Response, c: float, features: str, horizon: float) -> Table:
+    """eta*(t) for a response, by integration of binned modes with the step in feedback."""
+    from scipy.integrate import solve_ivp
+
+    trial = checked_trial(problem, horizon, features)
+    modes = binned(trial.modes, BINS)
+    rate, forcing = modes.rate, modes.diffusion
+    quadratic = float(forcing.sum())
+    gain = _looked_up(response, c, 2 * problem.initial_risk)
+
+    def step(u: FloatArray) -> tuple[float, float, float]:
+        mu, nu = gain(max(float(u.sum()), 1e-280))
+        return mu * float(rate @ u) / (nu * quadratic), mu, nu
+
+    def slope(t: float, u: FloatArray) -> FloatArray:
+        eta, mu, nu = step(u)
+        change: FloatArray = -2 * eta * mu * rate * u + eta**2 * nu * forcing
+        return change
+
+    first = 1e-3 / (step(modes.start)[0] * step(modes.start)[1] * float(rate.max()))
+    time = np.concatenate([[0.0], np.geomspace(min(first, trial.horizon / 10), trial.horizon, POINTS)])
+    time[-1] = trial.horizon
+    small = 1e-12 * float(modes.start.sum())
+    found = solve_ivp(slope, (0.0, trial.horizon), modes.start, "LSODA", time, rtol=1e-6, atol=small / rate.size)
+    if not found.success:
+        raise NotAvailable(f"greedy step size: the integration stopped: {found.message}")
+    return Table(time, np.array([step(u)[0] for u in np.maximum(found.y, 0.0).T]))
+
+
+def _looked_up(response: Response, c: float, v: float) -> Any:
+    """(mu, nu) as a function of v > 0."""
+    if isinstance(response, Feedback):
+        return response.looked_up
+    exact = response.below(c)
+    return lambda u: exact(u, c)

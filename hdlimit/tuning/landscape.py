@@ -1,0 +1,99 @@
+"""The risk at a horizon over step size and clip threshold."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hdlimit.core import checks
+from hdlimit.core.declaration import FloatArray
+from hdlimit.errors import InvalidInput
+from hdlimit.optimizers.base import ClippedSGD
+from hdlimit.optimizers.schedules import Constant
+from hdlimit.prediction.sweep import Points
+from hdlimit.problem.problem import Problem
+from hdlimit.tuning.search import checked_trial
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+POINTS, LR_REACH, THRESHOLD_REACH = 24, 8.0, 16.0
+RTOL, GROWN = 1e-6, 1e3
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Landscape:
+    """The excess risk at a horizon over constant step sizes and thresholds.
+
+    problem, horizon, batch_size: as given; lr: shape (L,); threshold: shape (C,); risk: shape (L, C), inf where it
+    grows more than a thousandfold.
+    """
+
+    problem: Problem
+    horizon: float
+    batch_size: int
+    lr: FloatArray
+    threshold: FloatArray
+    risk: FloatArray
+
+    def __repr__(self) -> str:
+        return (
+            f"Landscape(t={self.horizon:g}, {self.lr.size} lr x {self.threshold.size} thresholds, best {self.best!r})"
+        )
+
+    @property
+    def best(self) -> ClippedSGD:
+        """The grid's best optimizer."""
+        i, j = np.unravel_index(int(self.risk.argmin()), self.risk.shape)
+        return ClippedSGD(float(self.lr[i]), float(self.threshold[j]), self.batch_size)
+
+    def plot(self, ax: Axes | None = None, **style: Any) -> Axes:
+        """Draw the risk as filled contours over lr and threshold, the best point as a cross; returns the Axes."""
+        from hdlimit.plotting import plot_landscape
+
+        return plot_landscape(self, ax, **style)
+
+
+def landscape(problem: Problem, horizon: float, lr: Any, threshold: Any, batch_size: int = 1) -> Landscape:
+    """The predicted risk at a horizon for every pair of a step size and a clip threshold.
+
+    problem: a Problem; horizon: t = k/d; lr: shape (L,), > 0; threshold: shape (C,), > 0, in residual units, inf
+    allowed; batch_size: B. Returns: a Landscape; the risks are right to 1e-5. Raises: InvalidInput; NoLimit for a
+    threshold inf under noise of infinite variance.
+    """
+    horizon = checked_trial(problem, horizon).horizon
+    steps, clips = _axis("lr", lr, False), _axis("threshold", threshold, True)
+    optimizer = ClippedSGD(1.0, 1.0, checks.integer("batch_size", batch_size))
+    points = Points(problem, optimizer, {"lr": steps, "threshold": clips})
+    risk = points.sweep(horizon, np.array([horizon]), True, RTOL).risk
+    grown = np.where(risk > GROWN * problem.initial_risk, math.inf, risk)
+    return Landscape(problem, horizon, optimizer.batch_size, steps, clips, grown)
+
+
+def _axis(argument: str, value: Any, infinite: bool) -> FloatArray:
+    finite = np.asarray(value, dtype=np.float64)
+    finite = finite[np.isfinite(finite)] if infinite and finite.ndim == 1 and not np.isnan(finite).any() else finite
+    if finite.size or not infinite:
+        checks.array(argument, finite, 1)
+    values = np.atleast_1d(np.asarray(value, dtype=np.float64))
+    if (values <= 0).any() or (np.diff(values) <= 0).any():
+        raise InvalidInput(argument, "increasing values > 0", repr(values.tolist())[:120])
+    return values
+
+
+def around(problem: Problem, optimizer: ClippedSGD, horizon: float) -> Landscape:
+    """The landscape around an optimizer with constant lr and threshold, 24 x 24 points."""
+    lr, threshold = optimizer.lr_schedule, optimizer.threshold_schedule
+    if not (isinstance(lr, Constant) and isinstance(threshold, Constant)):
+        raise InvalidInput(
+            "optimizer", "a constant lr and threshold (the landscape is over constants)", repr(optimizer)
+        )
+    c = threshold.value
+    if math.isinf(c):
+        c = 2 * math.sqrt(2 * problem.initial_risk + problem.noise.width**2)
+    steps = np.geomspace(lr.value / LR_REACH, lr.value * LR_REACH, POINTS)
+    clips = np.geomspace(c / THRESHOLD_REACH, c * THRESHOLD_REACH, POINTS)
+    return landscape(problem, horizon, steps, clips, optimizer.batch_size)

@@ -1,0 +1,93 @@
+"""The score of a problem as a finished table, which the simulator applies without knowing any theory."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from hdlimit.core.declaration import FloatArray
+from hdlimit.core.timegrid import check_horizon, default_times
+from hdlimit.errors import InvalidInput
+from hdlimit.kernels import esdirk
+from hdlimit.limit.compression import compressed
+from hdlimit.limit.integrator import solve
+from hdlimit.limit.system import Limit
+from hdlimit.optimizers.base import ScoreTable
+from hdlimit.optimizers.schedules import Constant, Table, as_schedule
+from hdlimit.problem.noise import NoiseLaw
+from hdlimit.problem.problem import Problem
+from hdlimit.response.fisher import Ceiling, smooth_information
+from hdlimit.response.residual_law import ResidualLaw
+
+RTOL = 1e-4
+SMALLEST = 1e-9
+SPACING = 0.15
+LOSS = 2e-8
+MOST_RESIDUALS = 2000
+
+
+def score_of(problem: Problem, lr: Any, horizon: float, batch_size: int) -> tuple[ScoreTable, Table]:
+    """The score of a problem and the v(t) that it follows itself, on the times of a default curve.
+
+    dm_i/dt = -2 eta lambda_i m_i + eta^2 lambda_i/(d B I_F(v)) gives v(t) without any table, as mu = 1 and nu =
+    1/(B I_F) at v = s; the table then covers the v of that curve (down to 1e-9 of the largest). As I_F <= 1/v, a
+    constant lr >= 2 B/kappa diverges, and with I_F ~ 1/v for large v no smaller one does. Raises: InvalidInput.
+    """
+    if not isinstance(problem, Problem):
+        raise InvalidInput("problem", "a Problem", repr(problem)[:120])
+    horizon = check_horizon(horizon, problem.dimension)
+    schedule = as_schedule("lr", lr)
+    if problem.initial_risk == 0 and problem.noise.width == 0:
+        raise InvalidInput("problem", "a start that is not the target, or label noise", repr(problem))
+    modes = compressed(problem, "identity", True)[0]
+    critical = 2 * batch_size / modes.forcing if modes.forcing > 0 else math.inf
+    if isinstance(schedule, Constant) and schedule.value >= critical:
+        expected = f"a step size below {critical:.4g}, so that the risk stays bounded"
+        raise InvalidInput("lr", expected, f"{schedule.value:g}")
+    limit = Limit(modes, Ceiling(problem.noise, batch_size), schedule, Constant(math.inf), 1 / problem.dimension)
+    solution = solve(limit, modes, horizon, RTOL)
+    if solution.status != esdirk.REACHED:
+        end = float(solution.dense.knots[-1])
+        raise InvalidInput("lr", "a step size at which the risk stays bounded", f"{lr!r}: it diverges at t = {end:g}")
+    grid = default_times(horizon, problem.dimension)
+    bends = schedule.knots[schedule.knots < horizon] if schedule.knots.size < grid.size else np.empty(0)
+    times = np.union1d(grid, bends)
+    v = np.maximum(solution.dense(times, 0), SMALLEST * solution.dense.start[:, 0].max())
+    return score_table(problem.noise, float(v.min()), float(v.max())), Table(times, v)
+
+
+def score_table(noise: NoiseLaw, low: float, high: float) -> ScoreTable:
+    """The score, scaled to mu = 1, over v in [low, high]: levels 16 % apart, and residuals between which the linear
+    interpolation of psi loses less than about 1e-5 of efficiency at every level.
+    """
+    count = max(math.ceil(math.log(1.1 * high / low) / SPACING), 1) + 1
+    levels = np.geomspace(low / 1.05, high * 1.05, count)
+    ladder = [ResidualLaw(noise, float(s)) for s in levels]
+    scale = np.array([smooth_information(noise, float(s)) for s in levels])
+    first, last = ladder[0].edges, ladder[-1].edges
+    outer = last[(last < first[0]) | (last > first[-1])]
+    r = np.union1d(first, outer)
+    log_density, score = _on(ladder, r)
+    while r.size < MOST_RESIDUALS:
+        middle = (r[1:] + r[:-1]) / 2
+        log_middle, score_middle = _on(ladder, middle)
+        missed = score_middle - (score[:, 1:] + score[:, :-1]) / 2
+        loss = (np.exp(log_middle) * np.diff(r) * missed**2 / scale[:, None]).max(axis=0)
+        wanted = loss > LOSS
+        if not wanted.any():
+            break
+        place = np.flatnonzero(wanted) + 1
+        r = np.insert(r, place, middle[wanted])
+        score = np.insert(score, place, score_middle[:, wanted], axis=1)
+    return ScoreTable(levels, r, score / scale[:, None])
+
+
+def _on(ladder: list[ResidualLaw], r: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """log p_r and the score at every level, each of shape (levels, size of r); where p_r vanishes in floating point the
+    score of the nearest place where it does not.
+    """
+    pairs = [law.log_density_and_score(r) for law in ladder]
+    scores = [np.interp(r, r[np.isfinite(p)], s[np.isfinite(p)]) for p, s in pairs]
+    return np.array([p for p, _ in pairs]), np.array(scores)

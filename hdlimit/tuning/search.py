@@ -1,0 +1,328 @@
+"""The best constants: step size and clip threshold that minimize the risk at a horizon, or the time to a target risk.
+
+Every trial is an integration of the limit. The search is coarse first, over the whole range of both constants (there
+can be several minima), on binned modes; then local; then polished on the modes of the problem.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from hdlimit.core import checks
+from hdlimit.core.timegrid import check_horizon
+from hdlimit.errors import InvalidInput
+from hdlimit.kernels import esdirk
+from hdlimit.limit.bins import binned
+from hdlimit.limit.compression import compressed
+from hdlimit.limit.integrator import solve
+from hdlimit.limit.interpolant import first_crossing
+from hdlimit.limit.modes import ModeSystem
+from hdlimit.limit.system import Limit
+from hdlimit.optimizers.base import SGD, ClippedSGD, Optimizer, SignSGD
+from hdlimit.optimizers.schedules import Constant, Schedule
+from hdlimit.problem.problem import Problem
+from hdlimit.response.closed_loop import Feedback, at_threshold
+from hdlimit.response.response import Response
+from hdlimit.response.threshold_grid import BatchGrid
+
+ROUGH, FINE = 1e-4, 3e-7
+SPACING = math.log(4.0)
+LEAST_FALL = 0.01
+WORST = 700.0
+NEGLIGIBLE = 2e-5
+GRID_ERROR = 1e-3
+
+Value = Callable[[float], float]
+
+
+class TrialLimit(Limit):
+    """A limit whose trials end, as failed, where v exceeds a thousand times its start."""
+
+    @property
+    def escape(self) -> float:
+        return 1e3 * float(self.modes.functionals[0] @ self.modes.start)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What is minimized: log R(horizon), or log of the first time at which R <= target.
+
+    Risks below 1e-50 of the start are beyond the integrator: of two such trials the one that falls there first is
+    better.
+    features: name of the feature map; target: None, or a risk. Where the target is not reached the value is
+    log(horizon) plus log(smallest risk/target), so that a search moves towards it.
+    """
+
+    problem: Problem
+    horizon: float
+    features: str = "identity"
+    target: float | None = None
+
+    @cached_property
+    def modes(self) -> ModeSystem:
+        """The modes of the problem."""
+        return compressed(self.problem, self.features, True)[0]
+
+    @property
+    def lowest(self) -> float:
+        """The risk below which falls are told apart by their times."""
+        return 1e-50 * self.problem.initial_risk
+
+    @cached_property
+    def few_modes(self) -> ModeSystem:
+        """Binned modes, for the rough search."""
+        return binned(self.modes)
+
+    def value(self, response: Response, lr: Schedule, threshold: float, fine: bool = False) -> float:
+        """The objective for one response and step-size schedule."""
+        modes, rtol = (self.modes, FINE) if fine else (self.few_modes, ROUGH)
+        limit = TrialLimit(self.few_modes, response, lr, Constant(threshold), 1 / self.problem.dimension)
+        level = -math.inf if self.target is None else 2 * self.target
+        solution = solve(limit, modes, self.horizon, rtol, level)
+        dense = solution.dense
+        end = max(float(dense(dense.knots[-1:], 0)[0]) / 2, 1e-300)
+        if self.target is None and solution.status != esdirk.REACHED:
+            return WORST
+        if self.target is None and end < self.lowest:
+            fallen = first_crossing(dense, 2 * self.lowest)
+            return math.log(self.lowest) + math.log(max(fallen, 1 / self.problem.dimension) / self.horizon)
+        if self.target is None:
+            return math.log(end)
+        reached = first_crossing(dense, 2 * self.target)
+        if math.isfinite(reached):
+            return math.log(max(reached, 1 / self.problem.dimension))
+        lowest = min(float(dense.start[:, 0].min()) / 2, end)
+        return math.log(self.horizon) + max(math.log(lowest / self.target), 0.0) + 1e-6
+
+    @cached_property
+    def scales(self) -> tuple[float, float]:
+        """A range of log(eta mu) that holds the best step of most problems; searches may leave it."""
+        modes = self.few_modes
+        fastest, forcing = float(modes.rate.max()), float(modes.functionals[0] @ modes.diffusion)
+        return math.log(0.1 / (fastest * self.horizon)), math.log(4 * fastest / forcing)
+
+    @cached_property
+    def thresholds(self) -> tuple[float, float]:
+        """A range of log c that holds the best threshold of most problems; searches may leave it."""
+        spread = math.sqrt(2 * self.problem.initial_risk)
+        width = self.problem.noise.width or spread
+        return math.log(0.1 * min(spread, width)), math.log(10 * (spread + width))
+
+
+def checked_trial(problem: Problem, horizon: float, features: str = "identity", target: float | None = None) -> Trial:
+    """A trial from a user's arguments. Raises InvalidInput."""
+    if not isinstance(problem, Problem):
+        raise InvalidInput("problem", "a Problem", type(problem).__name__)
+    horizon = check_horizon(horizon, problem.dimension)
+    if problem.initial_risk == 0:
+        raise InvalidInput("problem", "a start with positive risk (there is nothing to tune)", "a start at the target")
+    if target is not None:
+        target = checks.positive("target", target)
+        if target >= problem.initial_risk:
+            raise InvalidInput("target", f"a risk below the initial risk {problem.initial_risk:.6g}", f"{target:g}")
+    return Trial(problem, horizon, features, target)
+
+
+def check_found(trial: Trial, value: float, lowest: Callable[[], float]) -> None:
+    """Refuse a result that says nothing: a target that is not reached, a horizon in which no step lowers the risk.
+
+    lowest: computes the lowest risk at the horizon. Raises InvalidInput.
+    """
+    if trial.target is not None:
+        if value > math.log(trial.horizon):
+            expected = f"at least {lowest():.6g}, the lowest risk that constants reach at t = {trial.horizon:g}"
+            raise InvalidInput("target", expected, f"{trial.target:g}")
+    elif value > math.log((1 - LEAST_FALL) * trial.problem.initial_risk):
+        fall = -math.expm1(value - math.log(trial.problem.initial_risk))
+        expected = f"one in which some step size lowers the risk by {LEAST_FALL:.0%}"
+        raise InvalidInput("horizon", expected, f"{trial.horizon:g}, in which the best one lowers it by {fall:.2%}")
+
+
+def scan(value: Value, low: float, high: float, spacing: float, more: int = 40) -> list[tuple[float, float]]:
+    """(x, value) on a grid over [low, high], continued past an end while the smallest value is there, at most `more`
+    points.
+    """
+    count = max(math.ceil((high - low) / spacing), 1) + 1
+    points = [(float(x), value(float(x))) for x in np.linspace(low, high, count)]
+    step = points[1][0] - points[0][0]
+    for _ in range(more):
+        best = min(range(len(points)), key=lambda i: points[i][1])
+        if best not in (0, len(points) - 1):
+            break
+        x = points[best][0] + (step if best else -step)
+        new = (x, value(x))
+        points = [*points, new] if best else [new, *points]
+        if new[1] > points[-2 if best else 1][1] - 1e-7:
+            break
+    return points
+
+
+def local_minimum(value: Value, low: float, high: float, xtol: float) -> tuple[float, float]:
+    """(x, value) of a minimum inside [low, high], by Brent's method."""
+    from scipy.optimize import minimize_scalar
+
+    found = minimize_scalar(value, bounds=(low, high), method="bounded", options={"xatol": xtol})
+    return float(found.x), float(found.fun)
+
+
+def around(points: list[tuple[float, float]], index: int) -> tuple[float, float]:
+    """The grid interval around a point."""
+    return points[max(index - 1, 0)][0], points[min(index + 1, len(points) - 1)][0]
+
+
+def minimize(value: Value, low: float, high: float, spacing: float, xtol: float) -> tuple[float, float]:
+    """(x, value) of the best minimum: a grid, then Brent's method around its best point."""
+    points = scan(value, low, high, spacing)
+    best = min(range(len(points)), key=lambda i: points[i][1])
+    return min(local_minimum(value, *around(points, best), xtol), points[best], key=lambda p: p[1])
+
+
+def best_scale(trial: Trial, response: Response, lr: Callable[[float], float], threshold: float) -> tuple[float, float]:
+    """(x, value) of the best constant step lr(x) for one response, x near the log of eta mu."""
+    return minimize(lambda x: trial.value(response, Constant(lr(x)), threshold), *trial.scales, SPACING, 0.02)
+
+
+def polish(value: Callable[[Any], float], start: list[float], step: float = 0.03) -> tuple[list[float], float]:
+    """Nelder and Mead from a small simplex: (point, value) with the point to about 1e-3."""
+    from scipy.optimize import minimize as simplex
+
+    corners = np.array([start] + [[s + step * (i == j) for i, s in enumerate(start)] for j in range(len(start))])
+    options = {"initial_simplex": corners, "xatol": 2e-3, "fatol": 1e-7, "maxfev": 80}
+    found = simplex(value, start, method="Nelder-Mead", options=options)
+    return [float(x) for x in found.x], float(found.fun)
+
+
+class Constants(NamedTuple):
+    """Best constants: the optimizer that has them and its objective (log risk or log time)."""
+
+    optimizer: Optimizer
+    value: float
+
+
+def best_step(trial: Trial, optimizer: Optimizer) -> Constants:
+    """The optimizer with its best constant lr; its own lr is ignored, its threshold (constant) is kept."""
+    response = Response(optimizer.residual, trial.problem.noise, optimizer.batch_size)
+    if not isinstance(optimizer.threshold_schedule, Constant):
+        raise InvalidInput("optimizer", "one with a constant threshold", repr(optimizer))
+    c = optimizer.threshold_schedule.value
+    quick = response if optimizer.residual != "clip" else at_threshold(response, c)
+    mu = response(2 * trial.problem.initial_risk, c)[0]
+    x, _ = best_scale(trial, quick, lambda x: math.exp(x) / mu, c)
+    (x,), value = polish(lambda p: trial.value(quick, Constant(math.exp(p[0]) / mu), c, fine=True), [x])
+    tuned: Any = optimizer
+    return Constants(replace(tuned, lr=math.exp(x) / mu), value)
+
+
+class Family:
+    """A one-parameter family of responses with a step: the constants to be searched over are x and y.
+
+    member: y -> the response at parameter e^y; step: (x, y) -> the constant lr; threshold: y -> the constant clip
+    threshold that the integrator passes on (responses of v alone ignore it).
+    """
+
+    def __init__(
+        self, trial: Trial, member: Callable[[float], Response], step: Callable[[float, float], float],
+        threshold: Callable[[float], float], lr: Schedule | None,
+    ) -> None:  # fmt: skip
+        self.trial, self.step, self.threshold, self.lr = trial, step, threshold, lr
+        self.member = lru_cache(maxsize=256)(member)
+
+    def value(self, x: float, y: float, fine: bool = False) -> float:
+        """The objective at (x, y); x does not matter where the lr is given."""
+        lr = Constant(self.step(x, y)) if self.lr is None else self.lr
+        return self.trial.value(self.member(y), lr, self.threshold(y), fine)
+
+    def profile(self, y: float) -> tuple[float, float]:
+        """(best x, value) at y."""
+        if self.lr is not None:
+            return math.nan, self.value(math.nan, y)
+        return minimize(lambda x: self.value(x, y), *self.trial.scales, SPACING, 0.02)
+
+    def best(self, low: float, high: float) -> tuple[float, float, float]:
+        """(x, y, value) of the best of all minima, polished."""
+        points = scan(lambda y: self.profile(y)[1], low, high, math.log(2.0))
+        values = [value for _, value in points]
+        dips = [i for i in range(len(points)) if values[i] == min(values[max(i - 1, 0) : i + 2])]
+        found = [points[i] for i in dips]
+        for i in sorted(dips, key=lambda i: values[i])[:2]:
+            found.append(local_minimum(lambda y: self.profile(y)[1], *around(points, i), 0.03))
+        y = min(found, key=lambda p: p[1])[0]
+        if self.lr is not None:
+            (y,), value = polish(lambda p: self.value(math.nan, p[0], fine=True), [y])
+            return math.nan, y, value
+        (x, y), value = polish(lambda p: self.value(p[0], p[1], fine=True), [self.profile(y)[0], y])
+        return x, y, value
+
+
+def best_clip(trial: Trial, batch_size: int = 1, lr: Schedule | None = None) -> Constants:
+    """Clipped SGD with its best constants, or with its best constant threshold under a given lr.
+
+    Not clipping (threshold inf) is chosen where no threshold is better by more than a part in 50 000 of the objective.
+    """
+    noise = trial.problem.noise
+    response = Response("clip", noise, batch_size)
+    v = 2 * trial.problem.initial_risk
+    drift = lru_cache(maxsize=256)(lambda y: response(v, math.exp(y))[0])
+    member = lambda y: at_threshold(response, math.exp(y))  # noqa: E731
+    if batch_size > 1 and not response.is_quick(math.exp(trial.thresholds[0])):
+        grid = BatchGrid(noise, batch_size, trial.thresholds[0] - 4, trial.thresholds[1] + 4)
+        drift = lru_cache(maxsize=256)(lambda y: grid(v, math.exp(y))[0])
+        member = lambda y: Feedback(lambda u: grid(u, math.exp(y)), noise, batch_size, GRID_ERROR)  # noqa: E731
+    family = Family(trial, member, lambda x, y: math.exp(x) / drift(y), math.exp, lr)
+    x, y, value = family.best(*trial.thresholds)
+    given: Any = lr.value if isinstance(lr, Constant) else lr
+    step = family.step(x, y) if lr is None else given
+    clipped = Constants(ClippedSGD(step, math.exp(y), batch_size), value)
+    if math.isinf(noise.second_moment):
+        return clipped
+    if lr is None:
+        plain = best_step(trial, SGD(1.0, batch_size))
+    else:
+        plain = Constants(SGD(given, batch_size), trial.value(response, lr, math.inf, fine=True))
+    if plain.value > clipped.value + NEGLIGIBLE:
+        return clipped
+    return Constants(ClippedSGD(plain.optimizer.lr, math.inf, batch_size), plain.value)
+
+
+def best_constants(
+    problem: Problem, optimizer_type: type[Optimizer], horizon: float, target: float | None = None, batch_size: int = 1
+) -> tuple[Optimizer, float]:
+    """The optimizer of a type with the constants that do best on a problem, and what they reach.
+
+        minimize R(horizon) of the limit ODE over lr (ClippedSGD: over lr and threshold)
+
+    problem: a Problem; optimizer_type: SGD, ClippedSGD or SignSGD; horizon: t = k/d; target: None, or a risk: then the
+    time at which it is reached is minimized, not the risk; batch_size: B.
+
+    Returns: (optimizer, risk at the horizon), or (optimizer, time) with a target. The lr is within a few parts in a
+    thousand of the minimum's, so that the risk is within 1e-5 of the least. threshold inf means: do not clip. A risk
+    below 1e-50 of the start stands for 0.
+    Raises: InvalidInput (target below what constants reach, horizon in which no step lowers the risk by 1 %); NoLimit
+    for SGD under noise of infinite variance.
+    """
+    if optimizer_type not in (SGD, ClippedSGD, SignSGD):
+        raise InvalidInput("optimizer_type", "SGD, ClippedSGD or SignSGD", repr(optimizer_type))
+    batch_size = checks.integer("batch_size", batch_size)
+    trial = checked_trial(problem, horizon, optimizer_type.features, target)
+    found = searched(trial, optimizer_type, batch_size)
+    return found.optimizer, math.exp(found.value)
+
+
+def searched(trial: Trial, optimizer_type: type[Optimizer], batch_size: int) -> Constants:
+    """best_constants of a checked trial."""
+
+    def search(trial: Trial) -> Constants:
+        if optimizer_type is ClippedSGD:
+            return best_clip(trial, batch_size)
+        plain: Any = optimizer_type
+        return best_step(trial, plain(lr=1.0, batch_size=batch_size))
+
+    found = search(trial)
+    check_found(trial, found.value, lambda: math.exp(search(replace(trial, target=None)).value))
+    return found

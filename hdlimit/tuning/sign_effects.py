@@ -1,0 +1,179 @@
+"""The four effects of signSGD against SGD, as numbers: the two limits compared term by term.
+
+Drift of theta, and diffusion (the matrix of its noise), at excess risk R = v/2:
+
+              drift                                diffusion
+    SGD       -eta K delta                         eta^2 (v + E eps^2)/(B d) K
+    signSGD   -eta_e f S^-1 K delta                eta^2/d K_g
+
+with eta_e = sqrt(2/pi) mu_0(v) eta, mu_0 the response without noise; f = mu(v)/mu_0(v); S = diag(sqrt K_ii);
+K_g = (2/pi) arcsin(K_ij/sqrt(K_ii K_jj)).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from hdlimit.core import checks
+from hdlimit.core.declaration import FloatArray
+from hdlimit.errors import InvalidInput
+from hdlimit.limit.modes import basis
+from hdlimit.problem.covariance import CovarianceModel
+from hdlimit.problem.noise import NoiseLaw, NoNoise
+from hdlimit.problem.problem import Problem
+from hdlimit.response.response import Response
+
+
+@dataclass(frozen=True, eq=False)
+class EffectiveRate:
+    """Effective learning rate: sign's step in SGD's units, without noise and for features of variance 1.
+
+    lr: sqrt(2/pi) mu_0(v) eta, for batch size 1 (2/pi) eta/sqrt(v): it grows as the risk falls; sgd_lr: eta; excess:
+    sign's diffusion over that of SGD with this effective step, without noise and features: pi^2/4 for batch size 1.
+    """
+
+    lr: float
+    sgd_lr: float
+    excess: float
+
+
+@dataclass(frozen=True, eq=False)
+class NoiseCompression:
+    """What label noise does to each optimizer, relative to no noise.
+
+    drift: sign's drift is multiplied by f = mu(v)/mu_0(v), its diffusion by 1; sgd_diffusion: SGD's diffusion is
+    multiplied by (v + E eps^2)/v, its drift by 1; gain: f^2 (v + E eps^2)/v, the factor in mu^2/nu by which sign
+    stands the noise better: 1 for Gaussian noise and batch size 1, inf for infinite variance.
+    """
+
+    drift: float
+    sgd_diffusion: float
+    gain: float
+
+
+@dataclass(frozen=True, eq=False)
+class Preconditioning:
+    """Diagonal preconditioning: the spectrum of S^-1/2 K S^-1/2 in place of that of K.
+
+    spectrum, sgd_spectrum: eigenvalues > 0, ascending; condition, sgd_condition: largest over smallest; steady,
+    sgd_steady: the trace over d that sets the steady risk, mean(sqrt K_ii) (for a singular K less, by what diffuses in
+    its null space) against kappa = tr(K)/d.
+    """
+
+    spectrum: FloatArray
+    sgd_spectrum: FloatArray
+    condition: float
+    sgd_condition: float
+    steady: float
+    sgd_steady: float
+
+
+@dataclass(frozen=True, eq=False)
+class NoiseReshaping:
+    """Noise reshaping: the noise has the shape K_g in place of K.
+
+    trace: tr(K K_g)/d; sgd_trace: tr(K^2)/d: how much a unit of noise raises v; ratio: tr(K K_g)/tr(S^-1/2 K S^-1 K
+    S^-1/2), against SGD with the same preconditioning, whose noise has the same trace: 1 for a diagonal K.
+    """
+
+    trace: float
+    sgd_trace: float
+    ratio: float
+
+
+@dataclass(frozen=True, eq=False)
+class Effects:
+    """The four effects of signSGD against SGD on a problem, at one risk and with one step for both.
+
+    lr, batch_size, risk: where they are taken; rate, noise, preconditioning, reshaping: the effects; descent,
+    sgd_descent: dR/dt of signSGD and of SGD there, put together from them (inf where E eps^2 is infinite).
+    """
+
+    lr: float
+    batch_size: int
+    risk: float
+    rate: EffectiveRate
+    noise: NoiseCompression
+    preconditioning: Preconditioning
+    reshaping: NoiseReshaping
+    descent: float
+    sgd_descent: float
+
+    def summary(self) -> str:
+        """A table: signSGD and SGD side by side, one line a number."""
+        rows = [
+            ("effective lr", self.rate.lr, self.rate.sgd_lr),
+            ("diffusion at that lr", self.rate.excess, 1.0),
+            ("noise: drift x", self.noise.drift, 1.0),
+            ("noise: diffusion x", 1.0, self.noise.sgd_diffusion),
+            ("noise: mu^2/nu, sign over SGD", self.noise.gain, 1.0),
+            ("condition number", self.preconditioning.condition, self.preconditioning.sgd_condition),
+            ("steady state: trace/d", self.preconditioning.steady, self.preconditioning.sgd_steady),
+            ("noise shape: tr(K K_g)/d", self.reshaping.trace, self.reshaping.sgd_trace),
+            ("noise shape, sign over preconditioned SGD", self.reshaping.ratio, 1.0),
+            ("dR/dt", self.descent, self.sgd_descent),
+        ]
+        head = f"{f'lr {self.lr:.4g}, R = {self.risk:.4g}':<43}{'signSGD':>12}{'SGD':>12}"
+        return "\n".join([head, *(f"{name:<43}{sign:>12.4g}{sgd:>12.4g}" for name, sign, sgd in rows)])
+
+    def __str__(self) -> str:
+        return self.summary()
+
+
+def effects(problem: Problem, lr: float, risk: float | None = None, batch_size: int = 1) -> Effects:
+    """Why signSGD and SGD differ on a problem: four effects as numbers.
+
+    Effective learning rate, noise compression, diagonal preconditioning and noise reshaping: factors of drift and
+    diffusion that are 1, or equal for both, where the effect does not act. Isotropic features leave the first two, no
+    noise takes the second away, equal K_ii leave no preconditioning, a diagonal K no reshaping.
+
+    problem: a Problem that does not start at its target; lr: eta > 0, the same for both; risk: the excess risk R > 0
+    at which to compare, None for the problem's initial risk (dR/dt is for delta in the direction of the start);
+    batch_size: B.
+    Returns: an Effects. Raises: InvalidInput. Source: the effects are those that Xiao et al.
+    (2025) name.
+    """
+    if not isinstance(problem, Problem):
+        raise InvalidInput("problem", "a Problem", type(problem).__name__)
+    if problem.initial_risk == 0:
+        raise InvalidInput("problem", "a start away from the target", "an initial risk of 0")
+    lr, batch_size = checks.positive("lr", lr), checks.integer("batch_size", batch_size)
+    risk = problem.initial_risk if risk is None else checks.positive("risk", risk)
+    rate, noise = _responses(problem.noise, 2 * risk, lr, batch_size)
+    preconditioning, reshaping = _spectra(problem.covariance)
+    pull, sgd_pull = _pulls(problem, risk)
+    descent = -rate.lr * noise.drift * pull + lr**2 * reshaping.trace / 2
+    diffusion = lr**2 * 2 * risk * noise.sgd_diffusion / batch_size * reshaping.sgd_trace / 2
+    return Effects(lr, batch_size, risk, rate, noise, preconditioning, reshaping, descent, diffusion - lr * sgd_pull)
+
+
+def _responses(law: NoiseLaw, v: float, lr: float, batch_size: int) -> tuple[EffectiveRate, NoiseCompression]:
+    silent, _ = Response("sign", NoNoise(), batch_size)(v)
+    noisy, _ = Response("sign", law, batch_size)(v)
+    step, drift, diffusion = math.sqrt(2 / math.pi) * silent * lr, noisy / silent, 1 + law.second_moment / v
+    excess = batch_size * (lr / step) ** 2 / v
+    return EffectiveRate(step, lr, excess), NoiseCompression(drift, diffusion, drift**2 * diffusion)
+
+
+def _spectra(covariance: CovarianceModel) -> tuple[Preconditioning, NoiseReshaping]:
+    """From lambda and C of sign features, whose G is sqrt(2/pi) S^-1: sum lambda_i c_i = tr(K K_g)."""
+    b, d, scale = basis(covariance, "sign"), covariance.dimension, math.sqrt(math.pi / 2)
+    noise = b.noise if b.noise.ndim == 1 else np.diagonal(b.noise)
+    every, plain = scale * b.rate, covariance.eigenvalues
+    spectrum, plain = np.sort(every[every > 0]), plain[plain > 0]
+    trace, steady = float(b.rate @ noise), float(noise[b.rate > 0].sum()) / scale
+    ratio = trace * d / float(spectrum @ spectrum)
+    conditions = float(spectrum[-1] / spectrum[0]), float(plain[-1] / plain[0])
+    preconditioning = Preconditioning(spectrum, plain, *conditions, steady, covariance.trace / d)
+    return preconditioning, NoiseReshaping(trace, float(plain @ plain) / d, ratio)
+
+
+def _pulls(problem: Problem, risk: float) -> tuple[float, float]:
+    """delta^T K S^-1 K delta and delta^T K^2 delta, for the start's delta scaled to the risk."""
+    variances = problem.covariance.variances
+    pull = problem.covariance.apply(problem.initial_error) ** 2 * (risk / problem.initial_risk)
+    moving = variances > 0
+    return float((pull[moving] / np.sqrt(variances[moving])).sum()), float(pull.sum())

@@ -1,0 +1,1 @@
+"""Prediction against simulation, with a stated false-alarm rate."""

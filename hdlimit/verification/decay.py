@@ -1,0 +1,90 @@
+"""Slopes of log-log decays with confidence intervals that know the Monte Carlo error of every point."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from hdlimit.core.declaration import Declaration, FloatArray
+
+STEEPEST, FLATTEST, GRID = -4.0, 2.0, 1201
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Slope(Declaration):
+    """A slope with its confidence interval. value: the best fit; low, high: the ends, -inf or inf where open."""
+
+    value: float
+    low: float
+    high: float
+
+    @property
+    def resolved(self) -> bool:
+        """Whether the interval has two finite ends."""
+        return math.isfinite(self.low) and math.isfinite(self.high)
+
+    def __str__(self) -> str:
+        if not self.resolved:
+            return f"not resolved ({self.low:.2f} to {self.high:.2f})"
+        return f"{self.value:.2f} ({self.low:.2f} to {self.high:.2f})"
+
+
+def positive_slope(size: FloatArray, values: FloatArray, stderr: FloatArray, quantile: float) -> Slope:
+    """The slope of log(values) against log(size), by least squares with the weights (values/stderr)^2.
+
+    quantile: half width of the interval in standard errors of the slope, which are those that the weights imply.
+    """
+    weight, x = (values / stderr) ** 2, np.log(size)
+    centred = x - (weight @ x) / weight.sum()
+    information = float(weight @ centred**2)
+    value = float((weight * centred) @ np.log(values)) / information
+    reach = quantile / math.sqrt(information)
+    return Slope(value, value - reach, value + reach)
+
+
+def _powers(size: FloatArray, stderr: FloatArray, slopes: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """size^slope/stderr, scaled to length 1, and log(size) times it; one row a slope, shape (m, k)."""
+    x = np.log(size / size[-1])
+    exponents = np.outer(slopes, x)
+    own = np.exp(exponents - exponents.max(axis=1, keepdims=True)) / stderr
+    own /= np.linalg.norm(own, axis=1, keepdims=True)
+    return own, own * x
+
+
+def contrasts(size: FloatArray, stderr: FloatArray, slopes: FloatArray) -> FloatArray:
+    """For each slope the statistic, as weights on the values, of variance 1 and of mean 0 for values = a size^slope.
+
+    It estimates the coefficient of size^slope log(size) beside size^slope: what a wrong slope adds to first order. Of
+    shape (m, k).
+    """
+    own, other = _powers(size, stderr, slopes)
+    left = other - own * (own * other).sum(axis=1, keepdims=True)
+    statistics: FloatArray = left / np.linalg.norm(left, axis=1, keepdims=True) / stderr
+    return statistics
+
+
+def signed_slope(size: FloatArray, values: FloatArray, stderr: FloatArray, quantile: float) -> Slope:
+    """The slope s of values = a size^s, where the values have errors of either sign and may not be resolved from 0.
+
+    The interval inverts a test: s is in it where the statistic of `contrasts` is within the quantile. Its level is
+    exact for every a, a = 0 included, where every s is right and the interval is open (it is looked for in -4 to 2).
+    """
+    grid = np.linspace(STEEPEST, FLATTEST, GRID)
+    best = int(np.abs(_powers(size, stderr, grid)[0] @ (values / stderr)).argmax())
+    accepted = np.abs(contrasts(size, stderr, grid) @ values) <= quantile
+    accepted[best] = True
+    inside = grid[accepted]
+    low = -math.inf if accepted[0] else float(inside[0])
+    high = math.inf if accepted[-1] else float(inside[-1])
+    return Slope(float(grid[best]), low, high)
+
+
+def detectable_constant(size: FloatArray, stderr: FloatArray, slope: float, reach: float) -> float:
+    """The value, the same at every size, whose statistics against all decays of this slope and steeper ones are at
+    least `reach` in the mean.
+    """
+    grid = np.linspace(STEEPEST, FLATTEST, GRID)
+    means = contrasts(size, stderr, grid[grid <= slope + 1e-9]).sum(axis=1)
+    return reach / float(np.abs(means).min())

@@ -1,0 +1,365 @@
+"""How what the limit leaves out decays with the dimension: the bias of the curve like 1/D, the spread like 1/sqrt(D).
+
+Dimensions are compared through D = (tr K)^2/tr(K^2), which is d for K = identity and in proportion to d for Wishart and
+Marchenko-Pastur covariances. For power laws it grows more slowly than d, and the decays follow D, not d.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from concurrent.futures import Executor
+from dataclasses import dataclass, fields, replace
+from os import PathLike, fspath
+from os.path import isdir
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hdlimit.core import checks
+from hdlimit.core.declaration import FloatArray, IntArray
+from hdlimit.core.seeds import as_int, seed_sequence
+from hdlimit.errors import InvalidInput, LowDimensionWarning, NearCriticalWarning, NotAvailable, VerificationRefused
+from hdlimit.limit.feature_maps import FEATURES
+from hdlimit.limit.system import check_types
+from hdlimit.optimizers.base import Optimizer
+from hdlimit.prediction.curve import Ensemble
+from hdlimit.problem.covariance import CovarianceModel, Rotated
+from hdlimit.problem.problem import Problem
+from hdlimit.simulation.simulate import simulate
+from hdlimit.verification.decay import Slope, detectable_constant, positive_slope, signed_slope
+from hdlimit.verification.observables import measured
+from hdlimit.verification.sequential import extended, plan, until_decided
+from hdlimit.verification.verify import POWER, TARGET, Report, expected_curve, judge
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+BIAS_SLOPE, BIAS_TOLERANCE = -1.0, 0.1
+SPREAD_SLOPE, SPREAD_TOLERANCE = -0.5, 0.05
+WIDEST = 0.25
+LARGEST_SPREAD = 0.3
+FEWEST_RUNS = 8
+_FEW_BLOCKS = 4
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class ScalingStudy:
+    """What a study of several dimensions found.
+
+    dimensions: d, shape (k,); size: D = (tr K)^2/tr(K^2), shape (k,); bias: (mean - curve)/curve averaged over the 20
+    test times, signed, with bias_stderr; spread: root mean square over the test times of sd/mean, with spread_stderr;
+    predicted_spread: the same of the theory of fluctuations, NaN where it has none; each of shape (k,). bias_slope,
+    spread_slope: of log |bias| and log spread against log D, with intervals of this confidence; false_alarm: the rate
+    at which a correct curve is called inconsistent; detectable: the relative error of the curve, the same at every d,
+    that is seen with 95 % power; verdict, reason: see scaling_study; stopped: why no more runs were added, empty where
+    their number was given; reports: of verify, one a dimension.
+    """
+
+    dimensions: IntArray
+    size: FloatArray
+    bias: FloatArray
+    bias_stderr: FloatArray
+    spread: FloatArray
+    spread_stderr: FloatArray
+    predicted_spread: FloatArray
+    bias_slope: Slope
+    spread_slope: Slope
+    confidence: float
+    false_alarm: float
+    detectable: float
+    verdict: str
+    reason: str
+    stopped: str
+    reports: tuple[Report, ...]
+
+    @property
+    def runs(self) -> int:
+        """Number of runs at each dimension."""
+        return self.reports[0].runs.runs
+
+    def summary(self) -> str:
+        """The verdict, the slopes and a table of the dimensions."""
+        lines = [
+            f"{self.verdict}: {self.reason}",
+            f"bias slope {self.bias_slope}, at most {BIAS_SLOPE:g} expected; spread slope {self.spread_slope}, "
+            f"{SPREAD_SLOPE:g} expected",
+            f"intervals of {self.confidence:.2%}; slopes in D = (tr K)^2/tr(K^2); {self.runs} runs at each d",
+            f"{'d':>8}{'D':>10}{'bias':>10}{'+-':>9}{'spread':>9}{'+-':>9}{'predicted':>11}",
+        ]
+        columns = (self.size, self.bias, self.bias_stderr, self.spread, self.spread_stderr, self.predicted_spread)
+        for row in zip(self.dimensions, *columns, strict=True):
+            d, size, bias, bias_error, spread, spread_error, predicted = row
+            theory = "-" if math.isnan(predicted) else f"{predicted:.2%}"
+            lines.append(
+                f"{d:>8}{size:>10.4g}{bias:>+10.3%}{bias_error:>9.3%}{spread:>9.2%}{spread_error:>9.2%}{theory:>11}"
+            )
+        return "\n".join([*lines, self.stopped] if self.stopped else lines)
+
+    def __repr__(self) -> str:
+        return f"ScalingStudy({self.verdict!r}, bias slope {self.bias_slope}, spread slope {self.spread_slope})"
+
+    @property
+    def slopes(self) -> dict[str, list[float]]:
+        """Value, low and high of the two slopes, by "bias" and "spread"."""
+        named = {"bias": self.bias_slope, "spread": self.spread_slope}
+        return {name: [slope.value, slope.low, slope.high] for name, slope in named.items()}
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write to .npz (exact, hd.load reads it back), .csv or .json (columns only)."""
+        from hdlimit.storage.records import save
+
+        save(self, path)
+
+    def plot(self, ax: Axes | None = None, **style: Any) -> Axes:
+        """Draw |bias| and spread against D, log-log, with lines of the expected slopes; returns the Axes."""
+        from hdlimit.plotting import plot_scaling
+
+        return plot_scaling(self, ax, **style)
+
+
+def scaling_study(
+    problem: Problem,
+    optimizer: Optimizer,
+    dimensions: Any,
+    horizon: float,
+    runs: int = 128,
+    seed: Any = 0,
+    *,
+    max_runs: int | None = None,
+    false_alarm: float = 0.01,
+    method: str | None = None,
+    executor: Executor | None = None,
+    progress: bool = False,
+    checkpoint: str | PathLike[str] | None = None,
+) -> ScalingStudy:
+    """Whether the curve is the limit of the runs: its bias must vanish like 1/D, the spread of runs like 1/sqrt(D).
+
+    The problem is rebuilt at every d and simulated; relative bias and relative spread are averaged over the test times
+    of verify, run by run, which gives them with standard errors. The interval of the spread's slope is that of
+    weighted least squares of log spread on log D. The interval of the bias's slope s holds every s for which b = a D^s
+    is not rejected against a second term D^s log D, at an exact level also where the bias is lost in its errors: then
+    the interval is open, and the slope "not resolved". Both have level false_alarm/2.
+
+    Verdict: "inconsistent" when the whole interval of the bias's slope lies above -0.9, or that of the spread's slope
+    has no part in -0.55 to -0.45 (the margins are for the next order in 1/D; a steeper bias is no fault of the
+    curve). Otherwise "inconclusive" when runs diverged, the spread at the largest d exceeds 30 % of the risk, an
+    error of 5 % of the curve, the same at every d, would not be seen with 95 % power, or the interval of the spread's
+    slope is longer than 0.5. Otherwise "consistent".
+
+    problem: its d does not matter; a named covariance (Wishart without row_scales), no target, start or data rows;
+    optimizer: as in predict, used as it is at every d; dimensions: at least 3 different integers >= 2; horizon: as in
+    predict; runs: at each d, >= 8; seed: int, SeedSequence or Generator, the runs of a d depend on it and on d;
+    max_runs: None for one look, else looks at runs, 2 runs, 4 runs, ..., max_runs until the verdict is decided
+    (hdlimit.verification.sequential keeps the rate); method: as in simulate, None for "blocks" where it applies and
+    at most a
+    quarter of the eigenvalues are distinct; executor, progress: as in simulate; checkpoint: as in simulate, one file a
+    dimension with "-d" and the dimension added to the name.
+
+    Returns: a ScalingStudy. Raises: InvalidInput; VerificationRefused and NoLimit as verify.
+    """
+    check_types(problem, optimizer)
+    sizes = _dimensions(dimensions)
+    planned = plan(checks.count("runs", runs, FEWEST_RUNS), max_runs, checks.fraction("false_alarm", false_alarm))
+    sequence = seed_sequence(seed)
+    cases = [_Case(rescaled(problem, int(d)), optimizer, horizon, method) for d in sizes]
+    runs_of: dict[int, Ensemble] = {}
+
+    def look(size: int) -> ScalingStudy:
+        for case, d in zip(cases, sizes.tolist(), strict=True):
+            if d in runs_of and checkpoint is None:
+                runs_of[d] = extended(runs_of[d], size, executor, progress)
+            else:
+                runs_of[d] = case.simulated(size, _child(sequence, d), executor, progress, _file(checkpoint, d))
+        reports = [
+            case.judged(each, planned.rate / len(cases)) for case, each in zip(cases, runs_of.values(), strict=True)
+        ]
+        return assess(sizes, tuple(reports), planned.rate)
+
+    ending = until_decided(planned, look, lambda study: "" if study.verdict == "inconclusive" else study.verdict)
+    predicted = np.array([predicted_spread(report) for report in ending.result.reports])
+    return replace(
+        ending.result,
+        false_alarm=planned.false_alarm,
+        stopped=ending.sentence,
+        predicted_spread=predicted,
+    )
+
+
+def _child(sequence: np.random.SeedSequence, d: int) -> np.random.SeedSequence:
+    return np.random.SeedSequence(as_int(sequence.entropy), spawn_key=(*sequence.spawn_key, d))
+
+
+def _file(checkpoint: Any, d: int) -> Any:
+    if not isinstance(checkpoint, str | PathLike) or not fspath(checkpoint) or isdir(checkpoint):
+        return checkpoint  # refused, with the reason, where it is opened
+    return f"{fspath(checkpoint)}-d{d}"
+
+
+def _dimensions(dimensions: Any) -> IntArray:
+    expected = "at least 3 different integers >= 2"
+    given = checks.array("dimensions", dimensions, 1)
+    if (given != np.floor(given)).any() or (given < 2).any() or (given > checks.MOST).any():
+        raise InvalidInput("dimensions", expected, repr(given.tolist())[:120])
+    sizes = np.unique(given.astype(np.int64))
+    if sizes.size != given.size or sizes.size < 3:
+        raise InvalidInput("dimensions", expected, repr(given.tolist())[:120])
+    return sizes
+
+
+def rescaled(problem: Problem, d: int) -> Problem:
+    """The same problem at another dimension.
+
+    Raises: InvalidInput for what is known at its own dimension only: data rows, a target or a start, a covariance given
+    as an array.
+    """
+    expected = "one that can be rebuilt at another dimension"
+    if problem.rows is not None:
+        raise InvalidInput("problem", expected, "one made from data rows, which have the dimension they have")
+    for name in ("target", "start"):
+        if getattr(problem, name) is not None:
+            raise InvalidInput("problem", expected, f"one with a {name} of its own, known for d = {problem.dimension}")
+    return replace(problem, covariance=_rescaled(problem.covariance, d))
+
+
+def _rescaled(covariance: CovarianceModel, d: int) -> CovarianceModel:
+    if isinstance(covariance, Rotated):
+        return replace(covariance, base=_rescaled(covariance.base, d))
+    values = {f.name: getattr(covariance, f.name) for f in fields(covariance)}  # type: ignore[arg-type]
+    if "d" not in values or any(isinstance(value, np.ndarray) for value in values.values()):
+        expected = "a named covariance without arrays in it, such as Isotropic or PowerLaw"
+        raise InvalidInput("problem", expected, f"{covariance!r}, known at its own dimension only")
+    return type(covariance)(**(values | {"d": d}))
+
+
+class _Case:
+    """One dimension: the curve, the test steps and the allowance, fixed before sampling."""
+
+    def __init__(self, problem: Problem, optimizer: Optimizer, horizon: float, method: str | None) -> None:
+        self.problem, self.optimizer = problem, optimizer
+        self.method = _best_method(problem, optimizer) if method is None else method
+        try:
+            with warnings.catch_warnings():
+                for kind in (LowDimensionWarning, NearCriticalWarning):  # small dimensions are what a study is for
+                    warnings.simplefilter("ignore", kind)
+                self.curve, self.steps, self.allowed = expected_curve(problem, optimizer, horizon)
+        except NotAvailable as error:
+            raise VerificationRefused(f"dimensions: d = {problem.dimension} is too small: {error}") from error
+
+    def simulated(
+        self, runs: int, seed: Any, executor: Executor | None, progress: bool, checkpoint: Any = None
+    ) -> Ensemble:
+        times = self.steps / self.problem.dimension
+        return simulate(
+            self.problem,
+            self.optimizer,
+            self.curve.horizon,
+            runs,
+            seed,
+            times=times,
+            method=self.method,
+            executor=executor,
+            progress=progress,
+            checkpoint=checkpoint,
+        )
+
+    def judged(self, runs: Any, false_alarm: float) -> Report:
+        return judge(self.curve, runs, self.steps, self.allowed, false_alarm)
+
+
+def _best_method(problem: Problem, optimizer: Optimizer) -> str:
+    blocks = np.unique(problem.covariance.eigenvalues).size
+    few = _FEW_BLOCKS * blocks <= problem.dimension
+    return "blocks" if few and FEATURES[optimizer.features].linear else "direct"
+
+
+def relative_moments(report: Report) -> tuple[float, float, float, float]:
+    """(bias, its standard error, spread, its standard error) of the runs of a report, relative to curve and mean.
+
+    With u_k the average over the test times of R_k/curve - 1 in run k, and q_k that of (R_k/mean - 1)^2: the mean of
+    u_k, and the root of the sum of q_k over runs - 1. Both errors know how the times depend on each other.
+    """
+    risk = measured(report.runs, np.rint(report.time * report.curve.problem.dimension))
+    n = risk.shape[0]
+    if not (report.predicted.all() and report.mean.all()):
+        raise VerificationRefused("horizon: expected one within which the risk stays above 0 in double precision")
+    each = (risk / report.predicted).mean(axis=1) - 1
+    square = ((risk / report.mean - 1) ** 2).mean(axis=1) * n / (n - 1)
+    spread = math.sqrt(square.mean())
+    if spread == 0:
+        raise VerificationRefused(f"dimensions: runs at d = {report.curve.problem.dimension} do not differ")
+    error = float(square.std(ddof=1)) / math.sqrt(n) / (2 * spread)
+    return float(each.mean()), float(each.std(ddof=1)) / math.sqrt(n), spread, error
+
+
+def predicted_spread(report: Report) -> float:
+    """The relative spread that the theory of fluctuations gives at the test times, NaN where it gives none."""
+    try:
+        noise = report.curve.linear_noise
+    except NotAvailable:
+        return math.nan
+    t = np.minimum(report.time, report.curve.end)
+    return float(np.sqrt(np.mean((noise.spread(t) / (report.predicted + noise.shift(t))) ** 2)))
+
+
+def assess(sizes: IntArray, reports: tuple[Report, ...], false_alarm: float) -> ScalingStudy:
+    """The study of finished runs, without predicted_spread. sizes: the dimensions; reports: one for each of them."""
+    from scipy import stats
+
+    runs = reports[0].runs.runs
+    size = np.array([report.curve.problem.covariance.smooth_dimension for report in reports])
+    quantile = float(stats.t.ppf(1 - false_alarm / 4, runs - 1))
+    reach = quantile + float(stats.t.ppf(POWER, runs - 1))
+    unknown = np.full(size.size, math.nan)
+    whole = all(np.isfinite(report.mean).all() for report in reports)
+    if whole:
+        bias, bias_error, spread, spread_error = np.array([relative_moments(report) for report in reports]).T
+        bias_slope = signed_slope(size, bias, bias_error, quantile)
+        spread_slope = positive_slope(size, spread, spread_error, quantile)
+        detectable = detectable_constant(size, bias_error, BIAS_SLOPE + BIAS_TOLERANCE, reach)
+    else:
+        bias, bias_error, spread, spread_error = (unknown,) * 4
+        bias_slope = spread_slope = Slope(math.nan, -math.inf, math.inf)
+        detectable = math.inf
+    study = ScalingStudy(
+        dimensions=sizes,
+        size=size,
+        bias=bias,
+        bias_stderr=bias_error,
+        spread=spread,
+        spread_stderr=spread_error,
+        predicted_spread=unknown,
+        bias_slope=bias_slope,
+        spread_slope=spread_slope,
+        confidence=1 - false_alarm / 2,
+        false_alarm=false_alarm,
+        detectable=detectable,
+        verdict="",
+        reason="",
+        stopped="",
+        reports=reports,
+    )
+    verdict, reason = _verdict(study)
+    return replace(study, verdict=verdict, reason=reason)
+
+
+def _verdict(study: ScalingStudy) -> tuple[str, str]:
+    bias, spread = study.bias_slope, study.spread_slope
+    if math.isnan(bias.value):
+        worst = next(report for report in study.reports if not np.isfinite(report.mean).all())
+        return "inconclusive", f"at d = {worst.curve.problem.dimension} {worst.runs.outcome.sentence}"
+    if bias.low > BIAS_SLOPE + BIAS_TOLERANCE:
+        return "inconsistent", f"the bias of the curve does not vanish like 1/D: slope {bias}"
+    if spread.low > SPREAD_SLOPE + SPREAD_TOLERANCE or spread.high < SPREAD_SLOPE - SPREAD_TOLERANCE:
+        return "inconsistent", f"the spread of runs does not vanish like 1/sqrt(D): slope {spread}"
+    if study.spread[-1] > LARGEST_SPREAD:
+        d = study.dimensions[-1]
+        return "inconclusive", f"at d = {d} the spread of a run is still {study.spread[-1]:.0%} of the risk"
+    if study.detectable > TARGET:
+        return "inconclusive", f"only an error of {study.detectable:.1%} of the curve would be seen: use more runs"
+    if spread.high - spread.low > 2 * WIDEST:
+        return "inconclusive", f"the slope of the spread is known to {(spread.high - spread.low) / 2:.2f} only"
+    if bias.resolved:
+        return "consistent", "the bias of the curve vanishes like 1/D, the spread of runs like 1/sqrt(D)"
+    seen = f"an error of {study.detectable:.1%} of the curve would be seen"
+    return "consistent", f"no bias is resolved, though {seen}; the spread of runs vanishes like 1/sqrt(D)"

@@ -1,0 +1,295 @@
+"""Verification of a predicted curve against runs of the real algorithm, with a stated rate of false alarms."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hdlimit.core import checks
+from hdlimit.core.declaration import FloatArray
+from hdlimit.core.seeds import seed_sequence
+from hdlimit.core.timegrid import check_horizon, default_times, steps_at
+from hdlimit.errors import InvalidInput, Status, VerificationRefused
+from hdlimit.limit.system import check_types, has_spread, limit_of
+from hdlimit.optimizers.base import Optimizer
+from hdlimit.prediction.curve import Curve, Ensemble, Observable
+from hdlimit.prediction.predict import predict
+from hdlimit.problem.problem import Problem
+from hdlimit.simulation.simulate import checked_record, simulate
+from hdlimit.verification.observables import allowance, measured, predicted, rounding
+from hdlimit.verification.sequential import extended, plan, until_decided
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+    from matplotlib.axes import Axes
+
+TIMES = 20
+CAP = 0.02
+POWER = 0.95
+TARGET = 0.05
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Report:
+    """Verdict of a verification.
+
+    curve: the prediction; runs: the simulation, at the default times and the test times; time: the test times, shape
+    (20,), exact step times; predicted, mean, stderr, allowance: the quantity at these times; false_alarm: the stated
+    rate; critical: the quantile that z_max is held against; stopped: why no more runs were added, empty where their
+    number was given; quantity: "risk", or the quantity of one of the `others`; quantities: those
+    verified beside the risk.
+    """
+
+    curve: Curve
+    runs: Ensemble
+    time: FloatArray
+    predicted: FloatArray
+    mean: FloatArray
+    stderr: FloatArray
+    allowance: FloatArray
+    false_alarm: float
+    critical: float
+    stopped: str = ""
+    quantity: str = "risk"
+    quantities: tuple[str, ...] = ()
+
+    @cached_property
+    def others(self) -> tuple[Report, ...]:
+        """A report for each other quantity, held against the same critical value; the verdict counts them too."""
+        steps = np.rint(self.time * self.curve.problem.dimension)
+        return tuple(
+            judge(self.curve, self.runs, steps, allowance(self.curve, steps, name), self.false_alarm, name)._at(self)
+            for name in self.quantities
+        )
+
+    def _at(self, report: Report) -> Report:
+        return replace(self, critical=report.critical)
+
+    @property
+    def scale(self) -> FloatArray:
+        """What errors are relative to, at every test time: the curve, and 1 for the share of clipped steps."""
+        return np.ones(self.time.size) if self.quantity == "clipped_fraction" else self.predicted
+
+    @cached_property
+    def z(self) -> FloatArray:
+        """max(|mean - curve| - allowance, 0)/stderr at every test time; the allowance is capped at 2 % of the scale."""
+        return exceedance(self.mean - self.predicted, np.minimum(self.allowance, CAP * self.scale), self.stderr)
+
+    @property
+    def z_max(self) -> float:
+        """The largest z over the test times."""
+        return float(self.z.max())
+
+    @property
+    def relative_error(self) -> FloatArray:
+        """(mean - curve)/scale at every test time."""
+        return self._relative(self.mean - self.predicted)
+
+    def _relative(self, errors: FloatArray) -> FloatArray:
+        """errors/scale, 0/0 = 0."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.where(errors == 0, 0.0, errors / self.scale)
+
+    @property
+    def detectable(self) -> float:
+        """The smallest relative error of the curve, the same at every time, that is seen with 95 % power at one time
+        at least.
+        """
+        from scipy import stats
+
+        reach = self.critical + float(stats.t.ppf(POWER, self.runs.runs - 1))
+        return float(self._relative(self.allowance + reach * self.stderr).min())
+
+    @property
+    def verdict(self) -> str:
+        """consistent, inconsistent or inconclusive.
+
+        Inconclusive: the allowance exceeds 2 % of the curve at a test time, or a run diverged. Otherwise inconsistent
+        when z_max exceeds the critical value. With other quantities: inconsistent where one is, else inconclusive
+        where one is.
+        """
+        if not np.isfinite(self.mean).all() or (self.allowance > CAP * self.scale).any():
+            own = "inconclusive"
+        else:
+            own = "inconsistent" if self.z_max > self.critical else "consistent"
+        verdicts = {own, *(other.verdict for other in self.others)}
+        return next(verdict for verdict in ("inconsistent", "inconclusive", "consistent") if verdict in verdicts)
+
+    @property
+    def passed(self) -> bool:
+        """Consistent, and an error of 5 % of the curve would have been seen."""
+        return self.verdict == "consistent" and self.detectable <= TARGET
+
+    def summary(self) -> str:
+        """The verdict and the numbers it rests on, in a few lines."""
+        d = self.curve.problem.dimension
+        lines = [
+            f"{self.verdict}: {self.runs.runs} runs at d = {d}, {self.time.size} times from t = {self.time[0]:.4g} to "
+            f"{self.time[-1]:.4g}",
+            f"z_max {self.z_max:.2f} against {self.critical:.2f} "
+            f"(false alarms: {self.false_alarm:g} of correct curves)",
+            *self._errors(),
+        ]
+        for other in self.others:
+            lines += [f"{other.quantity}: {other.verdict}, z_max {other.z_max:.2f}", *other._errors()]
+        return "\n".join([*lines, self.stopped] if self.stopped else lines)
+
+    def _errors(self) -> list[str]:
+        worst, share = int(np.abs(self.relative_error).argmax()), float(self._relative(self.allowance).max())
+        of, kind = ("of all steps", "") if self.quantity == "clipped_fraction" else ("of the curve", "relative ")
+        return [
+            f"largest {kind}error {self.relative_error[worst]:+.2%} at t = {self.time[worst]:.4g}; "
+            f"allowance for finite d up to {share:.2%} (cap {CAP:.0%})",
+            f"smallest error seen with {POWER:.0%} power: {self.detectable:.2%} {of}"
+            + ("" if self.detectable <= TARGET else f", more than {TARGET:.0%}: use more runs"),
+        ]
+
+    def __repr__(self) -> str:
+        return (
+            f"Report({self.verdict!r}, z_max={self.z_max:.2f}, critical={self.critical:.2f}, "
+            f"detectable={self.detectable:.2%})"
+        )
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write to .npz (exact, hd.load reads it back), .csv or .json (columns only)."""
+        from hdlimit.storage.records import save
+
+        save(self, path)
+
+    def plot(self, ax: Axes | None = None, **style: Any) -> Axes:
+        """Draw the curve, the runs with their band, and the test times; returns the Axes."""
+        from hdlimit.plotting import plot_report
+
+        return plot_report(self, ax, **style)
+
+
+def exceedance(difference: FloatArray, allowance: FloatArray, stderr: FloatArray) -> FloatArray:
+    """max(|difference| - allowance, 0)/stderr, with 0/0 = 0 and inf where a difference has no spread to be judged
+    by.
+    """
+    excess = np.maximum(np.abs(difference) - allowance, 0.0)
+    excess = np.where(excess <= 1e-12 * np.abs(allowance), 0.0, excess)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        z = excess / stderr
+    return np.where(excess == 0, 0.0, np.where(np.isnan(z), math.inf, z))
+
+
+def relaxation_time(curve: Curve) -> float:
+    """The first time at which the curve has gone the share 1 - 1/e of its way from R(0) to R(horizon); at most half
+    the horizon.
+    """
+    grid = np.linspace(0.0, curve.end, 4001)
+    left = np.abs(curve.at(grid) - curve.at(curve.end))
+    return float(min(grid[int(np.argmax(left <= left[0] / math.e))], curve.end / 2))
+
+
+def verification_steps(curve: Curve) -> FloatArray:
+    """Step numbers of the test times: 20, evenly spaced from one relaxation time to the horizon."""
+    d = curve.problem.dimension
+    times = np.linspace(relaxation_time(curve), curve.end, TIMES)
+    return np.array([max(steps_at(t, d), 1) for t in times])
+
+
+def verify(
+    problem: Problem,
+    optimizer: Optimizer,
+    horizon: float,
+    runs: int = 32,
+    seed: Any = 0,
+    *,
+    false_alarm: float = 0.01,
+    rows: str | None = None,
+    executor: Any = None,
+    progress: bool = False,
+    checkpoint: str | PathLike[str] | None = None,
+    max_runs: int | None = None,
+    record: Sequence[str] = (),
+    method: str = "direct",
+) -> Report:
+    """Hold the predicted curve against runs of the real algorithm.
+
+        z_j = max(|mean_j - curve_j| - a_j, 0)/stderr_j   at 20 times fixed before sampling, from one relaxation time
+        on,
+
+    against the two-sided Student-t quantile at false_alarm/20 (Bonferroni). The allowance a_j is what is known of the
+    bias of the limit at this d; where it exceeds 2 % of the curve the verdict is "inconclusive".
+
+    problem, optimizer, horizon: as in predict; runs: >= 2; seed: int, SeedSequence or Generator; false_alarm: rate at
+    which a correct curve may be rejected; rows, executor, progress, checkpoint, method: as in simulate; max_runs: None
+    for one look at all runs, else looks at runs, 2 runs, 4 runs, ..., max_runs, each judged at false_alarm over their
+    number, until the verdict is inconsistent, passed, or one that runs do not change; record: quantities to verify
+    beside the risk ("distance", "gradient_norm", "clipped_fraction", see hdlimit.verification.observables), each at
+    an equal share of
+    the rate. Returns: a Report. Raises: InvalidInput; VerificationRefused where runs have no finite variance (SGD with
+    E eps^4 infinite) or the prediction diverges; NoLimit where there is no prediction.
+    """
+    check_types(problem, optimizer)
+    check_horizon(horizon, problem.dimension)
+    planned = plan(checks.integer("runs", runs, 2), max_runs, checks.fraction("false_alarm", false_alarm))
+    names = checked_record(record, optimizer)
+    curve, steps, allowed = expected_curve(problem, optimizer, horizon)
+    d = problem.dimension
+    recorded = np.union1d([steps_at(t, d) for t in default_times(horizon, d)], steps) / d
+    how = {"times": recorded, "rows": rows, "executor": executor, "progress": progress, "checkpoint": checkpoint}
+    how |= {"record": names, "method": method}
+    sequence, made = seed_sequence(seed), list[Ensemble]()
+
+    def look(size: int) -> Report:
+        if made and checkpoint is None:
+            made.append(extended(made[-1], size, executor, progress))
+        else:
+            made.append(simulate(problem, optimizer, horizon, size, sequence, **how))
+        return replace(judge(curve, made[-1], steps, allowed, planned.rate / (1 + len(names))), quantities=names)
+
+    ending = until_decided(planned, look, decided)
+    return replace(ending.result, false_alarm=planned.false_alarm, stopped=ending.sentence)
+
+
+def decided(report: Report) -> str:
+    """Why more runs would not change the verdict; empty where they might."""
+    if report.verdict == "inconclusive":
+        return "inconclusive at any number of runs"
+    if report.verdict == "inconsistent":
+        return "inconsistent"
+    return f"consistent, an error of {report.detectable:.1%} <= {TARGET:.0%} would be seen" if report.passed else ""
+
+
+def expected_curve(problem: Problem, optimizer: Optimizer, horizon: float) -> tuple[Curve, FloatArray, FloatArray]:
+    """What is fixed before sampling: the curve, the test steps, and the allowance there.
+
+    Raises: VerificationRefused where runs have no finite variance or the prediction diverges; NoLimit where there is no
+    prediction.
+    """
+    limit_of(problem, optimizer)
+    if not has_spread(problem, optimizer):
+        raise VerificationRefused(
+            f"noise: E eps^4 is infinite for {problem.noise!r}, so that runs of {optimizer!r} have no finite variance "
+            "and a standard error would mean nothing; predict still answers, clipped SGD and signSGD can be verified"
+        )
+    curve = predict(problem, optimizer, horizon)
+    if curve.outcome.status in (Status.DIVERGED, Status.STOPPED):
+        raise VerificationRefused(f"optimizer: there is no curve to verify, it {curve.outcome.sentence}")
+    steps = verification_steps(curve)
+    return curve, steps, allowance(curve, steps)
+
+
+def judge(
+    curve: Curve, runs: Ensemble, steps: FloatArray, allowed: FloatArray, false_alarm: float, quantity: str = "risk"
+) -> Report:
+    """The report of an ensemble that was recorded at the test times, given as step numbers, among others."""
+    from scipy import stats
+
+    if runs.runs < 2:
+        raise InvalidInput("runs", "at least 2 runs", runs.runs)
+    critical = float(stats.t.ppf(1 - false_alarm / (2 * steps.size), runs.runs - 1))
+    expected = predicted(curve, steps, quantity)
+    sample = Observable(quantity, measured(runs, steps, quantity))
+    stderr = np.maximum(sample.stderr, rounding(expected, steps, quantity) / math.sqrt(runs.runs))
+    time = steps / curve.problem.dimension
+    return Report(curve, runs, time, expected, sample.mean, stderr, allowed, false_alarm, critical, "", quantity)
