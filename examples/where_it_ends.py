@@ -23,7 +23,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import hdlimit as hd
-from hdlimit.limit.system import caveats, largest_alignment
+from hdlimit.limit.validity import caveats, largest_alignment
 from hdlimit.plotting import style
 from hdlimit.problem.row_moments import row_effects
 

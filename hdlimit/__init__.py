@@ -30,9 +30,14 @@ _HOME = {
     ),
     "finite_size.exact_mean": ("ExactMean", "exact_mean"),
     "storage.records": ("load",),
-    "response.fisher": ("Efficiency", "efficiency", "efficiency_along", "fisher_information"),
+    "response.fisher": ("fisher_information",),
+    "response.efficiency": (
+        "Efficiency",
+        "efficiency",
+        "efficiency_along",
+    ),
     "tuning.clip_schedule": ("ClipSchedule",),
-    "tuning.greedy": ("greedy_lr",),
+    "tuning.greedy": ("greedy_clip", "greedy_lr"),
     "tuning.landscape": ("Landscape", "landscape"),
     "tuning.logs": ("LogTuning", "tune_clip_from_residuals"),
     "problem.noise": (
@@ -46,20 +51,34 @@ _HOME = {
         "StudentT",
         "Uniform",
     ),
-    "optimizers.base": ("SGD", "ClippedSGD", "ScoreSGD", "ScoreTable", "SignSGD"),
+    "optimizers.score": ("ScoreSGD",),
+    "optimizers.sign": ("SignSGD",),
+    "optimizers.sgd": (
+        "SGD",
+        "ClippedSGD",
+    ),
+    "optimizers.residual_table": ("ScoreTable",),
     "prediction.predict": ("predict",),
     "problem.problem": ("Problem",),
-    "prediction.curve": ("Curve", "Ensemble", "Observable"),
+    "prediction.curve": ("Curve",),
+    "simulation.ensemble": ("Ensemble",),
+    "core.observable": ("Observable",),
     "tuning.search": ("best_constants",),
     "verification.scaling": ("ScalingStudy", "scaling_study"),
     "finite_size.sde": ("SdePaths", "sample_sde"),
     "optimizers.schedules": ("Constant", "Cosine", "Function", "Power", "Steps", "Table"),
     "simulation.simulate": ("simulate",),
-    "limit.stability": ("stability", "steady_state"),
+    "limit.stability": ("stability",),
+    "limit.steady_state": ("steady_state",),
     "study": ("read_toml", "to_toml"),
     "prediction.sweep": ("Sweep", "sweep"),
     "response.best_threshold": ("BestThreshold", "best_threshold"),
-    "tuning.threshold_tuning": ("LrTuning", "Tuning", "greedy_clip", "tune_clip", "tune_lr"),
+    "tuning.threshold_tuning": (
+        "LrTuning",
+        "Tuning",
+        "tune_clip",
+        "tune_lr",
+    ),
     "verification.verify": ("Report", "verify"),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
@@ -67,6 +86,7 @@ _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 __all__ = ["__version__", *sorted(_MODULE_OF)]
 
 if TYPE_CHECKING:
+    from hdlimit.core.observable import Observable as Observable
     from hdlimit.errors import DivergenceWarning as DivergenceWarning
     from hdlimit.errors import HdlimitError as HdlimitError
     from hdlimit.errors import HdlimitWarning as HdlimitWarning
@@ -87,21 +107,19 @@ if TYPE_CHECKING:
     from hdlimit.finite_size.sde import SdePaths as SdePaths
     from hdlimit.finite_size.sde import sample_sde as sample_sde
     from hdlimit.limit.stability import stability as stability
-    from hdlimit.limit.stability import steady_state as steady_state
-    from hdlimit.optimizers.base import SGD as SGD
-    from hdlimit.optimizers.base import ClippedSGD as ClippedSGD
-    from hdlimit.optimizers.base import ScoreSGD as ScoreSGD
-    from hdlimit.optimizers.base import ScoreTable as ScoreTable
-    from hdlimit.optimizers.base import SignSGD as SignSGD
+    from hdlimit.limit.steady_state import steady_state as steady_state
+    from hdlimit.optimizers.residual_table import ScoreTable as ScoreTable
     from hdlimit.optimizers.schedules import Constant as Constant
     from hdlimit.optimizers.schedules import Cosine as Cosine
     from hdlimit.optimizers.schedules import Function as Function
     from hdlimit.optimizers.schedules import Power as Power
     from hdlimit.optimizers.schedules import Steps as Steps
     from hdlimit.optimizers.schedules import Table as Table
+    from hdlimit.optimizers.score import ScoreSGD as ScoreSGD
+    from hdlimit.optimizers.sgd import SGD as SGD
+    from hdlimit.optimizers.sgd import ClippedSGD as ClippedSGD
+    from hdlimit.optimizers.sign import SignSGD as SignSGD
     from hdlimit.prediction.curve import Curve as Curve
-    from hdlimit.prediction.curve import Ensemble as Ensemble
-    from hdlimit.prediction.curve import Observable as Observable
     from hdlimit.prediction.predict import predict as predict
     from hdlimit.prediction.sweep import Sweep as Sweep
     from hdlimit.prediction.sweep import sweep as sweep
@@ -123,10 +141,11 @@ if TYPE_CHECKING:
     from hdlimit.problem.problem import Problem as Problem
     from hdlimit.response.best_threshold import BestThreshold as BestThreshold
     from hdlimit.response.best_threshold import best_threshold as best_threshold
-    from hdlimit.response.fisher import Efficiency as Efficiency
-    from hdlimit.response.fisher import efficiency as efficiency
-    from hdlimit.response.fisher import efficiency_along as efficiency_along
+    from hdlimit.response.efficiency import Efficiency as Efficiency
+    from hdlimit.response.efficiency import efficiency as efficiency
+    from hdlimit.response.efficiency import efficiency_along as efficiency_along
     from hdlimit.response.fisher import fisher_information as fisher_information
+    from hdlimit.simulation.ensemble import Ensemble as Ensemble
     from hdlimit.simulation.simulate import simulate as simulate
     from hdlimit.storage.records import load as load
     from hdlimit.study import read_toml as read_toml
@@ -134,6 +153,7 @@ if TYPE_CHECKING:
     from hdlimit.tuning.clip_schedule import ClipSchedule as ClipSchedule
     from hdlimit.tuning.compare import Comparison as Comparison
     from hdlimit.tuning.compare import compare as compare
+    from hdlimit.tuning.greedy import greedy_clip as greedy_clip
     from hdlimit.tuning.greedy import greedy_lr as greedy_lr
     from hdlimit.tuning.landscape import Landscape as Landscape
     from hdlimit.tuning.landscape import landscape as landscape
@@ -144,7 +164,6 @@ if TYPE_CHECKING:
     from hdlimit.tuning.sign_effects import effects as effects
     from hdlimit.tuning.threshold_tuning import LrTuning as LrTuning
     from hdlimit.tuning.threshold_tuning import Tuning as Tuning
-    from hdlimit.tuning.threshold_tuning import greedy_clip as greedy_clip
     from hdlimit.tuning.threshold_tuning import tune_clip as tune_clip
     from hdlimit.tuning.threshold_tuning import tune_lr as tune_lr
     from hdlimit.verification.scaling import ScalingStudy as ScalingStudy

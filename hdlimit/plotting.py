@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 
     from hdlimit.finite_size.exact_mean import ExactMean
     from hdlimit.finite_size.sde import SdePaths
-    from hdlimit.prediction.curve import Curve, Ensemble
+    from hdlimit.prediction.curve import Curve
     from hdlimit.prediction.sweep import Sweep
+    from hdlimit.simulation.ensemble import Ensemble
     from hdlimit.tuning.compare import Comparison
     from hdlimit.tuning.landscape import Landscape
     from hdlimit.verification.scaling import ScalingStudy
@@ -78,7 +79,7 @@ def write_figure(path: str | PathLike[str], draw: Callable[[Axes], object]) -> N
     """
     from matplotlib.figure import Figure
 
-    from hdlimit.storage.records import checked_path, new_file
+    from hdlimit.storage.files import checked_path, new_file
 
     target = checked_path(path, FIGURE_FILES)
     with style(), new_file(target) as file:

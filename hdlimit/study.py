@@ -29,7 +29,8 @@ from hdlimit.errors import InvalidInput
 from hdlimit.optimizers.base import Optimizer
 from hdlimit.optimizers.schedules import Function, Schedule
 from hdlimit.problem.noise import ScipyNoise
-from hdlimit.problem.problem import Problem, Rows
+from hdlimit.problem.problem import Problem
+from hdlimit.problem.rows import Rows
 from hdlimit.storage.encoding import SCIPY, classes, decode, encode
 
 if TYPE_CHECKING:

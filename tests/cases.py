@@ -10,8 +10,12 @@ import math
 import numpy as np
 from scipy import stats
 
-from hdlimit.optimizers.base import SGD, ClippedSGD, Optimizer, ScoreSGD, ScoreTable, SignSGD
+from hdlimit.optimizers.base import Optimizer
+from hdlimit.optimizers.residual_table import ScoreTable
 from hdlimit.optimizers.schedules import Constant, Cosine, Function, Power, Schedule, Steps, Table
+from hdlimit.optimizers.score import ScoreSGD
+from hdlimit.optimizers.sgd import SGD, ClippedSGD
+from hdlimit.optimizers.sign import SignSGD
 from hdlimit.problem.covariance import Covariance, CovarianceModel, Isotropic, MarchenkoPastur, PowerLaw, Wishart
 from hdlimit.problem.noise import (
     Empirical,

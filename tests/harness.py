@@ -10,7 +10,8 @@ import hdlimit as hd
 from hdlimit.optimizers.base import Optimizer
 from hdlimit.problem.covariance import Covariance, Isotropic, PowerLaw, Wishart
 from hdlimit.problem.noise import Gaussian, StudentT
-from hdlimit.problem.problem import Problem, Rows
+from hdlimit.problem.problem import Problem
+from hdlimit.problem.rows import Rows
 from hdlimit.response.response import Response
 
 

@@ -12,8 +12,11 @@ import numpy as np
 from scipy import integrate, special
 
 from hdlimit.core.declaration import FloatArray
-from hdlimit.optimizers.base import ClippedSGD, Optimizer, ScoreSGD, SignSGD
+from hdlimit.optimizers.base import Optimizer
 from hdlimit.optimizers.schedules import Schedule
+from hdlimit.optimizers.score import ScoreSGD
+from hdlimit.optimizers.sgd import ClippedSGD
+from hdlimit.optimizers.sign import SignSGD
 from hdlimit.problem.noise import Laplace, NoiseLaw, StudentT
 from hdlimit.problem.problem import Problem
 

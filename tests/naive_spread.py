@@ -18,8 +18,12 @@ from scipy import integrate, special
 from scipy.stats import qmc
 
 from hdlimit.core.declaration import FloatArray
-from hdlimit.optimizers.base import ClippedSGD, Optimizer, ScoreSGD, ScoreTable, SignSGD
+from hdlimit.optimizers.base import Optimizer
+from hdlimit.optimizers.residual_table import ScoreTable
 from hdlimit.optimizers.schedules import Schedule
+from hdlimit.optimizers.score import ScoreSGD
+from hdlimit.optimizers.sgd import ClippedSGD
+from hdlimit.optimizers.sign import SignSGD
 from hdlimit.problem.noise import Gaussian, Laplace, NoiseLaw, NoNoise, StudentT
 from hdlimit.problem.problem import Problem
 

@@ -13,10 +13,10 @@ from hdlimit.core.declaration import FloatArray
 from hdlimit.errors import NotAvailable
 from hdlimit.kernels import formulas
 from hdlimit.kernels.esdirk import BETWEEN, MIDDLE, ORDER, SAFETY, piecewise
+from hdlimit.limit.interpolant import DenseOutput
 from hdlimit.limit.modes import ModeSystem
 from hdlimit.limit.piecewise import stops, tabulate
 from hdlimit.limit.system import Limit
-from hdlimit.prediction.curve import DenseOutput
 
 A = [np.array(row) for row in formulas.A]
 B, B_HAT, C, SECOND = (np.array(part) for part in (formulas.B, formulas.B_HAT, formulas.C, formulas.SECOND))

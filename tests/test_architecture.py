@@ -145,7 +145,7 @@ def test_no_optimizer_has_a_name_in_the_theory(module: str) -> None:
 @pytest.mark.parametrize(
     "code",
     ["if type(o) is SGD: f()", "optimizers.SignSGD", "if o.name == 'sgd': f()", "TABLE['clipped-sgd']", "{'sgd': 1}"]
-    + ["from hdlimit.optimizers.base import ClippedSGD", "if o.update in ('gradient', 'x'): f()", "def f(SGD): pass"]
+    + ["from hdlimit.optimizers.sgd import ClippedSGD", "if o.update in ('gradient', 'x'): f()", "def f(SGD): pass"]
     + ["match o.name:\n    case 'sign-sgd': f()"],
 )
 def test_a_planted_name_is_found(code: str) -> None:

@@ -23,9 +23,9 @@ from scipy import stats
 import hdlimit as hd
 from hdlimit.core import timegrid
 from hdlimit.finite_size.exact_mean import exact_bias
-from hdlimit.problem.estimation import read_table
 from hdlimit.problem.row_moments import non_gaussianity
 from hdlimit.response.response import Response
+from hdlimit.storage.tables import read_table
 
 pytestmark = pytest.mark.filterwarnings("ignore::hdlimit.errors.HdlimitWarning")
 nan, inf = math.nan, math.inf

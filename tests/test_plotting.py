@@ -15,8 +15,10 @@ import numpy as np
 import pytest
 
 import hdlimit as hd
+from hdlimit.limit.interpolant import DenseOutput
 from hdlimit.plotting import plot_curve, plot_ensemble, style, write_figure
-from hdlimit.prediction.curve import Curve, DenseOutput, Ensemble
+from hdlimit.prediction.curve import Curve
+from hdlimit.simulation.ensemble import Ensemble
 
 PROBLEM = hd.Problem(hd.PowerLaw(50, 0.3), hd.Gaussian(0.5))
 DONE = hd.Outcome(hd.Status.FINISHED, "reached the horizon")

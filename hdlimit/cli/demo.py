@@ -6,7 +6,9 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
-from hdlimit.optimizers.base import SGD, ClippedSGD, Optimizer, SignSGD
+from hdlimit.optimizers.base import Optimizer
+from hdlimit.optimizers.sgd import SGD, ClippedSGD
+from hdlimit.optimizers.sign import SignSGD
 from hdlimit.plotting import plot_curve, plot_ensemble, write_figure
 from hdlimit.problem.covariance import PowerLaw
 from hdlimit.problem.noise import StudentT

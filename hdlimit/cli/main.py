@@ -178,7 +178,7 @@ _FILE_OPTIONS = ("keep_lr", "schedule", "risk", "plot", "out")
 
 def _tune_file(file: str, as_json: bool, options: dict[str, Any]) -> None:
     from hdlimit.plotting import FIGURE_FILES, write_figure
-    from hdlimit.storage.records import checked_path
+    from hdlimit.storage.files import checked_path
     from hdlimit.study import read_toml
     from hdlimit.tuning.threshold_tuning import tune_clip
 
@@ -272,15 +272,16 @@ def demo(out: str, runs: int, seed: int) -> None:
 
 
 def _problem_from_table(path: str, target: str | None) -> Problem:
-    from hdlimit.problem.estimation import read_table
     from hdlimit.problem.problem import Problem
+    from hdlimit.storage.tables import read_table
 
     table = read_table(path, target)
     return Problem.from_data(table.X, table.y, columns=table.columns)
 
 
 def _optimizer(problem: Problem, options: dict[str, Any]) -> Optimizer:
-    from hdlimit.optimizers.base import SGD, ClippedSGD, SignSGD
+    from hdlimit.optimizers.sgd import SGD, ClippedSGD
+    from hdlimit.optimizers.sign import SignSGD
 
     name = options["optimizer"] or "sgd"
     threshold = options["threshold"]
@@ -297,6 +298,6 @@ def _optimizer(problem: Problem, options: dict[str, Any]) -> Optimizer:
 
 def _half_critical(problem: Problem, batch_size: int) -> float:
     from hdlimit.limit.stability import stability
-    from hdlimit.optimizers.base import SGD
+    from hdlimit.optimizers.sgd import SGD
 
     return float(stability(problem, SGD(1.0, batch_size)).critical_lr) / 2

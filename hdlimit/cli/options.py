@@ -31,7 +31,8 @@ def json_option(command: Any) -> Any:
 def check_targets(plot: str | None, out: str | None) -> None:
     """Refuse a path that cannot be written before anything is computed."""
     from hdlimit.plotting import FIGURE_FILES
-    from hdlimit.storage.records import RESULT_FILES, checked_path
+    from hdlimit.storage.files import checked_path
+    from hdlimit.storage.records import RESULT_FILES
 
     if plot is not None:
         checked_path(plot, FIGURE_FILES)

@@ -25,7 +25,7 @@ import numpy as np
 import hdlimit
 from hdlimit.errors import InvalidInput
 from hdlimit.storage.encoding import encode
-from hdlimit.storage.records import new_file
+from hdlimit.storage.files import new_file
 
 if TYPE_CHECKING:
     from os import PathLike

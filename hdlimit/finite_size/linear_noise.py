@@ -31,11 +31,13 @@ from hdlimit.finite_size.bias import ClippedNorm, Coefficients
 from hdlimit.kernels import formulas
 from hdlimit.limit.feature_maps import FEATURES
 from hdlimit.limit.integrator import value_range
+from hdlimit.limit.interpolant import DenseOutput
 from hdlimit.limit.modes import basis
 from hdlimit.limit.piecewise import stops, tabulate
-from hdlimit.limit.system import has_spread, limit_of
+from hdlimit.limit.system import limit_of
+from hdlimit.limit.validity import has_spread
 from hdlimit.optimizers.base import Optimizer
-from hdlimit.prediction.curve import Curve, DenseOutput
+from hdlimit.prediction.curve import Curve
 from hdlimit.problem.problem import Problem
 from hdlimit.response.response import Compiled, Response
 from hdlimit.response.step_moments import StepMoments, step_moments

@@ -15,6 +15,7 @@ import numpy as np
 from hdlimit import __version__
 from hdlimit.core import checks
 from hdlimit.core.declaration import FloatArray, IntArray
+from hdlimit.core.observable import Observable
 from hdlimit.core.seeds import Seed, as_int, seed_sequence
 from hdlimit.core.timegrid import check_horizon, default_times
 from hdlimit.errors import DivergenceWarning, InvalidInput, NotAvailable, Outcome, Status
@@ -23,10 +24,10 @@ from hdlimit.finite_size import diffusions
 from hdlimit.finite_size.diffusions import Diffusion, Window
 from hdlimit.limit.integrator import solve
 from hdlimit.limit.piecewise import stops
-from hdlimit.limit.system import Limit, check_types, limit_of, warn_caveats
+from hdlimit.limit.system import Limit, check_types, limit_of
+from hdlimit.limit.validity import warn_caveats
 from hdlimit.optimizers.base import Optimizer
 from hdlimit.optimizers.schedules import Schedule
-from hdlimit.prediction.curve import Observable
 from hdlimit.problem.noise import NoiseLaw
 from hdlimit.problem.problem import Problem
 from hdlimit.response.residual_maps import residual_map

@@ -9,6 +9,8 @@ covariance is never written down.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from hdlimit.core import checks
@@ -20,6 +22,8 @@ from hdlimit.problem.covariance import MANY, TOLERANCE
 from hdlimit.problem.problem import Problem
 from hdlimit.problem.spectral_measure import Compression
 
+BINS = 64
+POINTS = 2
 TIGHTEST, LOOSEST = 1e-11, 1e-2
 
 
@@ -92,3 +96,29 @@ def _nodes(
         np.concatenate([np.zeros(rough.value.size), first.mass]),
         max(error, spectral_measure.disagreement(first, better)),
     )
+
+
+def binned(modes: ModeSystem, bins: int = BINS) -> ModeSystem:
+    """A mode system of at most 2 bins modes with v as its only functional; modes of rate 0 do not enter v and go.
+
+    Small systems are returned with their own rates.
+    """
+    moving = modes.rate > 0
+    rate = modes.rate[moving]
+    start, forcing = rate * modes.start[moving], rate * modes.diffusion[moving]
+    if rate.size <= 2 * bins:
+        return _system(rate, start, forcing)
+    ends = 2 * spectral_measure.ENDS + 1
+    width = math.log1p(spectral_measure.GRADING * (rate[-1] / rate[0] - 1)) / (bins / POINTS - ends)
+    edges = spectral_measure.value_edges(rate, width)
+    started, forced = (spectral_measure.of_values(rate, mass, edges, POINTS)[0] for mass in (start, forcing))
+    return _system(
+        np.concatenate([started.value, forced.value]),
+        np.concatenate([started.mass, np.zeros(forced.value.size)]),
+        np.concatenate([np.zeros(started.value.size), forced.mass]),
+    )
+
+
+def _system(rate: FloatArray, start: FloatArray, forcing: FloatArray) -> ModeSystem:
+    """Modes with v-weight 1: m is replaced by lambda m, which obeys the same equation with forcing lambda c/d."""
+    return ModeSystem(rate, forcing, start, np.ones((1, rate.size)))

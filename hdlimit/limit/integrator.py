@@ -10,11 +10,11 @@ import numpy as np
 from hdlimit.core.declaration import FloatArray
 from hdlimit.errors import NotAvailable
 from hdlimit.kernels import esdirk
+from hdlimit.limit.interpolant import DenseOutput
 from hdlimit.limit.modes import ModeSystem
 from hdlimit.limit.numpy_sweeps import run
 from hdlimit.limit.piecewise import Piecewise, stops, tabulate
 from hdlimit.limit.system import Limit
-from hdlimit.prediction.curve import DenseOutput
 
 MOST_STEPS = 200_000
 FLOOR = 1e-60

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 
 from hdlimit.core import checks
 from hdlimit.core.declaration import FloatArray
-from hdlimit.prediction.curve import DenseOutput
 
 # From coefficients of 1, theta, ..., theta^4 to Bernstein coefficients on [0, 1]; the least of these bounds it.
 _BERNSTEIN = np.array([[math.comb(i, k) / math.comb(4, k) for k in range(5)] for i in range(5)])
@@ -64,3 +64,26 @@ def _bisect(powers: FloatArray, level: float, above: float, below: float) -> flo
             below = middle
         else:
             above = middle
+
+
+@dataclass(frozen=True, eq=False)
+class DenseOutput:
+    """Piecewise quartic interpolant of k linear functionals of the modes.
+
+    knots: step ends of the integrator, shape (s + 1,); start: values at the left knots, shape (s, k);
+    coefficients: of theta, ..., theta^4 on every step, shape (s, k, 4), theta = (t - knot)/(step length).
+    """
+
+    knots: FloatArray
+    start: FloatArray
+    coefficients: FloatArray
+
+    def __call__(self, t: FloatArray, functional: int) -> FloatArray:
+        """The functional at times t of any shape."""
+        step = np.clip(np.searchsorted(self.knots, t, side="right") - 1, 0, self.start.shape[0] - 1)
+        left = self.knots[step]
+        theta = (t - left) / (self.knots[step + 1] - left)
+        c = self.coefficients[step, functional]
+        poly = theta * (c[..., 0] + theta * (c[..., 1] + theta * (c[..., 2] + theta * c[..., 3])))
+        values: FloatArray = self.start[step, functional] + poly
+        return values

@@ -14,7 +14,9 @@ import numpy as np
 
 from hdlimit.core import checks
 from hdlimit.core.declaration import Declaration, FloatArray
-from hdlimit.errors import InvalidInput
+from hdlimit.errors import (
+    InvalidInput,
+)
 
 
 class Schedule(Declaration):
@@ -197,3 +199,11 @@ def as_schedule(argument: str, value: Any, allow_infinite: bool = False) -> Sche
         return Constant(checks.positive(argument, given))
     except InvalidInput as error:
         raise InvalidInput(argument, expected, error.got) from None
+
+
+def largest_lr(schedule: Schedule, horizon: float) -> float:
+    """The largest value of a step-size schedule, on its knots and a grid of 2000 times up to the horizon."""
+    if isinstance(schedule, Constant):
+        return schedule.value
+    grid = np.concatenate([[0.0], np.geomspace(min(1e-3, horizon / 2), horizon, 2000), schedule.knots])
+    return float(schedule(grid[grid <= horizon]).max())

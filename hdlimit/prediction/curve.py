@@ -6,7 +6,6 @@ Theory and simulation use the same names: `time` (t = k/d), `risk` (excess risk 
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hdlimit.core import checks
-from hdlimit.core.declaration import BoolArray, Declaration, FloatArray
+from hdlimit.core.declaration import BoolArray, FloatArray
 from hdlimit.core.timegrid import steps_at
 from hdlimit.errors import InvalidInput, NotAvailable, Outcome, ValidityWarning
+from hdlimit.limit.interpolant import DenseOutput
 from hdlimit.problem.problem import Problem
 from hdlimit.problem.spectral_measure import Compression
 
@@ -30,30 +30,6 @@ if TYPE_CHECKING:
     from hdlimit.finite_size.linear_noise import LinearNoise
 
 TRUSTED = 0.3
-RECORDABLE = ("distance", "gradient_norm", "clipped_fraction")
-
-
-@dataclass(frozen=True, eq=False)
-class DenseOutput:
-    """Piecewise quartic interpolant of k linear functionals of the modes.
-
-    knots: step ends of the integrator, shape (s + 1,); start: values at the left knots, shape (s, k);
-    coefficients: of theta, ..., theta^4 on every step, shape (s, k, 4), theta = (t - knot)/(step length).
-    """
-
-    knots: FloatArray
-    start: FloatArray
-    coefficients: FloatArray
-
-    def __call__(self, t: FloatArray, functional: int) -> FloatArray:
-        """The functional at times t of any shape."""
-        step = np.clip(np.searchsorted(self.knots, t, side="right") - 1, 0, self.start.shape[0] - 1)
-        left = self.knots[step]
-        theta = (t - left) / (self.knots[step + 1] - left)
-        c = self.coefficients[step, functional]
-        poly = theta * (c[..., 0] + theta * (c[..., 1] + theta * (c[..., 2] + theta * c[..., 3])))
-        values: FloatArray = self.start[step, functional] + poly
-        return values
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -168,7 +144,7 @@ class Curve:
     def _squares(self) -> Callable[[FloatArray], FloatArray]:
         if self.dense.start.shape[1] == 3:
             return lambda t: np.maximum(np.stack([self.dense(t, 1), self.dense(t, 2)]), 0.0)
-        from hdlimit.prediction.predict import pair_squares
+        from hdlimit.limit.pair_moments import pair_squares
 
         return pair_squares(self)
 
@@ -201,7 +177,7 @@ class Curve:
 
     def clipped_at(self, t: Any) -> FloatArray:
         """The clipped fraction at any times in [0, end]; the shape of t, (1,) for a number."""
-        from hdlimit.tuning.clip_schedule import clipped_fraction
+        from hdlimit.response.clipping import clipped_fraction
 
         if self.optimizer.residual != "clip":
             raise NotAvailable(f"clipped_fraction: for optimizers that clip, not for {self.optimizer!r}")
@@ -215,137 +191,6 @@ class Curve:
         from hdlimit.plotting import plot_curve
 
         return plot_curve(self, ax, **style)
-
-    def save(self, path: str | PathLike[str]) -> None:
-        """Write to .npz (exact, hd.load reads it back), .csv or .json (columns only)."""
-        from hdlimit.storage.records import save
-
-        save(self, path)
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Observable(Declaration):
-    """One quantity of several runs. name: of the quantity; values: shape (runs, T), inf after a run diverged."""
-
-    name: str
-    values: FloatArray
-
-    @property
-    def mean(self) -> FloatArray:
-        """Mean over the runs, shape (T,)."""
-        mean: FloatArray = self.values.mean(axis=0)
-        return mean
-
-    @property
-    def spread(self) -> FloatArray:
-        """Standard deviation of one run (n - 1 in the denominator), shape (T,); inf with a single run or diverged
-        runs.
-        """
-        runs, times = self.values.shape
-        spread = np.full(times, math.inf)
-        if runs > 1:
-            finite = np.isfinite(self.values).all(axis=0)
-            spread[finite] = self.values[:, finite].std(axis=0, ddof=1)
-        return spread
-
-    @property
-    def stderr(self) -> FloatArray:
-        """Standard error of the mean, spread/sqrt(runs), shape (T,)."""
-        return self.spread / math.sqrt(self.values.shape[0])
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Ensemble:
-    """Simulated runs of the real algorithm.
-
-    problem, optimizer, horizon: as given to simulate; time: shape (T,), exact step times k/d; risk: shape (runs, T),
-    inf after a run diverged; entropy, spawn_key: of the SeedSequence whose child k drives run k; rows: "data" or
-    "gaussian"; outcome: how the runs ended; version: of the package; method: "direct" or "blocks"; recorded: what was
-    recorded beside the risk.
-    """
-
-    problem: Problem
-    optimizer: Any
-    horizon: float
-    time: FloatArray
-    risk: FloatArray
-    entropy: int
-    spawn_key: tuple[int, ...]
-    rows: str
-    outcome: Outcome
-    version: str
-    method: str = "direct"
-    recorded: tuple[Observable, ...] = ()
-
-    def __repr__(self) -> str:
-        return (
-            f"Ensemble({self.optimizer!r}, d={self.problem.dimension}, runs={self.runs}, t={self.time[-1]:g}, "
-            f"risk {self.mean[-1]:.4g} +- {self.stderr[-1]:.2g})"
-        )
-
-    @property
-    def runs(self) -> int:
-        """Number of runs."""
-        return int(self.risk.shape[0])
-
-    def observable(self, name: str) -> Observable:
-        """The values of all runs with their mean, spread and stderr.
-
-        name: "risk", or one of "distance", "gradient_norm" and "clipped_fraction" that simulate was asked to record.
-        Raises: InvalidInput for another name, NotAvailable for one that was not recorded.
-        """
-        if checks.one_of("name", name, ("risk", *RECORDABLE)) == "risk":
-            return Observable("risk", self.risk)
-        for observable in self.recorded:
-            if observable.name == name:
-                return observable
-        raise NotAvailable(f"{name}: was not recorded; simulate(..., record=({name!r},)) records it")
-
-    @property
-    def mean(self) -> FloatArray:
-        """Mean risk over the runs, shape (T,)."""
-        return self.observable("risk").mean
-
-    @property
-    def spread(self) -> FloatArray:
-        """Standard deviation of the risk of one run (n - 1 in the denominator), shape (T,); inf with a single run or
-        diverged runs.
-        """
-        return self.observable("risk").spread
-
-    @property
-    def stderr(self) -> FloatArray:
-        """Standard error of the mean risk, spread/sqrt(runs), shape (T,)."""
-        return self.observable("risk").stderr
-
-    @property
-    def distance(self) -> FloatArray:
-        """norm(delta)^2 of every run, shape (runs, T), if it was recorded."""
-        return self.observable("distance").values
-
-    @property
-    def gradient_norm(self) -> FloatArray:
-        """norm(K delta) of every run, the norm of the population gradient, shape (runs, T), if it was recorded."""
-        return self.observable("gradient_norm").values
-
-    @property
-    def clipped_fraction(self) -> FloatArray:
-        """Share of the steps since the recorded time before (or the start) whose gradient was clipped, shape (runs, T),
-        if it was recorded; 0 at time 0. A time that is listed twice has the same value twice.
-        """
-        return self.observable("clipped_fraction").values
-
-    @property
-    def samples(self) -> FloatArray:
-        """Samples seen at every time: batch size times steps, shape (T,)."""
-        d = self.problem.dimension
-        return np.array([float(self.optimizer.batch_size * steps_at(t, d)) for t in self.time])
-
-    def plot(self, ax: Axes | None = None, **style: Any) -> Axes:
-        """Draw the mean as markers with the band of one run's spread; returns the Axes."""
-        from hdlimit.plotting import plot_ensemble
-
-        return plot_ensemble(self, ax, **style)
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write to .npz (exact, hd.load reads it back), .csv or .json (columns only)."""

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from hdlimit import __version__
 from hdlimit.core import checks
-from hdlimit.core.declaration import FloatArray
 from hdlimit.core.timegrid import check_horizon, default_times
 from hdlimit.errors import InvalidInput, NotAvailable, Outcome, Status
 from hdlimit.kernels import esdirk
 from hdlimit.limit.integrator import Solution, solve
 from hdlimit.limit.interpolant import first_crossing
-from hdlimit.limit.modes import basis, pair_system
 from hdlimit.limit.stability import judge
-from hdlimit.limit.system import Limit, check_types, limit_of, warn_caveats
+from hdlimit.limit.system import Limit, check_types, limit_of
+from hdlimit.limit.validity import warn_caveats
 from hdlimit.optimizers.base import Optimizer
 from hdlimit.prediction.curve import Curve
 from hdlimit.problem.covariance import TOLERANCE
@@ -54,7 +52,7 @@ def predict(
 
     Returns: a Curve. Divergence is an outcome: the curve then ends where v exceeds 1e12 max(v(0), E eps^2). Raises:
     InvalidInput; NoLimit for SGD under noise of infinite variance. Warns: LowDimensionWarning, HeavyTailWarning,
-    NearCriticalWarning, NonGaussianWarning, ValidityWarning, see hdlimit.limit.system.caveats. Source:
+    NearCriticalWarning, NonGaussianWarning, ValidityWarning, see hdlimit.limit.validity.caveats. Source:
     high-dimensional limits
     of Collins-Woodfin, Paquette et al. (SGD), Marshall et al. (clipped SGD), Xiao et al. (signSGD); ESDIRK5(4)7L[2]SA2
     of Kennedy and Carpenter.
@@ -104,19 +102,3 @@ def _outcome(
         "the step size of the integrator fell below rounding" if solution.status == esdirk.STALLED else "too many steps"
     )
     return Outcome(Status.STOPPED, f"stopped at t = {end:.6g} of {horizon:g}: {reason} ({solution.steps} steps)")
-
-
-def pair_squares(curve: Curve) -> Callable[[FloatArray], FloatArray]:
-    """(norm(delta)^2, norm(K delta)^2) as a function of t, where they need all second moments of the modes (sign
-    features, full K).
-    """
-    problem, optimizer = curve.problem, curve.optimizer
-    modes = pair_system(problem.covariance, optimizer.features, problem.initial_error)
-    dense = solve(limit_of(problem, optimizer), modes, curve.end, curve.rtol).dense
-    fixed = float((problem.initial_error[~basis(problem.covariance, optimizer.features).moving] ** 2).sum())
-
-    def squares(t: FloatArray) -> FloatArray:
-        inside = np.minimum(t, dense.knots[-1])
-        return np.stack([np.maximum(dense(inside, 1), 0.0) + fixed, np.maximum(dense(inside, 2), 0.0)])
-
-    return squares

@@ -22,7 +22,8 @@ from hdlimit.errors import InvalidInput, NotAvailable, Outcome, Status
 from hdlimit.kernels import esdirk
 from hdlimit.kernels import grid as kernels
 from hdlimit.limit.stability import stability
-from hdlimit.limit.system import Limit, caveats, check_types, limit_of
+from hdlimit.limit.system import Limit, check_types, limit_of
+from hdlimit.limit.validity import caveats
 from hdlimit.optimizers.base import Optimizer
 from hdlimit.prediction.axes import Values, at, at_start, checked_axes, first, labels, plain
 from hdlimit.prediction.curve import Curve

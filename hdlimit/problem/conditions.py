@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 
-from hdlimit.limit.stability import exact_critical_lr
-from hdlimit.limit.system import caveats
-from hdlimit.optimizers.base import SGD
+from hdlimit.limit.validity import caveats
+from hdlimit.optimizers.sgd import SGD
+from hdlimit.problem.critical_step import exact_critical_lr
 from hdlimit.problem.problem import Problem
 
 

@@ -16,20 +16,7 @@ from hdlimit.core.declaration import Declaration, FloatArray
 from hdlimit.errors import InvalidInput, NotAvailable
 from hdlimit.problem.covariance import MOST_NUMBERS, CovarianceModel, as_covariance
 from hdlimit.problem.noise import NoiseLaw, NoNoise, as_noise
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Rows(Declaration):
-    """Centred data rows that the simulator can stream.
-
-    x: features, shape (n, d), columns of mean 0 (unless made with intercept=False); noise: y - <x, theta*>, shape (n,);
-    columns: names of the d features kept; dropped: names of the constant columns that were left out.
-    """
-
-    x: FloatArray
-    noise: FloatArray
-    columns: tuple[str, ...] = ()
-    dropped: tuple[str, ...] = ()
+from hdlimit.problem.rows import Rows
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -9,7 +9,8 @@ import numpy as np
 
 from hdlimit.core.declaration import FloatArray
 from hdlimit.errors import InvalidInput
-from hdlimit.problem.problem import Problem, Rows
+from hdlimit.problem.problem import Problem
+from hdlimit.problem.rows import Rows
 
 
 @dataclass(frozen=True)

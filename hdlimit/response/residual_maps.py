@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from hdlimit.core.declaration import FloatArray
-from hdlimit.optimizers.base import Optimizer, ScoreTable
+from hdlimit.optimizers.base import Optimizer
+from hdlimit.optimizers.residual_table import ScoreTable
 
 
 @dataclass(frozen=True)

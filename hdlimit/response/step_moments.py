@@ -18,11 +18,12 @@ from typing import NamedTuple
 import numpy as np
 
 from hdlimit.kernels.responses import SMALLEST, clip_fourth_mixture
-from hdlimit.optimizers.base import ScoreTable
+from hdlimit.optimizers.residual_table import ScoreTable
 from hdlimit.problem.noise import Laplace
+from hdlimit.response.expectation import expectation
 from hdlimit.response.mixtures import density_components, flat, laplace_components
 from hdlimit.response.residual_law import ResidualLaw
-from hdlimit.response.response import Response, batch_law, expectation, mixture_components
+from hdlimit.response.response import Response, batch_law, mixture_components
 
 STEP = 1e-3
 HARDLY = 1e6

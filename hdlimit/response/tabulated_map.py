@@ -15,7 +15,7 @@ import numpy as np
 from hdlimit.core.declaration import FloatArray
 from hdlimit.errors import NotAvailable
 from hdlimit.kernels.responses import SMALLEST, TABLE_DEGREE
-from hdlimit.optimizers.base import ScoreTable
+from hdlimit.optimizers.residual_table import ScoreTable
 from hdlimit.problem.noise import NoiseLaw
 from hdlimit.response.residual_law import ResidualLaw
 

@@ -22,16 +22,17 @@ import numpy as np
 import hdlimit
 from hdlimit.core import checks
 from hdlimit.core.declaration import FloatArray, IntArray
+from hdlimit.core.observable import Observable
 from hdlimit.core.seeds import Seed, as_int, seed_sequence
 from hdlimit.core.timegrid import check_duration, check_horizon, default_times, steps_at
 from hdlimit.errors import DivergenceWarning, InvalidInput, Outcome, Status
 from hdlimit.execution.parallel import collect
 from hdlimit.optimizers.base import Optimizer
 from hdlimit.optimizers.schedules import Schedule
-from hdlimit.prediction.curve import RECORDABLE, Ensemble, Observable
 from hdlimit.problem.problem import Problem
 from hdlimit.simulation import samplers, updates
 from hdlimit.simulation.eigenspaces import block_chain
+from hdlimit.simulation.ensemble import RECORDABLE, Ensemble
 from hdlimit.simulation.state import Chain, direct_chain, excess_risk, readable
 
 if TYPE_CHECKING:

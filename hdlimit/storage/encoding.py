@@ -17,8 +17,8 @@ import hdlimit
 import hdlimit.optimizers.base  # declares the optimizers; results and schedules declare the rest
 from hdlimit.core.declaration import Declaration
 from hdlimit.errors import InvalidInput
+from hdlimit.limit.interpolant import DenseOutput
 from hdlimit.optimizers.schedules import Function
-from hdlimit.prediction.curve import DenseOutput
 from hdlimit.problem.noise import ScipyNoise
 
 SCIPY = "scipy"

@@ -8,13 +8,9 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import secrets
 import warnings
 import zipfile
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeAlias, cast
 
@@ -24,13 +20,15 @@ import hdlimit
 from hdlimit.core.declaration import FloatArray
 from hdlimit.errors import InvalidInput, NotAvailable, ValidityWarning
 from hdlimit.storage.encoding import decode, encode
+from hdlimit.storage.files import checked_path, new_file
 
 if TYPE_CHECKING:
     from os import PathLike
 
     from hdlimit.finite_size.sde import SdePaths
-    from hdlimit.prediction.curve import Curve, Ensemble
+    from hdlimit.prediction.curve import Curve
     from hdlimit.prediction.sweep import Sweep
+    from hdlimit.simulation.ensemble import Ensemble
     from hdlimit.verification.scaling import ScalingStudy
     from hdlimit.verification.verify import Report
 
@@ -71,46 +69,6 @@ _BROKEN = (
     zipfile.BadZipFile,
     zlib.error,
 )
-
-
-def checked_path(path: str | PathLike[str], endings: tuple[str, ...]) -> Path:
-    """The path of a file with one of these endings that can be created; otherwise InvalidInput says what is wrong."""
-    target = Path(path) if isinstance(path, str | os.PathLike) and "\0" not in str(path) else None
-    if target is None or target.suffix.lower() not in endings:
-        expected = f"a file name ending in {', '.join(endings[:-1])} or {endings[-1]}"
-        raise InvalidInput("path", expected, repr(path)[:120])
-    if not os.path.isdir(target.parent):
-        raise _not_writable(target, "no such folder")
-    if os.path.isdir(target):
-        raise _not_writable(target, "a folder")
-    if not os.access(target.parent, os.W_OK):
-        raise _not_writable(target, "no permission")
-    return target
-
-
-def _not_writable(path: str | PathLike[str], reason: object) -> InvalidInput:
-    return InvalidInput("path", "a path that can be written", f"{str(path)[:120]!r} ({reason})")
-
-
-@contextmanager
-def new_file(path: str | PathLike[str]) -> Iterator[IO[bytes]]:
-    """A binary file that appears under its name whole, at the end of the block, or not at all.
-
-    path: of the file; an existing one is replaced. Raises InvalidInput where it cannot be written.
-    """
-    target = Path(path).resolve()
-    temporary = target.with_name(f".hdlimit-{secrets.token_hex(8)}.tmp")
-    try:
-        with open(temporary, "xb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, target)
-    except OSError as error:
-        raise _not_writable(path, error.strerror) from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink()
 
 
 def save(result: Result, path: str | PathLike[str]) -> None:

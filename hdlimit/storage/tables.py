@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import csv
+import os
 import zipfile
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from hdlimit.core.declaration import FloatArray
 from hdlimit.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from os import PathLike
 
 COLUMN_FILES = (".csv", ".txt", ".npy", ".npz")
 
@@ -83,4 +87,110 @@ def _arrays(file: Path, column: str | None) -> FloatArray:
     if values.ndim != 1 or values.dtype.kind not in "biuf":
         got = f"type {values.dtype} and shape {values.shape} in {file}"
         raise InvalidInput("column", "a numeric array with one dimension", got)
+    return np.asarray(values, dtype=np.float64)
+
+
+class Table(NamedTuple):
+    """Features X, shape (n, d); response y, shape (n,); columns: names of the d features."""
+
+    X: FloatArray
+    y: FloatArray
+    columns: tuple[str, ...]
+
+
+def read_table(path: str | PathLike[str], target: str | None = None) -> Table:
+    """Read features and response from a .csv or .npz file.
+
+    path: a .csv file with a header line and numbers, separated by commas, or an .npz file of arrays with n rows each,
+    of shape (n, d) such as X or (n,); target: name of the response's column or array (None: y).
+    All other columns are features, in the file's order. Returns (X, y, columns), which from_data takes.
+    Raises InvalidInput for a missing, empty or unreadable file, a missing column, text cells (with their line and
+    column), and rows of different lengths. NaN and inf are read as they are; from_data refuses them.
+    """
+    if not isinstance(path, str | os.PathLike):
+        raise InvalidInput("path", "a .csv or .npz file", repr(path)[:120])
+    file = Path(path)
+    readers = {".csv": _read_csv, ".npz": _read_npz}
+    if file.suffix.lower() not in readers:
+        raise InvalidInput("path", "a .csv or .npz file", str(file))
+    if not file.is_file():
+        raise InvalidInput("path", "a file that exists", str(file))
+    return readers[file.suffix.lower()](file, "y" if target is None else target)
+
+
+def _split(columns: list[str], target: str, file: Path) -> int:
+    if columns.count(target) != 1:
+        known = ", ".join(columns[:30]) + (", ..." if len(columns) > 30 else "")
+        got = f"{target!r}, which is there {columns.count(target)} times"
+        raise InvalidInput("target", f"one column of {file} ({known})", got)
+    if len(columns) == 1:
+        raise InvalidInput("path", f"at least one column besides {target!r}", f"{file} with one column")
+    return columns.index(target)
+
+
+def _read_csv(file: Path, target: str) -> Table:
+    values: list[list[float]] = []
+    try:
+        with file.open(newline="", encoding="utf-8-sig") as stream:
+            lines = csv.reader(stream)
+            header = [name.strip() for name in next(lines, [])]
+            _check_header(header, file)
+            index = _split(header, target, file)
+            values.extend(_line(cells, header, f"{file} line {lines.line_num}") for cells in lines if cells)
+    except (UnicodeDecodeError, csv.Error, OSError) as error:
+        raise InvalidInput("path", "a readable CSV file in UTF-8", f"{file}: {error}") from error
+    if not values:
+        raise InvalidInput("path", "rows of numbers below the header", f"{file} with a header only")
+    table = np.array(values)
+    return Table(np.delete(table, index, axis=1), table[:, index].copy(), (*header[:index], *header[index + 1 :]))
+
+
+def _check_header(header: list[str], file: Path) -> None:
+    if not header:
+        raise InvalidInput("path", "a CSV file with a header line", f"{file}, whose first line is empty")
+    try:
+        np.array(header, dtype=np.float64)
+    except ValueError:
+        return
+    raise InvalidInput("path", "a header line of column names", f"{file}, whose first line holds numbers")
+
+
+def _line(cells: list[str], header: list[str], place: str) -> list[float]:
+    if len(cells) != len(header):
+        raise InvalidInput("path", f"{len(header)} cells in every line, as in the header", f"{len(cells)} in {place}")
+    return [_cell(cell, name, place) for cell, name in zip(cells, header, strict=True)]
+
+
+def _cell(cell: str, name: str, place: str) -> float:
+    try:
+        return float(cell)
+    except ValueError:
+        raise InvalidInput("path", "numbers", f"{cell!r:.40} in {place}, column {name!r}") from None
+
+
+def _read_npz(file: Path, target: str) -> Table:
+    try:
+        with file.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, AttributeError) as error:
+        raise InvalidInput("path", "an .npz file of numeric arrays", f"{file}: {error}") from error
+    _split(list(arrays), target, file)
+    y = _numeric_array(target, arrays.pop(target), file)
+    parts, columns = [], []
+    for name, values in arrays.items():
+        block = _numeric_array(name, values, file)
+        columns += [name] if block.ndim == 1 else [f"{name}{i}" for i in range(block.shape[1])]
+        parts.append(block.reshape(block.shape[0], -1))
+    lengths = {y.shape[0], *(part.shape[0] for part in parts)}
+    if y.ndim != 1 or len(lengths) > 1:
+        shapes = ", ".join(f"{name} {values.shape}" for name, values in {target: y, **arrays}.items())
+        expected = f"{target!r} with one dimension and all other arrays with as many rows"
+        raise InvalidInput("path", expected, f"{file} with {shapes}")
+    return Table(np.concatenate(parts, axis=1), y, tuple(columns))
+
+
+def _numeric_array(name: str, values: Any, file: Path) -> FloatArray:
+    if values.ndim not in (1, 2) or values.dtype.kind not in "biuf":
+        got = f"{name!r} of type {values.dtype} and shape {values.shape} in {file}"
+        raise InvalidInput("path", "numeric arrays with one or two dimensions", got)
     return np.asarray(values, dtype=np.float64)

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 from hdlimit.core import checks
 from hdlimit.core.timegrid import check_horizon
 from hdlimit.errors import HdlimitError, HdlimitWarning, InvalidInput, NoLimit, NotAvailable
-from hdlimit.limit.system import warn_caveats
-from hdlimit.optimizers.base import SGD, ClippedSGD, Optimizer, SignSGD
+from hdlimit.limit.validity import warn_caveats
+from hdlimit.optimizers.base import Optimizer
+from hdlimit.optimizers.sgd import SGD, ClippedSGD
+from hdlimit.optimizers.sign import SignSGD
 from hdlimit.prediction.curve import Curve
 from hdlimit.prediction.predict import predict
 from hdlimit.problem.problem import Problem

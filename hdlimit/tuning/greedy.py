@@ -5,21 +5,34 @@ eta*(t) = mu A/(nu Bq),   A = sum lambda_i^2 m_i,  Bq = sum lambda_i c_i/d,   dR
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hdlimit.core import checks
 from hdlimit.core.declaration import FloatArray
 from hdlimit.errors import InvalidInput, NotAvailable
-from hdlimit.limit.bins import binned
-from hdlimit.limit.system import warn_caveats
-from hdlimit.optimizers.base import SGD, Optimizer, SignSGD
+from hdlimit.limit.compression import binned
+from hdlimit.limit.validity import warn_caveats
+from hdlimit.optimizers.base import Optimizer
 from hdlimit.optimizers.schedules import Constant, Table
+from hdlimit.optimizers.sgd import SGD
+from hdlimit.optimizers.sign import SignSGD
 from hdlimit.problem.problem import Problem
 from hdlimit.response.closed_loop import Feedback, at_threshold
 from hdlimit.response.response import Response
-from hdlimit.tuning.search import checked_trial
+from hdlimit.tuning.clip_schedule import (
+    ClipSchedule,
+    Followed,
+    clip_schedule,
+    max_ccc,
+)
+from hdlimit.tuning.search import best_step, checked_trial
+
+if TYPE_CHECKING:
+    pass
 
 BINS, POINTS = 100, 300
 
@@ -83,3 +96,21 @@ def _looked_up(response: Response, c: float, v: float) -> Any:
         return response.looked_up
     exact = response.below(c)
     return lambda u: exact(u, c)
+
+
+def greedy_clip(problem: Problem, horizon: float, batch_size: int = 1) -> ClipSchedule:
+    """The max-CCC threshold with the greedy step: at every time the fastest decrease of the risk that clipping allows.
+
+        c*(t) = argmax_c mu_c^2/nu_c,   eta*(t) = mu A/(nu Bq)
+
+    problem: a Problem; horizon: t = k/d; batch_size: B. Returns: a ClipSchedule. Raises: InvalidInput. Warns as predict
+    does.
+    """
+    trial, batch_size = checked_trial(problem, horizon), checks.integer("batch_size", batch_size)
+    rule = max_ccc(problem, batch_size)
+    lr = greedy_table(problem, rule.response(problem.noise, batch_size), math.inf, "identity", trial.horizon)
+    sgd = None if math.isinf(problem.noise.second_moment) else best_step(trial, SGD(1.0, batch_size))
+    sgd_risk = math.inf if sgd is None else math.exp(sgd.value)
+    schedule = clip_schedule(trial, Followed(rule, lr, math.nan), batch_size, sgd_risk)
+    warn_caveats(problem, schedule.optimizer, trial.horizon)
+    return schedule

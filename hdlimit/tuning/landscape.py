@@ -11,8 +11,8 @@ import numpy as np
 from hdlimit.core import checks
 from hdlimit.core.declaration import FloatArray
 from hdlimit.errors import InvalidInput
-from hdlimit.optimizers.base import ClippedSGD
 from hdlimit.optimizers.schedules import Constant
+from hdlimit.optimizers.sgd import ClippedSGD
 from hdlimit.prediction.sweep import Points
 from hdlimit.problem.problem import Problem
 from hdlimit.tuning.search import checked_trial

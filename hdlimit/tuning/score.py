@@ -14,7 +14,7 @@ from hdlimit.kernels import esdirk
 from hdlimit.limit.compression import compressed
 from hdlimit.limit.integrator import solve
 from hdlimit.limit.system import Limit
-from hdlimit.optimizers.base import ScoreTable
+from hdlimit.optimizers.residual_table import ScoreTable
 from hdlimit.optimizers.schedules import Constant, Table, as_schedule
 from hdlimit.problem.noise import NoiseLaw
 from hdlimit.problem.problem import Problem

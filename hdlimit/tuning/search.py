@@ -18,14 +18,15 @@ from hdlimit.core import checks
 from hdlimit.core.timegrid import check_horizon
 from hdlimit.errors import InvalidInput
 from hdlimit.kernels import esdirk
-from hdlimit.limit.bins import binned
-from hdlimit.limit.compression import compressed
+from hdlimit.limit.compression import binned, compressed
 from hdlimit.limit.integrator import solve
 from hdlimit.limit.interpolant import first_crossing
 from hdlimit.limit.modes import ModeSystem
 from hdlimit.limit.system import Limit
-from hdlimit.optimizers.base import SGD, ClippedSGD, Optimizer, SignSGD
+from hdlimit.optimizers.base import Optimizer
 from hdlimit.optimizers.schedules import Constant, Schedule
+from hdlimit.optimizers.sgd import SGD, ClippedSGD
+from hdlimit.optimizers.sign import SignSGD
 from hdlimit.problem.problem import Problem
 from hdlimit.response.closed_loop import Feedback, at_threshold
 from hdlimit.response.response import Response

@@ -11,24 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 from hdlimit.core import checks
 from hdlimit.errors import HdlimitWarning, InvalidInput
-from hdlimit.limit.system import warn_caveats
-from hdlimit.optimizers.base import SGD, ClippedSGD, Loss, Optimizer, SignSGD, loss_factor
+from hdlimit.limit.validity import warn_caveats
+from hdlimit.optimizers.base import Loss, Optimizer, loss_factor
 from hdlimit.optimizers.schedules import Constant, as_schedule
+from hdlimit.optimizers.sgd import SGD, ClippedSGD
+from hdlimit.optimizers.sign import SignSGD
 from hdlimit.prediction.curve import Curve
 from hdlimit.prediction.predict import predict
 from hdlimit.problem.problem import Problem
-from hdlimit.tuning.clip_schedule import (
-    ClipSchedule,
-    Followed,
-    clip_schedule,
-    clipped_fraction,
-    efficiency,
-    max_ccc,
-    rate_gain,
-    tuned_heuristic,
-    tuned_max_ccc,
-)
-from hdlimit.tuning.greedy import greedy_table
+from hdlimit.response.clipping import clipped_fraction, efficiency, rate_gain
+from hdlimit.tuning.clip_schedule import ClipSchedule, clip_schedule, tuned_heuristic, tuned_max_ccc
 from hdlimit.tuning.search import Trial, best_clip, best_step, check_found, checked_trial
 
 if TYPE_CHECKING:
@@ -152,7 +144,8 @@ class Tuning:
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write the answer to .json, whole or not at all; a schedule's own save writes a trainer's steps."""
-        from hdlimit.storage.records import checked_path, finite_or_none, new_file
+        from hdlimit.storage.files import checked_path, new_file
+        from hdlimit.storage.records import finite_or_none
 
         target = checked_path(path, (".json",))
         with new_file(target) as file:
@@ -259,24 +252,6 @@ def tune_lr(problem: Problem, optimizer: Any, horizon: float, target: float | No
     time = None if trial.target is None else math.exp(found.value)
     warn_caveats(problem, found.optimizer, trial.horizon)
     return LrTuning(found.optimizer, _curve(problem, found.optimizer, trial.horizon), time)
-
-
-def greedy_clip(problem: Problem, horizon: float, batch_size: int = 1) -> ClipSchedule:
-    """The max-CCC threshold with the greedy step: at every time the fastest decrease of the risk that clipping allows.
-
-        c*(t) = argmax_c mu_c^2/nu_c,   eta*(t) = mu A/(nu Bq)
-
-    problem: a Problem; horizon: t = k/d; batch_size: B. Returns: a ClipSchedule. Raises: InvalidInput. Warns as predict
-    does.
-    """
-    trial, batch_size = checked_trial(problem, horizon), checks.integer("batch_size", batch_size)
-    rule = max_ccc(problem, batch_size)
-    lr = greedy_table(problem, rule.response(problem.noise, batch_size), math.inf, "identity", trial.horizon)
-    sgd = None if math.isinf(problem.noise.second_moment) else best_step(trial, SGD(1.0, batch_size))
-    sgd_risk = math.inf if sgd is None else math.exp(sgd.value)
-    schedule = clip_schedule(trial, Followed(rule, lr, math.nan), batch_size, sgd_risk)
-    warn_caveats(problem, schedule.optimizer, trial.horizon)
-    return schedule
 
 
 def _curve(problem: Problem, optimizer: Optimizer, horizon: float) -> Curve:

@@ -15,10 +15,11 @@ from hdlimit.errors import NotAvailable
 from hdlimit.finite_size.bias import difference
 from hdlimit.finite_size.exact_mean import exact_bias
 from hdlimit.limit.feature_maps import FEATURES
-from hdlimit.prediction.curve import Curve, Ensemble
+from hdlimit.prediction.curve import Curve
+from hdlimit.response.clipping import clipped_fraction
 from hdlimit.response.response import Response
 from hdlimit.response.step_moments import overlap
-from hdlimit.tuning.clip_schedule import clipped_fraction
+from hdlimit.simulation.ensemble import Ensemble
 
 QUANTITIES = ("risk", "distance", "gradient_norm", "clipped_fraction")
 POINTS = 8
@@ -77,8 +78,9 @@ def allowance(curve: Curve, steps: FloatArray, quantity: str = "risk") -> FloatA
 
     The risk of SGD up to d = 2000: hdlimit.finite_size.exact_mean.exact_bias, which does not know the curve (with
     the exact mean less the curve, a wrong curve would be its own excuse). Otherwise the bias of order 1/d
-    (hdlimit.finite_size.bias), for identity features and for sign features with a diagonal covariance. For sign features with a full covariance the share
-    (1 + B/2)/D of the quantity, D = (tr K)^2/tr(K^2), a measured bound: examples/sign_bias.py measures the bias over
+    (hdlimit.finite_size.bias), for identity features and for sign features with a diagonal covariance. For sign
+    features with a full covariance the share (1 + B/2)/D of the quantity, D = (tr K)^2/tr(K^2), a measured bound:
+    examples/sign_bias.py measures the bias over
     rotated and Wishart covariances, four noise laws, d = 100 and 200; its mean over the curve is between -1.6 and +1.7
     times 1/D for B = 1, and at most 2.8 +- 0.3 times 1/D for B = 4.
     """

@@ -23,9 +23,9 @@ from hdlimit.errors import InvalidInput, LowDimensionWarning, NearCriticalWarnin
 from hdlimit.limit.feature_maps import FEATURES
 from hdlimit.limit.system import check_types
 from hdlimit.optimizers.base import Optimizer
-from hdlimit.prediction.curve import Ensemble
 from hdlimit.problem.covariance import CovarianceModel, Rotated
 from hdlimit.problem.problem import Problem
+from hdlimit.simulation.ensemble import Ensemble
 from hdlimit.simulation.simulate import simulate
 from hdlimit.verification.decay import Slope, detectable_constant, positive_slope, signed_slope
 from hdlimit.verification.observables import measured

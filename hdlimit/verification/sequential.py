@@ -18,7 +18,7 @@ from hdlimit.core import checks
 from hdlimit.core.declaration import FloatArray
 from hdlimit.core.timegrid import steps_at
 from hdlimit.errors import InvalidInput, Outcome, Status
-from hdlimit.prediction.curve import Ensemble
+from hdlimit.simulation.ensemble import Ensemble
 from hdlimit.simulation.simulate import simulate
 
 T = TypeVar("T")

@@ -12,14 +12,17 @@ import numpy as np
 
 from hdlimit.core import checks
 from hdlimit.core.declaration import FloatArray
+from hdlimit.core.observable import Observable
 from hdlimit.core.seeds import seed_sequence
 from hdlimit.core.timegrid import check_horizon, default_times, steps_at
 from hdlimit.errors import InvalidInput, Status, VerificationRefused
-from hdlimit.limit.system import check_types, has_spread, limit_of
+from hdlimit.limit.system import check_types, limit_of
+from hdlimit.limit.validity import has_spread
 from hdlimit.optimizers.base import Optimizer
-from hdlimit.prediction.curve import Curve, Ensemble, Observable
+from hdlimit.prediction.curve import Curve
 from hdlimit.prediction.predict import predict
 from hdlimit.problem.problem import Problem
+from hdlimit.simulation.ensemble import Ensemble
 from hdlimit.simulation.simulate import checked_record, simulate
 from hdlimit.verification.observables import allowance, measured, predicted, rounding
 from hdlimit.verification.sequential import extended, plan, until_decided

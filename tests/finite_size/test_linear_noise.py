@@ -15,7 +15,7 @@ from scipy import stats
 
 import hdlimit as hd
 from hdlimit.finite_size.linear_noise import linear_noise
-from hdlimit.optimizers.base import ScoreTable
+from hdlimit.optimizers.residual_table import ScoreTable
 from hdlimit.optimizers.schedules import Steps, Table
 from hdlimit.problem.noise import NoiseLaw
 from hdlimit.response.residual_maps import tabulated

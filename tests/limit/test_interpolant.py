@@ -9,8 +9,7 @@ import pytest
 from numpy.polynomial import Polynomial
 
 from hdlimit.errors import InvalidInput
-from hdlimit.limit.interpolant import first_crossing
-from hdlimit.prediction.curve import DenseOutput
+from hdlimit.limit.interpolant import DenseOutput, first_crossing
 
 
 def dense(knots: list[float], pieces: list[list[float]]) -> DenseOutput:

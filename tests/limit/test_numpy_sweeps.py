@@ -14,9 +14,9 @@ from hdlimit.core.jit import Kernel
 from hdlimit.kernels import esdirk
 from hdlimit.limit import numpy_sweeps
 from hdlimit.limit.integrator import initial_range, prepared
+from hdlimit.limit.interpolant import DenseOutput
 from hdlimit.limit.system import limit_of
 from hdlimit.optimizers.base import Optimizer
-from hdlimit.prediction.curve import DenseOutput
 
 
 @pytest.mark.parametrize(("problem", "optimizer"), CASES, ids=repr)

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 import hdlimit as hd
-from hdlimit.limit.stability import exact_critical_batch, exact_critical_lr
 from hdlimit.limit.system import limit_of
 from hdlimit.optimizers.base import Optimizer
 from hdlimit.problem.covariance import CovarianceModel
+from hdlimit.problem.critical_step import exact_critical_batch, exact_critical_lr
 from hdlimit.problem.noise import NoiseLaw
 
 COVARIANCES = [

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import hdlimit as hd
-from hdlimit.limit.system import caveats, has_spread, largest_alignment
+from hdlimit.limit.validity import caveats, has_spread, largest_alignment
 from hdlimit.response.residual_maps import RESIDUALS, ResidualMap
 
 

@@ -10,7 +10,8 @@ import pytest
 
 import hdlimit as hd
 from hdlimit.errors import InvalidInput, ValidityWarning
-from hdlimit.problem.estimation import RIDGE_GRID, from_data, read_table
+from hdlimit.problem.estimation import RIDGE_GRID, from_data
+from hdlimit.storage.tables import read_table
 
 
 class Frame:

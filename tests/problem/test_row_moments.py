@@ -10,8 +10,8 @@ import pytest
 
 import hdlimit as hd
 from hdlimit.errors import InvalidInput
-from hdlimit.problem.problem import Rows
 from hdlimit.problem.row_moments import NonGaussianity, non_gaussianity, row_effects
+from hdlimit.problem.rows import Rows
 
 
 def problem_of(x: Any, noise: Any) -> hd.Problem:

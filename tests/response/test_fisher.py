@@ -12,7 +12,8 @@ from scipy import stats
 
 import hdlimit as hd
 from hdlimit.problem.noise import NoiseLaw
-from hdlimit.response.fisher import share_of_ceiling, smooth_information
+from hdlimit.response.efficiency import share_of_ceiling
+from hdlimit.response.fisher import smooth_information
 from hdlimit.response.response import Response
 from hdlimit.response.tabulated_map import table_response
 

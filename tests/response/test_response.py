@@ -16,9 +16,10 @@ from hdlimit.kernels import formulas
 from hdlimit.kernels import lazy_table as memory
 from hdlimit.kernels import responses as kernels
 from hdlimit.response import batch_law as batch
+from hdlimit.response.expectation import quadrature_response
 from hdlimit.response.mixtures import density_components, flat
 from hdlimit.response.residual_maps import RESIDUALS
-from hdlimit.response.response import Response, batch_law, quadrature_response
+from hdlimit.response.response import Response, batch_law
 
 V = [1e-12, 1e-6, 1e-2, 1.0, 1e3, 1e12]
 C = [1e-6, 1e-2, 1.0, 30.0, 1e6]

@@ -17,9 +17,12 @@ from naive import reduced_run
 from scipy import stats
 
 from hdlimit.errors import DivergenceWarning, InvalidInput, Status
-from hdlimit.optimizers.base import SGD, ClippedSGD, Optimizer, ScoreSGD, ScoreTable, SignSGD
+from hdlimit.optimizers.base import Optimizer
+from hdlimit.optimizers.residual_table import ScoreTable
 from hdlimit.optimizers.schedules import Steps, Table
-from hdlimit.prediction.curve import Ensemble
+from hdlimit.optimizers.score import ScoreSGD
+from hdlimit.optimizers.sgd import SGD, ClippedSGD
+from hdlimit.optimizers.sign import SignSGD
 from hdlimit.problem.covariance import (
     Covariance,
     CovarianceModel,
@@ -30,8 +33,10 @@ from hdlimit.problem.covariance import (
     Wishart,
 )
 from hdlimit.problem.noise import Gaussian, NoiseLaw, NoNoise, Rademacher, StudentT
-from hdlimit.problem.problem import Problem, Rows
+from hdlimit.problem.problem import Problem
+from hdlimit.problem.rows import Rows
 from hdlimit.simulation.eigenspaces import BlockSampler, block_chain, eigenspaces
+from hdlimit.simulation.ensemble import Ensemble
 from hdlimit.simulation.kernels import eigenspaces as kernels
 from hdlimit.simulation.kernels import steps as stream
 from hdlimit.simulation.samplers import Rule

@@ -15,7 +15,7 @@ from harness import PROBLEMS
 from naive import simulated_errors
 
 import hdlimit as hd
-from hdlimit.prediction.curve import RECORDABLE, Ensemble
+from hdlimit.simulation.ensemble import RECORDABLE, Ensemble
 from hdlimit.simulation.kernels import steps as stream
 from hdlimit.simulation.samplers import factor
 from hdlimit.simulation.state import Chain

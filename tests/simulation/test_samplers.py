@@ -10,10 +10,12 @@ from cases import COVARIANCES, NOISES, name_of
 from scipy import stats
 
 from hdlimit.errors import InvalidInput
-from hdlimit.optimizers.base import SGD, ClippedSGD, SignSGD
+from hdlimit.optimizers.sgd import SGD, ClippedSGD
+from hdlimit.optimizers.sign import SignSGD
 from hdlimit.problem.covariance import Covariance, CovarianceModel, Isotropic
 from hdlimit.problem.noise import Empirical, Gaussian, NoiseLaw
-from hdlimit.problem.problem import Problem, Rows
+from hdlimit.problem.problem import Problem
+from hdlimit.problem.rows import Rows
 from hdlimit.simulation.kernels import steps as stream
 from hdlimit.simulation.samplers import Rule, block_steps, choose_rows, factor, in_eigenbasis, sampler_of
 from hdlimit.simulation.updates import UPDATES, update_of

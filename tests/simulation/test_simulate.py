@@ -17,8 +17,10 @@ from naive import simulated_run
 from scipy import stats
 
 from hdlimit.errors import DivergenceWarning, InvalidInput, Status
-from hdlimit.optimizers.base import SGD, ClippedSGD, Optimizer, SignSGD
+from hdlimit.optimizers.base import Optimizer
 from hdlimit.optimizers.schedules import Power, Schedule, Steps, Table
+from hdlimit.optimizers.sgd import SGD, ClippedSGD
+from hdlimit.optimizers.sign import SignSGD
 from hdlimit.problem.covariance import Isotropic, PowerLaw, Wishart
 from hdlimit.problem.noise import Gaussian, NoiseLaw, StudentT
 from hdlimit.problem.problem import Problem

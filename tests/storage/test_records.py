@@ -15,7 +15,9 @@ import pytest
 from cases import COVARIANCES, FUNCTION_SCHEDULE, NOISES, OPTIMIZERS, name_of
 
 import hdlimit as hd
-from hdlimit.prediction.curve import Curve, DenseOutput, Ensemble
+from hdlimit.limit.interpolant import DenseOutput
+from hdlimit.prediction.curve import Curve
+from hdlimit.simulation.ensemble import Ensemble
 from hdlimit.storage import records
 from hdlimit.verification.verify import Report
 

@@ -17,8 +17,9 @@ from naive import simulated_run
 import hdlimit as hd
 from hdlimit.limit.system import limit_of
 from hdlimit.problem.noise import NoiseLaw
+from hdlimit.response.expectation import quadrature_response
 from hdlimit.response.residual_maps import residual_map, tabulated
-from hdlimit.response.response import Response, quadrature_response
+from hdlimit.response.response import Response
 from hdlimit.response.tabulated_map import table_response
 from hdlimit.simulation.kernels import steps as stream
 from hdlimit.simulation.samplers import Rule, block_steps, factor, sampler_of

@@ -11,7 +11,7 @@ import pytest
 from scipy.integrate import solve_ivp
 
 import hdlimit as hd
-from hdlimit.limit.system import largest_alignment
+from hdlimit.limit.validity import largest_alignment
 from hdlimit.problem.covariance import CovarianceModel
 from hdlimit.problem.noise import NoiseLaw
 

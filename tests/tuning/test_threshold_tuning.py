@@ -19,17 +19,18 @@ from scipy.optimize import minimize_scalar
 import hdlimit as hd
 from hdlimit.core.declaration import FloatArray
 from hdlimit.kernels import responses as kernels
-from hdlimit.limit.bins import binned
+from hdlimit.limit.compression import binned
 from hdlimit.limit.integrator import solve
 from hdlimit.limit.modes import mode_system
 from hdlimit.limit.system import limit_of
 from hdlimit.optimizers.schedules import Schedule
 from hdlimit.problem.noise import NoiseLaw
+from hdlimit.response.clipping import BestNow, clipped_fraction
 from hdlimit.response.closed_loop import ClipResponse, Feedback, compensated
 from hdlimit.response.response import Response
 from hdlimit.response.threshold_grid import BatchGrid
 from hdlimit.tuning import search
-from hdlimit.tuning.clip_schedule import BestNow, Followed, clip_schedule, clipped_fraction, heuristic, max_ccc
+from hdlimit.tuning.clip_schedule import Followed, clip_schedule, heuristic, max_ccc
 from hdlimit.tuning.greedy import greedy_lr
 from hdlimit.tuning.search import best_constants, checked_trial
 

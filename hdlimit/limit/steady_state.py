@@ -1,0 +1,122 @@
+"""The risk at which a limit settles, and its time scale."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from hdlimit.errors import InvalidInput, NotAvailable, Outcome, Status
+from hdlimit.limit.stability import stability
+from hdlimit.limit.system import Limit, check_types, limit_of
+from hdlimit.optimizers.base import Optimizer
+from hdlimit.optimizers.schedules import Constant
+from hdlimit.problem.problem import Problem
+
+SMALLEST, LARGEST = 1e-280, 1e280  # of v
+
+
+@dataclass(frozen=True)
+class SteadyState:
+    """risk: the excess risk R that the limit settles at, inf if it grows without limit; time_scale: tau of the slowest
+    mode, R(t) - risk ~ e^(-t/tau) in the end, inf if the risk grows; outcome: the sentence.
+    """
+
+    risk: float
+    time_scale: float
+    outcome: Outcome
+
+    def __str__(self) -> str:
+        return self.outcome.sentence
+
+
+def _balance(limit: Limit, lr: float, c: float, v: float) -> float:
+    """2 v mu(v) - eta nu(v) cbar: its zeros are the steady states."""
+    mu, nu = limit.response(v, c)
+    return 2 * v * mu - lr * nu * limit.modes.forcing
+
+
+_NEAR = np.array([-2.0, -1.0, 1.0, 2.0])
+
+
+_SLOPE = np.array([1.0, -8.0, 8.0, -1.0]) / 12
+
+
+def _slope(limit: Limit, c: float, v: float) -> float:
+    """d(nu/mu)/dv, by differences of fourth order over 1e-3 v."""
+    ratios = [nu / mu for mu, nu in (limit.response(v * (1 + 1e-3 * k), c) for k in _NEAR)]
+    return float(_SLOPE @ ratios) / (1e-3 * v)
+
+
+def _slowest(limit: Limit, strength: float) -> float:
+    """The smallest y with strength sum_i lambda_i c_i/(d (lambda_i - y)) = 1, in units of lambda.
+
+    Modes that no noise reaches keep their own y = lambda_i.
+    """
+    from scipy.optimize import brentq
+
+    rate, weight = limit.modes.rate, limit.modes.rate * limit.modes.diffusion
+    silent, rate, weight = rate[(rate > 0) & (weight <= 0)], rate[weight > 0], weight[weight > 0]
+    first = float(rate[0])
+    if strength == 0 or abs(strength) * weight.sum() < 1e-14 * first:
+        return float(np.concatenate([[first], silent]).min())
+
+    def secular(y: float) -> float:
+        return strength * float((weight / (rate - y)).sum()) - 1
+
+    if strength > 0:
+        low, high = 0.0, first * (1 - 1e-15)
+    else:
+        low, high = first * (1 + 1e-15), float(rate[1]) * (1 - 1e-15) if rate.size > 1 else math.inf
+        high = min(high, first - strength * float(weight.sum()))
+    if secular(low) * secular(high) > 0:
+        root = low if abs(secular(low)) < abs(secular(high)) else high
+    else:
+        root = float(brentq(secular, low, high, xtol=1e-300, rtol=1e-13))
+    return float(np.concatenate([[root], silent]).min())
+
+
+def _time_scale(limit: Limit, lr: float, c: float, v: float) -> float:
+    """tau of the slowest mode at the rest point v: dR/dt ~ -(R - R_inf)/tau in the end."""
+    mu, _ = limit.response(v, c)
+    return 1 / (2 * lr * mu * _slowest(limit, lr * _slope(limit, c, v) / 2))
+
+
+def steady_state(problem: Problem, optimizer: Optimizer) -> SteadyState:
+    """The excess risk at which the limit settles: 4 R mu(2R) = eta nu(2R) cbar, cbar = (1/d) sum of c_i over lambda_i
+    > 0; and how fast: tau = 1/(2 eta mu y), y the smallest root of (eta/2)(nu/mu)' sum lambda_i c_i/(d (lambda_i - y))
+    = 1.
+
+    Of several solutions the one is taken that is next to the start in the direction in which the risk moves.
+
+    problem: a Problem; optimizer: SGD, ClippedSGD or SignSGD with constant lr and threshold.
+    Returns: a SteadyState, with risk inf and its reason where the risk grows without limit.
+    Raises: InvalidInput for schedules, NoLimit where nu is infinite. Source: derivations/steady.py.
+    """
+    from scipy.optimize import brentq
+
+    check_types(problem, optimizer)
+    limit = limit_of(problem, optimizer, problem.covariance.nodes is not None)
+    if not (isinstance(limit.lr, Constant) and isinstance(limit.threshold, Constant)):
+        raise InvalidInput("optimizer", "a constant lr and threshold (a schedule has no steady state)", repr(optimizer))
+    lr, c = limit.lr.value, limit.threshold.value
+    v = 2 * problem.initial_risk
+    v = max(v, SMALLEST) if v > 0 else max(limit.response.noise.width, 1e-3) ** 2
+    falling = _balance(limit, lr, c, v) > 0
+    factor = 0.5 if falling else 2.0
+    while SMALLEST <= v <= LARGEST:
+        if (_balance(limit, lr, c, v * factor) > 0) != falling:
+            root = brentq(lambda x, v=v: _balance(limit, lr, c, v * x), min(1.0, factor), max(1.0, factor), xtol=1e-14)
+            rest = v * root
+            tau, risk = _time_scale(limit, lr, c, rest), rest / 2
+            return SteadyState(risk, tau, Outcome(Status.FINISHED, f"the excess risk settles at {risk:.6g}"))
+        v *= factor
+    if falling:
+        tau = _time_scale(limit, lr, c, 1e3 * SMALLEST)
+        return SteadyState(0.0, tau, Outcome(Status.FINISHED, "the excess risk falls to 0"))
+    if limit.bounded:
+        raise NotAvailable(f"steady_state: the excess risk rises above {LARGEST:g}, choose other units")
+    critical = stability(problem, optimizer).limit_critical_lr
+    sentence = f"the excess risk grows without limit: lr {lr:.4g} is not below the limit's critical lr {critical:.4g}"
+    return SteadyState(math.inf, math.inf, Outcome(Status.UNSTABLE, sentence))

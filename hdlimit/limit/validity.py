@@ -1,0 +1,205 @@
+"""Where the limit is a good approximation, and what a reader of a prediction has to be told."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Iterator
+
+from hdlimit.core.timegrid import LONGEST_HORIZON
+from hdlimit.errors import (
+    HeavyTailWarning,
+    LowDimensionWarning,
+    NearCriticalWarning,
+    NonGaussianWarning,
+    ValidityWarning,
+)
+from hdlimit.limit.feature_maps import FEATURES
+from hdlimit.optimizers.base import Optimizer
+from hdlimit.optimizers.schedules import largest_lr
+from hdlimit.problem.problem import Problem
+from hdlimit.problem.row_moments import RowEffects, row_effects
+from hdlimit.response.residual_maps import residual_map
+from hdlimit.response.response import Response
+
+LOW_DIMENSION = 30.0
+
+
+ALIGNED = 0.3
+
+
+LARGE_BATCH = 0.25
+
+
+WORTH_SAYING = 0.1
+
+
+DRIFT = 0.04
+
+
+NORMS_VARY = 0.08
+
+
+HARDLY = 0.01
+
+
+def has_spread(problem: Problem, optimizer: Optimizer) -> bool:
+    """Whether single runs have a finite variance: not for an unbounded residual map under noise with infinite E
+    eps^4.
+    """
+    bounded = residual_map(optimizer).bounded(float(optimizer.threshold_schedule(0.0)))
+    return bounded or math.isfinite(problem.noise.fourth_moment)
+
+
+def caveats(problem: Problem, optimizer: Optimizer, horizon: float = LONGEST_HORIZON) -> list[Warning]:
+    """What a reader of the prediction must know: low dimension, infinite moments, conditions of the limit that fail.
+
+    What follows from a formula (near-critical lr, rows under an unbounded residual map) is told where the risk is off
+    by 10 %. The thresholds of the others are measured, see examples/where_it_ends.py: the drift of sign features is off
+    where s = max(B - 2, 1) max_i rho_i^2 is not small, the risk by about s/6 to s/3; batches of bounded maps matter
+    from B = D/4 on, D = (tr K)^2/tr(K^2). Where clipping takes off less than 1 % of the drift an lr near SGD's critical
+    one is told too (measured, d = 12 to 40: the risk is then between that of the limit and of SGD). horizon: the lr of
+    a schedule is judged by its largest value up to this time.
+    """
+    found = [*_low_dimension(problem), *_heavy_tail(problem, optimizer)]
+    lr = largest_lr(optimizer.lr_schedule, horizon)
+    found += _large_batch(problem, optimizer) if _bounded(optimizer) else []
+    if optimizer.residual == "clip" or not _bounded(optimizer):
+        near = list(_near_critical(problem, optimizer, lr))
+        found += near if near and (not _bounded(optimizer) or _hardly_clips(problem, optimizer, lr)) else []
+    if not FEATURES[optimizer.features].linear:
+        found += _aligned(problem, optimizer)
+    return found + list(_non_gaussian(problem, optimizer, lr))
+
+
+def _bounded(optimizer: Optimizer) -> bool:
+    return residual_map(optimizer).bounded(float(optimizer.threshold_schedule(0.0)))
+
+
+def _low_dimension(problem: Problem) -> Iterator[Warning]:
+    d_int = problem.intrinsic_dimension
+    if d_int < LOW_DIMENSION:
+        yield LowDimensionWarning(
+            f"the intrinsic dimension tr(K)/norm(K) is {d_int:.3g}, below {LOW_DIMENSION:g}: "
+            f"expect deviations from the limit of the order of {1 / d_int:.0%}"
+        )
+
+
+def _heavy_tail(problem: Problem, optimizer: Optimizer) -> Iterator[Warning]:
+    if not has_spread(problem, optimizer):
+        yield HeavyTailWarning(
+            f"E eps^4 is infinite for {problem.noise!r}: the mean curve exists, the variance of a run does not, "
+            "and standard errors of simulated runs mean nothing"
+        )
+
+
+def _near_critical(problem: Problem, optimizer: Optimizer, lr: float) -> Iterator[Warning]:
+    """v settles at E eps^2 X/(1 - X), X = sum g l_i/(2B - g l_i (B + 1)), g = lr/d; the limit has X0 = sum g l_i/(2B)
+    in place of X. Source: derivations/steady.py.
+    """
+    batch, variance = optimizer.batch_size, problem.noise.second_moment
+    values, counts = problem.covariance.counted
+    step = lr / problem.dimension * values
+    at_limit, room = float(counts @ step) / (2 * batch), 2 * batch - step * (batch + 1)
+    here = float(counts @ (step / room)) if room.min() > 0 else math.inf
+    start = f"lr {lr:.4g} is large for d = {problem.dimension} and batch size {batch}: "
+    until, up_to = (" until it is clipped", "up to ") if _bounded(optimizer) else ("", "")
+    if at_limit < 1 <= here:
+        yield NearCriticalWarning(
+            f"{start}it is above the critical lr there, though not above the limit's, and the risk of runs grows{until}"
+        )
+    elif here < 1 and variance == 0 and (slower := (1 - here) / (1 - at_limit)) < 1 - WORTH_SAYING:
+        yield NearCriticalWarning(f"{start}expect the risk of runs to fall at about {slower:.2g} of the limit's rate")
+    elif here < 1 and variance > 0 and (ratio := _settled(here) / _settled(at_limit)) > 1 + WORTH_SAYING:
+        times = f"{up_to}{ratio:.3g} times the risk of the limit"
+        yield NearCriticalWarning(f"{start}at this lr expect runs to settle at {times}")
+
+
+def _hardly_clips(problem: Problem, optimizer: Optimizer, lr: float) -> bool:
+    """Whether clipping takes off less than 1 % of the drift where SGD with this lr starts and settles in the limit."""
+    at_limit = lr * problem.covariance.trace / problem.dimension / (2 * optimizer.batch_size)
+    variance = problem.noise.second_moment
+    if at_limit >= 1 or math.isinf(variance):
+        return False
+    v = max(2 * problem.initial_risk, variance * _settled(at_limit))
+    c = float(optimizer.threshold_schedule(0.0))
+    return v == 0 or Response("clip", problem.noise, optimizer.batch_size)(v, c)[0] > 1 - HARDLY
+
+
+def _settled(x: float) -> float:
+    return x / (1 - x)
+
+
+def _large_batch(problem: Problem, optimizer: Optimizer) -> Iterator[Warning]:
+    batch, size = optimizer.batch_size, problem.covariance.smooth_dimension
+    if batch > max(LARGE_BATCH * size, 1):
+        yield ValidityWarning(
+            f"batch_size {batch} is not small against D = (tr K)^2/tr(K^2) = {size:.3g}, and the limit holds it fixed "
+            f"as d grows: with an lr that grows with it expect the risk of runs to be up to {batch / size / 4:.0%} "
+            "higher"
+        )
+
+
+def _aligned(problem: Problem, optimizer: Optimizer) -> Iterator[Warning]:
+    aligned, weight = largest_alignment(problem), max(optimizer.batch_size - 2, 1)
+    if (strength := weight * aligned) > ALIGNED:
+        side = "lower" if optimizer.batch_size < 3 else "higher"
+        yield ValidityWarning(
+            f"the start error is aligned with a coordinate: max rho_i^2 = {aligned:.2g}, times max(B - 2, 1) = "
+            f"{weight}, should be far below 1, as the drift of sign features is linearized in rho_i; expect the risk "
+            f"of runs to be {strength / 6:.0%} to {strength / 3:.0%} {side} on the way"
+        )
+
+
+def _non_gaussian(problem: Problem, optimizer: Optimizer, lr: float) -> Iterator[Warning]:
+    """What the rows of a problem do to the optimizer that Gaussian features would not."""
+    if problem.rows is None:
+        return
+    rows = row_effects(problem.rows)
+    if not FEATURES[optimizer.features].linear:
+        if abs(rows.drift - 1) > DRIFT:
+            yield NonGaussianWarning(
+                f"the rows are not Gaussian, E|x_i|/sqrt(K_ii) is {rows.drift:.3g} of the Gaussian value: expect runs "
+                f"on them to fall at about {rows.drift:.3g} of the rate, and to settle at {1 / rows.drift:.3g} times "
+                "the risk of the limit or further off"
+            )
+    elif not _bounded(optimizer):
+        yield from _noisy_rows(lr * problem.covariance.trace / problem.dimension / (2 * optimizer.batch_size), rows)
+    elif (share := rows.norm_variance) > NORMS_VARY:
+        yield NonGaussianWarning(
+            f"the norms of the rows vary, by {share:.2g} of E norm(x)^2 more than Gaussian ones: expect the risk of "
+            f"runs on them to be {share / 2:.0%} to {2 * share:.0%} higher on the way, less when settled"
+        )
+
+
+def _noisy_rows(at_limit: float, rows: RowEffects) -> Iterator[Warning]:
+    """v settles at E eps^2 noise X0/(1 - square X0), X0 as in _near_critical."""
+    here = rows.square * at_limit
+    start = (
+        f"the rows are not Gaussian, E norm(x)^4 is {rows.square:.3g} and E eps^2 norm(x)^2 {rows.noise:.3g} of the "
+        "Gaussian value: "
+    )
+    if at_limit < 1 <= here:
+        yield NonGaussianWarning(f"{start}at this lr the risk of runs on them grows, though not that of the limit")
+    elif here < 1 and abs((ratio := rows.noise * (1 - at_limit) / (1 - here)) - 1) > WORTH_SAYING:
+        yield NonGaussianWarning(f"{start}expect runs on them to settle at {ratio:.3g} times the risk of the limit")
+
+
+def largest_alignment(problem: Problem) -> float:
+    """max_i rho_i^2 at the start, rho_i = (K delta)_i/sqrt(K_ii v); 0 for a start at the target."""
+    v = 2 * problem.initial_risk
+    if v == 0:
+        return 0.0
+    if problem.uniform and problem.covariance.nodes is not None:
+        return problem.covariance.norm / (problem.dimension * v)
+    variances = problem.covariance.variances
+    moving = variances > 0
+    pull = problem.covariance.apply(problem.initial_error)[moving]
+    return float((pull**2 / variances[moving]).max() / v)
+
+
+def warn_caveats(problem: Problem, optimizer: Optimizer, horizon: float, *others: Optimizer) -> None:
+    """Issue the caveats of an optimizer, and of others, as warnings of the caller's caller, each text once."""
+    found = {str(caveat): caveat for each in (optimizer, *others) for caveat in caveats(problem, each, horizon)}
+    for caveat in found.values():
+        warnings.warn(caveat, stacklevel=3)

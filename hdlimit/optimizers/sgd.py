@@ -1,0 +1,76 @@
+"""Streaming SGD, plain and clipped."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from hdlimit.core import checks
+from hdlimit.errors import InvalidInput
+from hdlimit.optimizers.base import Loss, Optimizer, _checked, loss_factor
+from hdlimit.optimizers.schedules import Constant, Schedule, as_schedule
+from hdlimit.problem.problem import Problem
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class SGD(Optimizer):
+    """Streaming SGD: update = (1/B) sum_j r_j x_j.
+
+    lr: eta > 0, a number or a schedule of t; batch_size: B >= 1, fresh samples a step.
+    """
+
+    residual: ClassVar[str] = "identity"
+    features: ClassVar[str] = "identity"
+    update: ClassVar[str] = "gradient"
+    name: ClassVar[str] = "sgd"
+
+    lr: Any
+    batch_size: int = 1
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class ClippedSGD(Optimizer):
+    """Clipped SGD: the mean gradient g = (1/B) sum_j r_j x_j, scaled to norm c sqrt(tr K) where it is longer.
+
+    lr: eta > 0, a number or a schedule of t; threshold: c > 0 in residual units (inf: SGD), a number or a schedule,
+    which may touch 0; batch_size: B >= 1. Trainer units: max_norm = c sqrt(tr K).
+    """
+
+    residual: ClassVar[str] = "clip"
+    features: ClassVar[str] = "identity"
+    update: ClassVar[str] = "clipped-gradient"
+    name: ClassVar[str] = "clipped-sgd"
+
+    lr: Any
+    threshold: Any
+    batch_size: int = 1
+
+    def __post_init__(self) -> None:
+        as_schedule("threshold", self.threshold, allow_infinite=True)
+        c = self.threshold
+        self._set(threshold=c if isinstance(c, Schedule) or callable(c) else float(c))
+        super().__post_init__()
+
+    @property
+    def threshold_schedule(self) -> Schedule:
+        return as_schedule("threshold", self.threshold, allow_infinite=True)
+
+    def max_norm(self, problem: Problem, loss: Loss = "half_squared") -> float:
+        """The trainer's gradient-norm limit: c sqrt(tr K) for the loss r^2/2, 2 c sqrt(tr K) for r^2. Needs a
+        constant threshold.
+        """
+        if not isinstance(self.threshold_schedule, Constant):
+            raise InvalidInput("threshold", "a constant threshold", repr(self.threshold))
+        return self.threshold_schedule.value * math.sqrt(_checked(problem).covariance.trace) * loss_factor(loss)
+
+    @classmethod
+    def from_max_norm(
+        cls, lr: Any, max_norm: float, problem: Problem, loss: Loss = "half_squared", batch_size: int = 1
+    ) -> ClippedSGD:
+        """The clipped SGD of a trainer that clips gradient norms at max_norm.
+
+        lr: eta (from_step_size converts a trainer's step); max_norm: > 0; problem: supplies tr K; loss: the trainer's.
+        """
+        scale = math.sqrt(_checked(problem).covariance.trace) * loss_factor(loss)
+        return cls(lr=lr, threshold=checks.positive("max_norm", max_norm) / scale, batch_size=batch_size)

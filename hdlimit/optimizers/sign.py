@@ -1,0 +1,24 @@
+"""signSGD."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from hdlimit.optimizers.base import Optimizer
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class SignSGD(Optimizer):
+    """signSGD: update = sign of the mean gradient (1/B) sum_j r_j x_j, coordinate by coordinate.
+
+    lr: eta > 0, a number or a schedule of t; batch_size: B >= 1, fresh samples a step.
+    """
+
+    residual: ClassVar[str] = "sign"
+    features: ClassVar[str] = "sign"
+    update: ClassVar[str] = "signed-gradient"
+    name: ClassVar[str] = "sign-sgd"
+
+    lr: Any
+    batch_size: int = 1
