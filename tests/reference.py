@@ -12,7 +12,9 @@ import numpy as np
 from hdlimit.core.declaration import FloatArray
 from hdlimit.errors import NotAvailable
 from hdlimit.kernels import formulas
-from hdlimit.kernels.esdirk import BETWEEN, MIDDLE, ORDER, SAFETY, piecewise
+from hdlimit.kernels.esdirk import ORDER, SAFETY
+from hdlimit.kernels.piecewise import piecewise
+from hdlimit.kernels.step import BETWEEN, MIDDLE
 from hdlimit.limit.interpolant import DenseOutput
 from hdlimit.limit.modes import ModeSystem
 from hdlimit.limit.piecewise import stops, tabulate

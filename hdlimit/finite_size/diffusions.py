@@ -87,19 +87,8 @@ class Homogenized:
     ) -> tuple[int, float, float]:
         single = self.noise[0] if self.factor is None else np.diagonal(self.noise)
         forcing, extremes = float(self.rate @ (single * self.count)), np.array([math.inf, 0.0])
-        done = kernels.homogenized(
-            w,
-            self.rate,
-            self.noise,
-            forcing,
-            *window,
-            response.kernel,
-            response.parameters,
-            *draws,
-            escape,
-            v,
-            extremes,
-        )
+        drive = kernels.Drive(*window, response.kernel, response.parameters, *draws, escape, v, extremes)
+        done = kernels.homogenized(w, self.rate, self.noise, forcing, *drive)
         return done, float(extremes[0]), float(extremes[1])
 
 
@@ -133,10 +122,10 @@ class Corrected:
         if self.log_thresholds.size > 1:
             read = np.log(np.maximum(window.threshold[:, 0], 1e-300))
             levels = np.interp(read, self.log_thresholds, np.arange(float(self.log_thresholds.size)))
+        drive = kernels.Drive(*window, response.kernel, response.parameters, *draws, escape, v, extremes)
         done = kernels.corrected(
-            w, self.rate, self.noise, self.count, d, self.table, self.first, self.spacing, levels, *window,
-            response.kernel, response.parameters, *draws, escape, v, extremes,
-        )  # fmt: skip
+            w, self.rate, self.noise, self.count, d, self.table, self.first, self.spacing, levels, *drive
+        )
         return done, float(extremes[0]), float(extremes[1])
 
 

@@ -59,13 +59,16 @@ def curves(
     reports: np.ndarray,
 ) -> None:
     """v at the times, shape (points, T), and the reports (status, end, steps, smallest and largest v of a stage) of
-    points that differ in their schedules, shape (points, pieces, powers).
+    points that differ in their schedules, of which `lr_pieces` and `threshold_pieces` have one each, shape (points,
+    pieces, powers). The arguments before `times` are those of esdirk.advance.
     """
     for k in range(v.shape[0]):
+        # Integrate.
         status, low, high, knots, start, coefficients = esdirk.advance(
             rate, diffusion, functionals, initial, floor, settings, ends, lr_breaks, lr_pieces[k], threshold_breaks,
             threshold_pieces[k], address, parameters,
         )  # fmt: skip
+        # Report.
         _read(times, knots, start, coefficients, v[k])
         reports[k, STATUS], reports[k, END], reports[k, STEPS] = status, knots[-1], start.shape[0]
         reports[k, LOW], reports[k, HIGH] = low, high

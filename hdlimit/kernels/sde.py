@@ -18,6 +18,7 @@ Modes of equal rate and noise may be held as one, w_i their norm: the others' sh
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
@@ -25,6 +26,41 @@ from hdlimit.core.jit import CUBE, MATRIX, RESPONSE, TWO, VECTOR, float64, int64
 from hdlimit.kernels.quadratic_model import Response
 
 _SUMS = {"reassoc", "contract", "nsz"}
+
+
+class Drive(NamedTuple):
+    """The last arguments of `homogenized` and `corrected`, in their order.
+
+    Attributes
+    ----------
+    steps : array, shape (m,)
+        Lengths h of the steps.
+    lr, threshold : arrays, shape (m, 2)
+        At both ends of every step.
+    response : Kernel
+        (mu, nu) as a function of v, threshold and parameters.
+    parameters : array
+        Of the response.
+    shocks, others : arrays, shape (m, ...)
+        The noise, as each of the two has it.
+    escape : float
+        v that ends a path.
+    v_after : array, shape (m,)
+        Overwritten with v after every step.
+    extremes : array, shape (2,)
+        Overwritten with the smallest and the largest v at which the response was read.
+    """
+
+    steps: np.ndarray
+    lr: np.ndarray
+    threshold: np.ndarray
+    response: Response
+    parameters: np.ndarray
+    shocks: np.ndarray
+    others: np.ndarray
+    escape: float
+    v_after: np.ndarray
+    extremes: np.ndarray
 
 
 @jit(float64(float64))
@@ -92,16 +128,16 @@ def homogenized(
 ) -> int:
     """Advance w over the steps; returns how many were taken before v reached `escape` or stopped being finite.
 
-    noise: C/d, shape (n, n), or its diagonal (1, n); forcing: sum_i rate_i (C/d)_ii over all modes; steps: h, shape
-    (m,); lr, threshold: at both ends of every step, shape (m, 2); shocks: F xi, xi standard normal, shape (m, n);
-    others: (C/d)_ii chi^2 of the modes that share a w_i, less one, shape (m, n), or (0, n) where none do. Overwrites w,
-    v_after (shape (m,)), and extremes: the smallest and the largest v at which the response was read.
+    noise: C/d, shape (n, n), or its diagonal (1, n); forcing: sum_i rate_i (C/d)_ii over all modes; shocks: F xi, xi
+    standard normal, shape (m, n); others: (C/d)_ii chi^2 of the modes that share a w_i, less one, shape (m, n), or (0,
+    n) where none do; the rest as in Drive. Overwrites w.
     """
     n, pulled = w.size, np.empty(w.size)
     v = 0.0
     for i in range(n):
         v += rate[i] * w[i] * w[i]
     for k in range(steps.size):
+        # The mean of v after the step, and how the step spreads it along u.
         h = steps[k]
         alpha, square = _coefficients(v, lr[k, 0], threshold[k, 0], response, parameters)
         pull, form = _pull(w, rate, noise, pulled)
@@ -111,6 +147,7 @@ def homogenized(
         for i in range(n):
             along += rate[i] * w[i] * shocks[k, i]
         along = along / norm if norm > 0 else 0.0
+        # Coefficients at the end of the step, one standard deviation to both sides and where this path is.
         reach = math.tanh(wide)
         low, high, there = mean * (1 - reach), mean * (1 + reach), mean * (1 + math.tanh(wide * along))
         _, square_low = _coefficients(low, lr[k, 1], threshold[k, 1], response, parameters)
@@ -120,6 +157,7 @@ def homogenized(
         bend = (math.sqrt(square_high) - math.sqrt(square_low)) / 2
         average = (2 * square + square_low + square_high) / 4
         across, parallel = math.sqrt(average - bend * bend / 4), math.sqrt(average - bend * bend / 2)
+        # The step, mode by mode.
         root = math.sqrt(h)
         of_shock = root * (across + bend * along / 2)
         of_pull = root * ((parallel - across) * along - bend / 2) / norm if norm > 0 else 0.0
@@ -196,6 +234,7 @@ def corrected(
         v += rate[i] * w[i] * w[i]
         forcing += rate[i] * noise[i] * count[i]
     for k in range(steps.size):
+        # Drift at the start, of the mean half a step of the algorithm ago.
         h = steps[k]
         alpha, square = _coefficients(v, lr[k, 0], threshold[k, 0], response, parameters)
         pull, along, length = 0.0, 0.0, 0.0
@@ -208,6 +247,7 @@ def corrected(
         alpha, square = _coefficients(max(v - ago, v / 2), lr[k, 0], threshold[k, 0], response, parameters)
         mean = _mean_after(v, alpha, square, pull, forcing, h)
         _, square_after = _coefficients(max(mean - ago, mean / 2), lr[k, 1], threshold[k, 1], response, parameters)
+        # The covariance of (H, N): how noise along p is stretched, and tied to the factor that moves N.
         _moments(table, first, spacing, levels[k], (v + mean) / 2, moments)
         weight = min(length, 1.0)
         stretch = math.sqrt(max(1 + (moments[0] - 1) * weight, 0.0))
@@ -218,6 +258,7 @@ def corrected(
         if stretch > 0 and uneven > 0:
             tie = min(max(-moments[1] * math.sqrt(weight / moments[2]) / stretch, -1.0), 1.0)
         tied = math.sqrt(1 - tie * tie) * along + (tie * (factor - 1) / math.sqrt(uneven) if uneven > 0 else 0.0)
+        # Noise of every mode, and the coefficients at the end of the step.
         rest = math.sqrt(factor)
         turn = (stretch * tied - rest * along) / math.sqrt(length) if length > 0 else 0.0
         moved = forcing * size * (factor - 1)
@@ -227,6 +268,7 @@ def corrected(
         there = mean * (1 + math.tanh(moved / mean)) if mean > 0 else 0.0
         alpha_there, _ = _coefficients(max(there - ago, there / 2), lr[k, 1], threshold[k, 1], response, parameters)
         extremes[0], extremes[1] = min(extremes[0], v / 2, mean / 2, there / 2), max(extremes[1], v, mean, there)
+        # The step, mode by mode.
         drift, damping = h * (alpha + alpha_there) / 2, h * alpha_there
         v = 0.0
         for i in range(n):

@@ -54,14 +54,17 @@ def solve(limit: Limit, modes: ModeSystem, horizon: float, rtol: float, level: f
 
 def prepared(
     limit: Limit, modes: ModeSystem, horizon: float, rtol: float, level: float = -math.inf
-) -> tuple[tuple[FloatArray, ...], tuple[float, float]]:
+) -> tuple[esdirk.Arrays, tuple[float, float]]:
     """The arguments of esdirk.advance up to the response, and the range of the threshold."""
     ends = stops((limit.lr, limit.threshold), horizon, esdirk.SAFETY * rtol)
     lr, threshold = tabulate(limit.lr, horizon), tabulate(limit.threshold, horizon)
     settings = settings_of(limit, rtol)
     settings[[esdirk.LEVEL, esdirk.MOST]] = level, MOST_STEPS + ends.size
-    system = (modes.rate, modes.diffusion, modes.functionals, modes.start, floors(limit, modes, lr))
-    return (*system, settings, ends, *lr, *threshold), value_range(threshold)
+    floor = floors(limit, modes, lr)
+    arrays = esdirk.Arrays(
+        modes.rate, modes.diffusion, modes.functionals, modes.start, floor, settings, ends, *lr, *threshold
+    )
+    return arrays, value_range(threshold)
 
 
 def _at_rest(modes: ModeSystem, horizon: float) -> Solution:

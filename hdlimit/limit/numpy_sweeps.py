@@ -16,7 +16,7 @@ import numpy as np
 
 from hdlimit.core.jit import Kernel, python
 from hdlimit.kernels import esdirk
-from hdlimit.kernels import mode_sweeps as stages
+from hdlimit.kernels import mode_sweeps as sweeps
 
 ENOUGH_STEPS = 400
 FEW_MODES = 20_000
@@ -24,8 +24,9 @@ FEW_MODES = 20_000
 _steps = [0]
 
 
-def sums(base: np.ndarray, rate: np.ndarray, diffusion: np.ndarray, weight: np.ndarray, beta: float) -> stages.Six:
-    """stages.sums."""
+def sums(base: np.ndarray, modes: sweeps.Modes, beta: float) -> sweeps.Six:
+    """mode_sweeps.sums."""
+    rate, diffusion, weight = modes
     inverse = 1.0 / (1.0 + beta * rate)
     p, q = 1.0 - inverse, weight * inverse
     a, b = q * base, q * diffusion
@@ -34,25 +35,11 @@ def sums(base: np.ndarray, rate: np.ndarray, diffusion: np.ndarray, weight: np.n
 
 
 def into(
-    stage: int,
-    m: np.ndarray,
-    f0: np.ndarray,
-    f1: np.ndarray,
-    f2: np.ndarray,
-    f3: np.ndarray,
-    f4: np.ndarray,
-    f5: np.ndarray,
-    base: np.ndarray,
-    rate: np.ndarray,
-    diffusion: np.ndarray,
-    weight: np.ndarray,
-    steps: np.ndarray,
-    done: float,
-    source: float,
-    per_time: float,
-    beta: float,
-) -> stages.Seven:
-    """stages.into."""
+    stage: int, work: sweeps.Work, modes: sweeps.Modes, done: float, source: float, per_time: float, beta: float
+) -> sweeps.Seven:
+    """mode_sweeps.into."""
+    m, base, f0, f1, f2, f3, f4, f5, _, steps = work
+    rate, diffusion, weight = modes
     rise, new = 0.0, m + steps[0] * f0 if stage == 1 else m.copy()
     rows = (f1, f2, f3, f4, f5)[: stage - 1]
     if stage > 1:
@@ -62,67 +49,61 @@ def into(
     for step, row in zip(steps[1:].tolist(), rows):
         new += step * row
     base[:] = new
-    return rise, *sums(base, rate, diffusion, weight, beta)
+    return rise, *sums(base, modes, beta)
 
 
 def complete(
-    base: np.ndarray,
-    rate: np.ndarray,
-    diffusion: np.ndarray,
-    weight: np.ndarray,
-    f: np.ndarray,
-    done: float,
-    source: float,
-    per_time: float,
+    work: sweeps.Work, modes: sweeps.Modes, done: float, source: float, per_time: float
 ) -> tuple[float, float]:
-    """stages.complete."""
+    """mode_sweeps.complete."""
+    base, (rate, diffusion, weight) = work.base, modes
     new = (base + source * diffusion) / (1.0 + done * rate)
-    f[:] = (new - base) * per_time
+    work.f6[:] = (new - base) * per_time
     base[:] = new
-    return float(weight @ f), float(weight @ new)
+    return float(weight @ work.f6), float(weight @ new)
 
 
-def rises(weight: np.ndarray, other: np.ndarray, *arrays: np.ndarray) -> tuple[list[float], list[float]]:
-    """stages.rises."""
-    return [float(weight @ x) for x in arrays], [float(other @ x) for x in arrays]
+def rises(weight: np.ndarray, other: np.ndarray, work: sweeps.Work) -> tuple[list[float], list[float]]:
+    """mode_sweeps.rises."""
+    rows = work.base, *work[3:9]
+    return [float(weight @ x) for x in rows], [float(other @ x) for x in rows]
 
 
-def slope(m: np.ndarray, rate: np.ndarray, diffusion: np.ndarray, drift: float, source: float, f: np.ndarray) -> None:
-    """stages.slope."""
-    f[:] = source * diffusion - drift * rate * m
+def slope(work: sweeps.Work, modes: sweeps.Modes, drift: float, source: float) -> None:
+    """mode_sweeps.slope."""
+    work.f0[:] = source * modes.diffusion - drift * modes.rate * work.m
 
 
 def dot(x: np.ndarray, y: np.ndarray) -> float:
-    """stages.dot."""
+    """mode_sweeps.dot."""
     return float(x @ y)
 
 
 def largest(x: np.ndarray) -> float:
-    """stages.largest."""
+    """mode_sweeps.largest."""
     return float(x.max(initial=0.0))
 
 
 @cache
 def twin(kernel: Kernel[..., Any]) -> Callable[..., Any]:
     """A kernel of the integrator, or a response, without numba."""
-    sweeps = (sums, into, complete, rises, slope, dot, largest)
-    return python(kernel, {getattr(stages, sweep.__name__): sweep for sweep in sweeps})
+    twins = (sums, into, complete, rises, slope, dot, largest)
+    return python(kernel, {getattr(sweeps, sweep.__name__): sweep for sweep in twins})
 
 
-def run(kernel: Kernel[..., Any], arrays: tuple[Any, ...], response: Kernel[..., Any], parameters: np.ndarray) -> Any:
+def run(kernel: Kernel[..., Any], arrays: esdirk.Arrays, response: Kernel[..., Any], parameters: np.ndarray) -> Any:
     """kernel(*arrays, response, parameters), by the route that is the shorter one here.
 
     arrays: as esdirk.advance takes them. The compiled one takes over, too, where many steps are needed or a number
     leaves the range of Python's. A response that writes into its parameters gets a copy here: it rounds otherwise.
     """
-    rate, settings = arrays[0], arrays[5]
-    if not kernel.ready and _steps[0] < ENOUGH_STEPS and rate.size <= FEW_MODES:
-        few = settings.copy()
+    if not kernel.ready and _steps[0] < ENOUGH_STEPS and arrays.rate.size <= FEW_MODES:
+        few = arrays.settings.copy()
         few[esdirk.MOST] = min(few[esdirk.MOST], ENOUGH_STEPS)
         _steps[0] += ENOUGH_STEPS
         try:
             with np.errstate(all="ignore"):
-                found = twin(kernel)(*arrays[:5], few, *arrays[6:], twin(response), parameters.copy())
+                found = twin(kernel)(*arrays._replace(settings=few), twin(response), parameters.copy())
             if found[0] != esdirk.FULL:
                 _steps[0] -= ENOUGH_STEPS - found[4].shape[0]
                 return found

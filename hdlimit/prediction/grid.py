@@ -143,10 +143,11 @@ class Prepared:
         settings = settings_of(self.column.limit, self.rtol)
         lr = self.lr.coefficients[None] if self.column.lr is None else self.column.lr[points, None, None]
         threshold = np.repeat(self.threshold.coefficients[None], count, axis=0)
-        kernels.curves(
+        arrays = esdirk.Arrays(
             modes.rate, modes.diffusion, self.weights, modes.start, self.floor, settings, self.ends, self.lr.breaks,
-            lr, self.threshold.breaks, threshold, response.kernel.address, response.parameters, self.times, v, reports,
+            lr, self.threshold.breaks, threshold,
         )  # fmt: skip
+        kernels.curves(*arrays, response.kernel.address, response.parameters, self.times, v, reports)
         return v, reports
 
 

@@ -10,7 +10,7 @@ import pytest
 from cases import FUNCTION_SCHEDULE, SCHEDULES, name_of
 
 import hdlimit as hd
-from hdlimit.kernels.esdirk import piecewise
+from hdlimit.kernels.piecewise import piecewise
 from hdlimit.limit.piecewise import Piecewise, stops, tabulate
 from hdlimit.optimizers.base import Optimizer
 from hdlimit.optimizers.schedules import Schedule
