@@ -47,7 +47,7 @@ def _text(file: Path, column: str | None) -> FloatArray:
     if not rows:
         raise InvalidInput("path", "lines of numbers", f"{file} without any")
     index = _index(header or [str(i) for i in range(len(rows[0][1]))], column, file)
-    return np.array([_cell(cells, index, f"{file}, line {line}") for line, cells in rows])
+    return np.array([_entry(cells, index, f"{file}, line {line}") for line, cells in rows])
 
 
 def _numeric(cells: list[str]) -> bool:
@@ -58,7 +58,7 @@ def _numeric(cells: list[str]) -> bool:
     return True
 
 
-def _cell(cells: list[str], index: int, place: str) -> float:
+def _entry(cells: list[str], index: int, place: str) -> float:
     try:
         return float(cells[index])
     except (ValueError, IndexError):

@@ -8,7 +8,7 @@ import pytest
 from cases import NOISES, name_of
 
 import hdlimit as hd
-import hdlimit.problem.noise
+from hdlimit.problem.noise import as_noise
 from hdlimit.response.best_threshold import best_threshold, mixture_condition
 from hdlimit.response.response import Response
 
@@ -203,7 +203,7 @@ def test_batches_of_a_scipy_law():
     best = best_threshold(noise, 0.1, 2)
     grid = best.threshold * np.geomspace(0.5, 2, 7)
     assert best.helps and best.rate_gain > 1.02
-    law = hd.noise.as_noise(noise)
+    law = as_noise(noise)
     assert objective(law, 0.1, grid, 2).max() <= objective(law, 0.1, [best.threshold], 2)[0] * (1 + 1e-4)
 
 
