@@ -16,7 +16,7 @@ from hdlimit.kernels.esdirk import ORDER, SAFETY
 from hdlimit.kernels.piecewise import piecewise
 from hdlimit.kernels.step import BETWEEN, MIDDLE
 from hdlimit.limit.interpolant import DenseOutput
-from hdlimit.limit.modes import ModeSystem
+from hdlimit.limit.moments import MomentSystem
 from hdlimit.limit.piecewise import stops, tabulate
 from hdlimit.limit.system import Limit
 
@@ -26,7 +26,7 @@ DENSE = np.array(formulas.DENSE)
 GAMMA = A[1][1]
 
 
-def integrate_reference(limit: Limit, modes: ModeSystem, horizon: float, rtol: float) -> DenseOutput:
+def integrate_reference(limit: Limit, modes: MomentSystem, horizon: float, rtol: float) -> DenseOutput:
     """Integrate a mode system over [0, horizon] to a relative accuracy of rtol.
 
     limit: supplies the response and the schedules; modes: the system. Returns: the interpolant, up to the divergence.
@@ -77,7 +77,7 @@ def _first_step(values: FloatArray, slopes: FloatArray, span: float) -> float:
     return min(span, 0.02 * float((values[moving] / np.abs(slopes[moving])).min()) if moving.any() else 1e-6 * span)
 
 
-def _slope(limit: Limit, modes: ModeSystem, schedules: tuple[float, float], m: FloatArray) -> FloatArray:
+def _slope(limit: Limit, modes: MomentSystem, schedules: tuple[float, float], m: FloatArray) -> FloatArray:
     eta, c = schedules
     mu, nu = limit.response(float(modes.functionals[0] @ m), c)
     return -2 * eta * mu * modes.rate * m + eta**2 * nu * modes.diffusion
@@ -85,7 +85,7 @@ def _slope(limit: Limit, modes: ModeSystem, schedules: tuple[float, float], m: F
 
 def _stages(
     limit: Limit,
-    modes: ModeSystem,
+    modes: MomentSystem,
     read: Callable[[float], tuple[float, float]],
     t: float,
     h: float,

@@ -15,7 +15,8 @@ from hdlimit.core.timegrid import check_duration
 from hdlimit.errors import InvalidInput, NoLimit, NotAvailable, Outcome, Status
 from hdlimit.kernels.second_moments import second_moments
 from hdlimit.limit.feature_maps import FEATURES
-from hdlimit.limit.modes import ModeSystem, mode_system
+from hdlimit.limit.modes import mode_system
+from hdlimit.limit.moments import MomentSystem
 from hdlimit.limit.stability import stability
 from hdlimit.limit.system import check_types
 from hdlimit.optimizers.base import Optimizer
@@ -113,7 +114,7 @@ def exact_bias(problem: Problem, optimizer: Optimizer, steps: Any) -> FloatArray
     return bias
 
 
-def _risks(problem: Problem, optimizer: Optimizer, modes: ModeSystem, numbers: IntArray, copies: int) -> FloatArray:
+def _risks(problem: Problem, optimizer: Optimizer, modes: MomentSystem, numbers: IntArray, copies: int) -> FloatArray:
     """E R after the steps, for every eigenvalue `copies` times and as many times the steps; up to the divergence."""
     d, variance = problem.dimension * copies, problem.noise.second_moment
     rate = modes.rate
@@ -133,11 +134,11 @@ def _risks(problem: Problem, optimizer: Optimizer, modes: ModeSystem, numbers: I
     return v[:written] / 2
 
 
-def _modes(problem: Problem, optimizer: Optimizer, numbers: IntArray, times: int) -> ModeSystem:
+def _modes(problem: Problem, optimizer: Optimizer, numbers: IntArray, times: int) -> MomentSystem:
     """The modes, once it is known that the recursion with them, run so many times, ends within a day."""
     modes, last = mode_system(problem.covariance, optimizer.features, problem.initial_error), int(numbers[-1])
-    work = f"a recursion of {last * times:.3g} steps with {modes.rate.size} eigenvalues"
-    check_duration("steps", last, work, last * times * (_STEP_SECONDS + _MODE_SECONDS * modes.rate.size))
+    work = f"a recursion of {last * times:.3g} steps with {modes.size} eigenvalues"
+    check_duration("steps", last, work, last * times * (_STEP_SECONDS + _MODE_SECONDS * modes.size))
     return modes
 
 

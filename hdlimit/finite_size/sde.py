@@ -233,7 +233,7 @@ def make_task(
     v_range = (0.1 * float(positive.min()), 10 * float(positive.max()))
     lr, threshold = _both_ends(limit.lr, breaks), _both_ends(limit.threshold, breaks)
     c_range = float(threshold.min()), float(threshold.max())
-    rate = float(limit.modes.rate.max())
+    rate = limit.modes.fastest
     speed = rate * _pulls(limit, _compiled(limit.response, v_range, c_range), v, lr, threshold)
     if not v.any() and limit.response.noise.second_moment == 0:
         speed = np.zeros_like(speed)

@@ -16,7 +16,8 @@ import numpy as np
 from hdlimit.core import checks
 from hdlimit.core.declaration import FloatArray, IntArray
 from hdlimit.errors import InvalidInput
-from hdlimit.limit.modes import ModeSystem, mode_system, modes_of_nodes
+from hdlimit.limit.modes import mode_system, modes_of_nodes
+from hdlimit.limit.moments import MomentSystem
 from hdlimit.problem import spectral_measure
 from hdlimit.problem.covariance import MANY, TOLERANCE
 from hdlimit.problem.problem import Problem
@@ -27,7 +28,7 @@ POINTS = 2
 TIGHTEST, LOOSEST = 1e-11, 1e-2
 
 
-def compressed(problem: Problem, features: str, compress: bool | float) -> tuple[ModeSystem, Compression | None]:
+def compressed(problem: Problem, features: str, compress: bool | float) -> tuple[MomentSystem, Compression | None]:
     """The modes of a problem, and what was done to its spectrum (None: every eigenvalue is there).
 
     compress: True (an error of 1e-7), False (every eigenvalue) or the error allowed, from 1e-11 to 1e-2; see
@@ -39,7 +40,7 @@ def compressed(problem: Problem, features: str, compress: bool | float) -> tuple
             d = problem.dimension
             positive = float(nodes.mass.sum())
             modes = modes_of_nodes(nodes.value, nodes.mass, nodes.mass / d, features, d, max(1 - positive / d, 0.0))
-            return modes, Compression(modes.rate.size, round(positive), nodes.error)
+            return modes, Compression(modes.size, round(positive), nodes.error)
         if problem.covariance.diagonal is not None and np.count_nonzero(problem.covariance.diagonal) > MANY:
             return _of_list(problem, features, tolerance)
     return mode_system(problem.covariance, features, problem.initial_error), None
@@ -56,7 +57,7 @@ def tolerance_of(compress: bool | float) -> float | None:
     return tolerance
 
 
-def _of_list(problem: Problem, features: str, tolerance: float) -> tuple[ModeSystem, Compression]:
+def _of_list(problem: Problem, features: str, tolerance: float) -> tuple[MomentSystem, Compression]:
     d, diagonal = problem.dimension, problem.covariance.diagonal
     assert diagonal is not None
     if problem.uniform:
@@ -78,7 +79,7 @@ def _of_list(problem: Problem, features: str, tolerance: float) -> tuple[ModeSys
     if squares is None:
         square = count / d
     modes = modes_of_nodes(value, count, square, features, d, rest)
-    return modes, Compression(modes.rate.size, values.size, error)
+    return modes, Compression(modes.size, values.size, error)
 
 
 def _nodes(
@@ -98,7 +99,7 @@ def _nodes(
     )
 
 
-def binned(modes: ModeSystem, bins: int = BINS) -> ModeSystem:
+def binned(modes: MomentSystem, bins: int = BINS) -> MomentSystem:
     """A mode system of at most 2 bins modes with v as its only functional; modes of rate 0 do not enter v and go.
 
     Small systems are returned with their own rates.
@@ -119,6 +120,6 @@ def binned(modes: ModeSystem, bins: int = BINS) -> ModeSystem:
     )
 
 
-def _system(rate: FloatArray, start: FloatArray, forcing: FloatArray) -> ModeSystem:
+def _system(rate: FloatArray, start: FloatArray, forcing: FloatArray) -> MomentSystem:
     """Modes with v-weight 1: m is replaced by lambda m, which obeys the same equation with forcing lambda c/d."""
-    return ModeSystem(rate, forcing, start, np.ones((1, rate.size)))
+    return MomentSystem(rate, forcing, start, np.ones((1, rate.size)))

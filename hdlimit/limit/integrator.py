@@ -11,7 +11,7 @@ from hdlimit.core.declaration import FloatArray
 from hdlimit.errors import NotAvailable
 from hdlimit.kernels import esdirk
 from hdlimit.limit.interpolant import DenseOutput
-from hdlimit.limit.modes import ModeSystem
+from hdlimit.limit.moments import MomentSystem
 from hdlimit.limit.numpy_sweeps import run
 from hdlimit.limit.piecewise import Piecewise, stops, tabulate
 from hdlimit.limit.system import Limit
@@ -28,7 +28,7 @@ class Solution(NamedTuple):
     steps: int
 
 
-def solve(limit: Limit, modes: ModeSystem, horizon: float, rtol: float, level: float = -math.inf) -> Solution:
+def solve(limit: Limit, modes: MomentSystem, horizon: float, rtol: float, level: float = -math.inf) -> Solution:
     """Integrate dm_i/dt = -2 eta mu rate_i m_i + eta^2 nu diffusion_i from modes.start to a relative accuracy of rtol.
 
     The integration ends at the horizon, where v escapes, or where it is at most the level. Falls below 1e-60 count as
@@ -37,7 +37,7 @@ def solve(limit: Limit, modes: ModeSystem, horizon: float, rtol: float, level: f
     extended and the integration repeated until v stays inside. At the target without noise nothing moves, as every
     residual is 0.
     """
-    if limit.response.noise.second_moment == 0 and not modes.start[modes.rate > 0].any():
+    if limit.response.noise.second_moment == 0 and not modes.moved:
         return _at_rest(modes, horizon)
     arrays, c_range = prepared(limit, modes, horizon, rtol, level)
     v_range = initial_range(limit, modes)
@@ -53,7 +53,7 @@ def solve(limit: Limit, modes: ModeSystem, horizon: float, rtol: float, level: f
 
 
 def prepared(
-    limit: Limit, modes: ModeSystem, horizon: float, rtol: float, level: float = -math.inf
+    limit: Limit, modes: MomentSystem, horizon: float, rtol: float, level: float = -math.inf
 ) -> tuple[esdirk.Arrays, tuple[float, float]]:
     """The arguments of esdirk.advance up to the response, and the range of the threshold."""
     ends = stops((limit.lr, limit.threshold), horizon, esdirk.SAFETY * rtol)
@@ -67,8 +67,8 @@ def prepared(
     return arrays, value_range(threshold)
 
 
-def _at_rest(modes: ModeSystem, horizon: float) -> Solution:
-    values = (modes.functionals @ modes.start)[None, :]
+def _at_rest(modes: MomentSystem, horizon: float) -> Solution:
+    values = modes.values[None, :]
     return Solution(DenseOutput(np.array([0.0, horizon]), values, np.zeros((*values.shape, 4))), esdirk.REACHED, 1)
 
 
@@ -78,21 +78,19 @@ def settings_of(limit: Limit, rtol: float) -> FloatArray:
     return np.array([rtol, limit.escape, limit.step, MOST_STEPS, -math.inf, scale])
 
 
-def initial_range(limit: Limit, modes: ModeSystem) -> tuple[float, float]:
-    v = float(modes.functionals[0] @ modes.start)
-    scale = v if v > 0 else max(limit.response.noise.width**2, 1e-12)
+def initial_range(limit: Limit, modes: MomentSystem) -> tuple[float, float]:
+    scale = modes.v if modes.v > 0 else max(limit.response.noise.width**2, 1e-12)
     return 0.1 * scale, 2.0 * scale
 
 
-def floors(limit: Limit, modes: ModeSystem, lr: Piecewise) -> FloatArray:
+def floors(limit: Limit, modes: MomentSystem, lr: Piecewise) -> FloatArray:
     """Values of the functionals that count as 0, shape (k,): 1e-60 of the sizes that start and noise give them.
 
     Noise reaches v through nu, which a bounded residual map bounds, however strong the noise is.
     """
-    spread = modes.functionals @ modes.diffusion
-    start = float(modes.functionals[0] @ modes.start)
-    scale = (start if limit.bounded else limit.scale) or (value_range(lr)[1] * spread[0]) ** 2
-    floors: FloatArray = FLOOR * (modes.functionals @ modes.start + scale * spread / spread[0]) + 1e-300
+    spread = modes.noise
+    scale = (modes.v if limit.bounded else limit.scale) or (value_range(lr)[1] * spread[0]) ** 2
+    floors: FloatArray = FLOOR * (modes.values + scale * spread / spread[0]) + 1e-300
     return floors
 
 

@@ -16,27 +16,8 @@ import numpy as np
 
 from hdlimit.core.declaration import BoolArray, FloatArray
 from hdlimit.limit.feature_maps import FEATURES, FeatureMap
+from hdlimit.limit.moments import MomentSystem
 from hdlimit.problem.covariance import CovarianceModel
-
-
-@dataclass(frozen=True)
-class ModeSystem:
-    """n modes with dm_i/dt = -2 eta mu rate_i m_i + eta^2 nu diffusion_i.
-
-    rate: lambda_i >= 0, shape (n,); diffusion: c_i/d, shape (n,); start: m_i(0), shape (n,); functionals: shape (k,
-    n), first the weights of v, then (k = 3) those of norm(delta)^2 and norm(K delta)^2 where these are linear in the
-    modes.
-    """
-
-    rate: FloatArray
-    diffusion: FloatArray
-    start: FloatArray
-    functionals: FloatArray
-
-    @property
-    def forcing(self) -> float:
-        """cbar = (1/d) sum of c_i over lambda_i > 0: a steady state solves 4 R mu(2R) = eta nu(2R) cbar."""
-        return float(self.diffusion[self.rate > 0].sum())
 
 
 @dataclass(frozen=True)
@@ -85,7 +66,7 @@ def _full_basis(k: FloatArray, g: FeatureMap, gain: FloatArray, moving: BoolArra
     return Basis(moving, rate, gain, vectors, noise)
 
 
-def mode_system(covariance: CovarianceModel, features: str, delta: FloatArray) -> ModeSystem:
+def mode_system(covariance: CovarianceModel, features: str, delta: FloatArray) -> MomentSystem:
     """The modes of a problem that starts at error delta, shape (d,)."""
     b = basis(covariance, features)
     m = b.coordinates(delta) ** 2
@@ -100,7 +81,7 @@ def mode_system(covariance: CovarianceModel, features: str, delta: FloatArray) -
 
 def modes_of_nodes(
     value: FloatArray, count: FloatArray, square: FloatArray, features: str, dimension: int, rest: float
-) -> ModeSystem:
+) -> MomentSystem:
     """The modes of a diagonal covariance with `count` variances at every value > 0 and squared start errors that sum to
     `square` there, all of shape (n,); `rest`: the squared start error at variance 0.
     """
@@ -111,7 +92,9 @@ def modes_of_nodes(
     return _merged(rate, count * g.variance(value) / gain / dimension, square / gain, functionals, rest)
 
 
-def _merged(rate: FloatArray, diffusion: FloatArray, m: FloatArray, functionals: FloatArray, rest: float) -> ModeSystem:
+def _merged(
+    rate: FloatArray, diffusion: FloatArray, m: FloatArray, functionals: FloatArray, rest: float
+) -> MomentSystem:
     """Add up modes of equal rate (their functionals, the rate first, are equal too); `rest` is a distance that never
     changes.
     """
@@ -125,24 +108,4 @@ def _merged(rate: FloatArray, diffusion: FloatArray, m: FloatArray, functionals:
     if rest > 0:
         diffusion, m = np.append(diffusion, 0.0), np.append(m, rest)
         functionals = np.column_stack([functionals, [0.0, 1.0, 0.0]])
-    return ModeSystem(functionals[0], diffusion, m, functionals)
-
-
-def pair_system(covariance: CovarianceModel, features: str, delta: FloatArray) -> ModeSystem:
-    """All second moments W_ij = E w_i w_j (i <= j) as modes of rate (lambda_i + lambda_j)/2.
-
-    W is linear given v(t), dW/dt = -eta mu (Lambda W + W Lambda) + eta^2 nu C/d, so that norm(delta)^2 = tr(Q^T G Q
-    W) and norm(K delta)^2 = tr(Lambda Q^T G^-1 Q Lambda W) are functionals of these n (n + 1)/2 modes. For full
-    covariances.
-    """
-    b = basis(covariance, features)
-    assert b.vectors is not None
-    w = b.coordinates(delta)
-    i, j = np.triu_indices(b.rate.size)
-    twice = np.where(i == j, 1.0, 2.0)
-    q, rate = b.vectors, b.rate
-    squared_norm = q.T @ (b.gain[:, None] * q)
-    squared_gradient = rate[:, None] * (q.T @ (q / b.gain[:, None])) * rate
-    functionals = np.stack([np.where(i == j, rate[i], 0.0), twice * squared_norm[i, j], twice * squared_gradient[i, j]])
-    noise = b.noise if b.noise.ndim == 2 else np.diag(b.noise)
-    return ModeSystem((rate[i] + rate[j]) / 2, noise[i, j], w[i] * w[j], functionals)
+    return MomentSystem(functionals[0], diffusion, m, functionals)

@@ -7,8 +7,9 @@ from collections.abc import Callable
 import numpy as np
 
 from hdlimit.core.declaration import FloatArray
+from hdlimit.limit.dynamics.sign import pair_moments
 from hdlimit.limit.integrator import solve
-from hdlimit.limit.modes import basis, pair_system
+from hdlimit.limit.modes import basis
 from hdlimit.limit.system import limit_of
 from hdlimit.prediction.curve import Curve
 
@@ -18,7 +19,7 @@ def pair_squares(curve: Curve) -> Callable[[FloatArray], FloatArray]:
     features, full K).
     """
     problem, optimizer = curve.problem, curve.optimizer
-    modes = pair_system(problem.covariance, optimizer.features, problem.initial_error)
+    modes = pair_moments(problem, optimizer)
     dense = solve(limit_of(problem, optimizer), modes, curve.end, curve.rtol).dense
     fixed = float((problem.initial_error[~basis(problem.covariance, optimizer.features).moving] ** 2).sum())
 

@@ -12,14 +12,17 @@ from functools import cached_property
 from hdlimit.errors import (
     InvalidInput,
 )
-from hdlimit.limit.compression import compressed
-from hdlimit.limit.modes import ModeSystem
+from hdlimit.limit.dynamics import sgd, sign
+from hdlimit.limit.moments import MomentSystem
 from hdlimit.optimizers.base import Optimizer
 from hdlimit.optimizers.schedules import Schedule
 from hdlimit.problem.problem import Problem
 from hdlimit.problem.spectral_measure import Compression
 from hdlimit.response.residual_maps import residual_map
 from hdlimit.response.response import Response
+
+# The dynamics of a feature map, by its name in hdlimit.limit.feature_maps.
+DYNAMICS = {"identity": sgd.moments, "sign": sign.moments}
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,7 @@ class Limit:
     compression: what was done to the spectrum, None for every eigenvalue.
     """
 
-    modes: ModeSystem
+    modes: MomentSystem
     response: Response
     lr: Schedule
     threshold: Schedule
@@ -40,9 +43,8 @@ class Limit:
     @cached_property
     def scale(self) -> float:
         """The size of v that the problem brings: max(v(0), E eps^2), with a squared width where E eps^2 is infinite."""
-        v0 = float(self.modes.functionals[0] @ self.modes.start)
         second = self.response.noise.second_moment
-        return max(v0, second if math.isfinite(second) else self.response.noise.width**2)
+        return max(self.modes.v, second if math.isfinite(second) else self.response.noise.width**2)
 
     @cached_property
     def bounded(self) -> bool:
@@ -70,5 +72,5 @@ def limit_of(problem: Problem, optimizer: Optimizer, compress: bool | float = Tr
     """
     response = Response(residual_map(optimizer), problem.noise, optimizer.batch_size)
     response(2 * problem.initial_risk, float(optimizer.threshold_schedule(0.0)))
-    modes, done = compressed(problem, optimizer.features, compress)
+    modes, done = DYNAMICS[optimizer.features](problem, optimizer, compress)
     return Limit(modes, response, optimizer.lr_schedule, optimizer.threshold_schedule, 1 / problem.dimension, done)

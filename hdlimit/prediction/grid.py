@@ -20,6 +20,7 @@ from hdlimit.execution.parallel import collect
 from hdlimit.kernels import esdirk
 from hdlimit.kernels import grid as kernels
 from hdlimit.limit.integrator import floors, initial_range, settings_of, value_range
+from hdlimit.limit.moments import MomentSystem
 from hdlimit.limit.piecewise import Piecewise, stops, tabulate
 from hdlimit.limit.system import Limit
 from hdlimit.response.chebyshev import LARGEST_ERROR
@@ -112,9 +113,9 @@ class Prepared:
         return floors(self.column.limit, self.column.limit.modes, self.lr)[:1]
 
     @cached_property
-    def weights(self) -> FloatArray:
-        """The weights of v, shape (1, n)."""
-        return np.ascontiguousarray(self.column.limit.modes.functionals[:1])
+    def modes(self) -> MomentSystem:
+        """The moments, with v as what is read off."""
+        return self.column.limit.modes.of_v
 
     def points(self, points: IntArray) -> tuple[FloatArray, FloatArray]:
         """v at the times, shape (m, T), and the reports of m points of the column."""
@@ -138,13 +139,13 @@ class Prepared:
         raise NotAvailable(f"noise: the response would have to be tabulated over v in {next(iter(todo))}")
 
     def _run(self, points: IntArray, response: Compiled) -> tuple[FloatArray, FloatArray]:
-        modes, count = self.column.limit.modes, points.size
+        modes, count = self.modes, points.size
         v, reports = np.empty((count, self.times.size)), np.empty((count, kernels.REPORT))
         settings = settings_of(self.column.limit, self.rtol)
         lr = self.lr.coefficients[None] if self.column.lr is None else self.column.lr[points, None, None]
         threshold = np.repeat(self.threshold.coefficients[None], count, axis=0)
         arrays = esdirk.Arrays(
-            modes.rate, modes.diffusion, self.weights, modes.start, self.floor, settings, self.ends, self.lr.breaks,
+            modes.rate, modes.diffusion, modes.functionals, modes.start, self.floor, settings, self.ends, self.lr.breaks,
             lr, self.threshold.breaks, threshold,
         )  # fmt: skip
         kernels.curves(*arrays, response.kernel.address, response.parameters, self.times, v, reports)
@@ -195,7 +196,7 @@ def solved(grid: Grid, threads: int | None, executor: Executor | None, progress:
     threads: None for one a core; executor: in place of threads, as in execution.collect; progress: show a bar over the
     points. Raises what a point raises.
     """
-    size, modes = int(grid.starts[-1]), grid.columns[0].limit.modes.rate.size
+    size, modes = int(grid.starts[-1]), grid.columns[0].limit.modes.size
     seconds = SECONDS * modes
     if threads is None or executor is not None:
         v, reports = collect(grid, size, seconds, executor, progress)

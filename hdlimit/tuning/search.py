@@ -21,7 +21,7 @@ from hdlimit.kernels import esdirk
 from hdlimit.limit.compression import binned, compressed
 from hdlimit.limit.integrator import solve
 from hdlimit.limit.interpolant import first_crossing
-from hdlimit.limit.modes import ModeSystem
+from hdlimit.limit.moments import MomentSystem
 from hdlimit.limit.system import Limit
 from hdlimit.optimizers.base import Optimizer
 from hdlimit.optimizers.schedules import Constant, Schedule
@@ -47,7 +47,7 @@ class TrialLimit(Limit):
 
     @property
     def escape(self) -> float:
-        return 1e3 * float(self.modes.functionals[0] @ self.modes.start)
+        return 1e3 * self.modes.v
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Trial:
     target: float | None = None
 
     @cached_property
-    def modes(self) -> ModeSystem:
+    def modes(self) -> MomentSystem:
         """The modes of the problem."""
         return compressed(self.problem, self.features, True)[0]
 
@@ -76,7 +76,7 @@ class Trial:
         return 1e-50 * self.problem.initial_risk
 
     @cached_property
-    def few_modes(self) -> ModeSystem:
+    def few_modes(self) -> MomentSystem:
         """Binned modes, for the rough search."""
         return binned(self.modes)
 
@@ -105,7 +105,7 @@ class Trial:
     def scales(self) -> tuple[float, float]:
         """A range of log(eta mu) that holds the best step of most problems; searches may leave it."""
         modes = self.few_modes
-        fastest, forcing = float(modes.rate.max()), float(modes.functionals[0] @ modes.diffusion)
+        fastest, forcing = modes.fastest, modes.v_noise
         return math.log(0.1 / (fastest * self.horizon)), math.log(4 * fastest / forcing)
 
     @cached_property

@@ -15,7 +15,8 @@ from naive import limit_curve
 
 import hdlimit as hd
 from hdlimit.core.declaration import FloatArray
-from hdlimit.limit.modes import mode_system, pair_system
+from hdlimit.limit.dynamics.sign import pair_moments
+from hdlimit.limit.modes import mode_system
 from hdlimit.problem.covariance import CovarianceModel
 
 pytestmark = pytest.mark.filterwarnings("ignore::hdlimit.errors.HdlimitWarning")
@@ -74,7 +75,8 @@ def test_pairs_are_the_dense_equations(covariance: CovarianceModel, features: st
     """Here D is free: (G K D + D K G)/2 is one power of the pair rates (lambda_i + lambda_j)/2."""
     k, gain, k_g = dense(covariance, features)
     delta, d = start(covariance), covariance.dimension
-    modes = pair_system(covariance, features, delta)
+    problem = hd.Problem(covariance, start=delta, target=np.zeros(d))
+    modes = pair_moments(problem, {"identity": hd.SGD(0.5), "sign": hd.SignSGD(0.5)}[features])
     moving = np.diagonal(k) > 0
     scale = float((gain * np.diagonal(k)).sum())
     for form, functional in zip(weights_of(covariance), modes.functionals):
