@@ -145,8 +145,8 @@ class Prepared:
         lr = self.lr.coefficients[None] if self.column.lr is None else self.column.lr[points, None, None]
         threshold = np.repeat(self.threshold.coefficients[None], count, axis=0)
         arrays = esdirk.Arrays(
-            modes.rate, modes.diffusion, modes.functionals, modes.start, self.floor, settings, self.ends, self.lr.breaks,
-            lr, self.threshold.breaks, threshold,
+            modes.rate, modes.diffusion, modes.functionals, modes.start, self.floor, settings, self.ends,
+            self.lr.breaks, lr, self.threshold.breaks, threshold,
         )  # fmt: skip
         kernels.curves(*arrays, response.kernel.address, response.parameters, self.times, v, reports)
         return v, reports
