@@ -2,7 +2,8 @@
 
 Importing a module of kernels loads neither numba nor machine code. A kernel is read from the disk cache, or compiled,
 when it is first called from Python or handed to a kernel that is; kernels that only other kernels call come with those.
-`python` gives the same kernel, and all that it calls, as Python functions, without numba.
+`python` gives the same kernel, and all that it calls, as Python functions, without numba; `backend` chooses between
+the two.
 
 The decorator closes two traps of numba's disk cache: an entry depends on the source file of its own function only, so
 that an edited callee in another file leaves stale machine code behind; and a kernel fails where no cache directory can
@@ -18,42 +19,40 @@ from pathlib import Path
 from types import FunctionType, ModuleType, SimpleNamespace
 from typing import Any, Generic, ParamSpec, TypeVar
 
+from hdlimit.core.backend import backend, compiled, may_start_in_numpy, state
+from hdlimit.core.signatures import (
+    CUBE,
+    INTEGERS,
+    MATRIX,
+    READ,
+    READ_INTEGERS,
+    READ_MATRIX,
+    RESPONSE,
+    THREE,
+    TWO,
+    VECTOR,
+    Outside,
+    Type,
+    boolean,
+    called,
+    float64,
+    int64,
+    npy_rng,
+    void,
+)
+from hdlimit.errors import NotAvailable
+
+# fmt: off
 __all__ = [
-    *("Kernel", "Outside", "Type", "called", "jit", "python"),
-    *("void", "boolean", "int64", "float64", "npy_rng"),
-    *("VECTOR", "MATRIX", "CUBE", "INTEGERS", "READ", "READ_MATRIX", "READ_INTEGERS"),
-    *("TWO", "THREE", "RESPONSE"),
+    "Kernel", "Outside", "Type", "backend", "called", "jit", "python",
+    "void", "boolean", "int64", "float64", "npy_rng",
+    "VECTOR", "MATRIX", "CUBE", "INTEGERS", "READ", "READ_MATRIX", "READ_INTEGERS",
+    "TWO", "THREE", "RESPONSE",
 ]
+# fmt: on
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-
-class Type(str):
-    """A type as numba writes it; called with the types of the arguments it is the signature of a function that returns
-    it.
-    """
-
-    def __call__(self, *arguments: str) -> Type:
-        return Type(f"{self}({', '.join(arguments)})")
-
-
-void, boolean, int64, float64, npy_rng = map(Type, ("void", "boolean", "int64", "float64", "npy_rng"))
-VECTOR, MATRIX, CUBE = Type("float64[::1]"), Type("float64[:, ::1]"), Type("float64[:, :, ::1]")
-INTEGERS = Type("int64[::1]")
-READ, READ_MATRIX, READ_INTEGERS = (
-    Type(f"Array({number}, {axes}, 'C', readonly=True)") for number, axes in ((float64, 1), (float64, 2), (int64, 1))
-)
-TWO, THREE = Type("UniTuple(float64, 2)"), Type("UniTuple(float64, 3)")
-RESPONSE = Type(f"FunctionType({TWO(float64, float64, VECTOR)})")
-
-
-class Outside:
-    """A function of another library that compiled code calls by a name."""
-
-    def register(self) -> None:
-        """Make the name known to the linker; called before machine code that uses it is made or loaded."""
-        raise NotImplementedError
 
 
 class Kernel(Generic[P, T]):
@@ -71,12 +70,19 @@ class Kernel(Generic[P, T]):
         update_wrapper(self, function)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
-        return self._run(*args, **kwargs)
+        return self.plain(*args, **kwargs) if state.plain else self._run(*args, **kwargs)
 
     def _first(self, *args: P.args, **kwargs: P.kwargs) -> T:
-        compiled = self.compiled
-        self._run = _taking_kernels(compiled) if "FunctionType" in str(self.signature) else compiled
+        if not compiled():
+            return self.plain(*args, **kwargs)
+        found = self.compiled
+        self._run = _taking_kernels(found) if "FunctionType" in str(self.signature) else found
         return self._run(*args, **kwargs)
+
+    @cached_property
+    def plain(self) -> Callable[P, T]:
+        """The kernel in Python with NumPy's numbers, as the backend "numpy" runs it."""
+        return by_numpy_rules(python(self))
 
     @property
     def compiled(self) -> Any:
@@ -93,6 +99,11 @@ class Kernel(Generic[P, T]):
     def ready(self) -> bool:
         """Whether it has been compiled, or read from the cache, in this process."""
         return self._compiled is not None
+
+    @property
+    def deferred(self) -> bool:
+        """Whether Python is to run in its place where it is quick: by the backend, or at the start of a process."""
+        return not compiled() or (not self.ready and may_start_in_numpy())
 
     @cached_property
     def address(self) -> int:
@@ -119,39 +130,19 @@ class Kernel(Generic[P, T]):
         return f"<kernel {self.py_func.__module__}.{self.py_func.__qualname__}>"
 
 
-class _Called:
-    """A response of the signature RESPONSE at an address, in a kernel; in Python the function given in its place.
+def by_numpy_rules(function: Callable[P, T]) -> Callable[P, T]:
+    """Run a function where division and overflow give inf or nan; NotAvailable where Python's math refuses a number."""
+    import numpy as np
 
-    numba looks up an argument that is a function anew at every call, which takes longer than a small integration.
-    """
+    def run(*args: P.args, **kwargs: P.kwargs) -> T:
+        values: Any = [np.float64(value) if type(value) is float else value for value in args]
+        try:
+            with np.errstate(all="ignore"):
+                return function(*values, **kwargs)
+        except ArithmeticError as error:
+            raise NotAvailable(f"a number left the range of Python's math ({error}): install numba") from error
 
-    def __call__(self, function: Any) -> Any:
-        return function
-
-    @cached_property
-    def _numba_type_(self) -> Any:
-        from numba.core import cgutils, types
-        from numba.core.registry import cpu_target
-        from numba.core.sigutils import _parse_signature_string
-        from numba.extending import intrinsic
-
-        response: Any = _parse_signature_string(RESPONSE)  # type: ignore[no-untyped-call]
-
-        @intrinsic
-        def called(context: Any, address: Any) -> Any:
-            def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-                struct: Any = cgutils.create_struct_proxy(signature.return_type)  # type: ignore[no-untyped-call]
-                function = struct(context, builder)
-                function.jit_addr = builder.inttoptr(arguments[0], function.jit_addr.type)
-                return function._getvalue()
-
-            return response(types.int64), generate
-
-        cpu_target.typing_context.refresh()
-        return cpu_target.typing_context.resolve_value_type(called)
-
-
-called = _Called()
+    return run
 
 
 def _taking_kernels(compiled: Callable[P, T]) -> Callable[P, T]:
@@ -217,10 +208,11 @@ def _stamp(dispatcher: Any) -> bool:
 
 @cache
 def _sources_hash() -> str:
-    """Hash of the text of this file and of all files in folders named kernels, in the order of their names."""
+    """Hash of the text of this file, of signatures.py and of all files in folders named kernels, by their names."""
     digest = hashlib.sha256()
-    package = Path(__file__).parents[1]
-    for path in sorted([Path(__file__), *package.rglob("kernels/*.py")]):
+    here = Path(__file__)
+    package = here.parents[1]
+    for path in sorted([here, here.with_name("signatures.py"), *package.rglob("kernels/*.py")]):
         digest.update(path.relative_to(package).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()
 

@@ -12,7 +12,7 @@ from hdlimit.errors import NotAvailable
 from hdlimit.kernels import esdirk
 from hdlimit.limit.interpolant import DenseOutput
 from hdlimit.limit.moments import MomentSystem
-from hdlimit.limit.numpy_sweeps import run
+from hdlimit.limit.numpy_sweeps import advance
 from hdlimit.limit.piecewise import Piecewise, stops, tabulate
 from hdlimit.limit.system import Limit
 
@@ -43,7 +43,7 @@ def solve(limit: Limit, modes: MomentSystem, horizon: float, rtol: float, level:
     v_range = initial_range(limit, modes)
     for _ in range(40):
         response = limit.response.compiled(v_range, c_range)
-        status, low, high, *dense = run(esdirk.advance, arrays, response.kernel, response.parameters)
+        status, low, high, *dense = advance(arrays, response.kernel, response.parameters)
         if low >= response.low and high <= response.high:
             return Solution(DenseOutput(*dense), status, dense[1].shape[0])
         v_range = (min(v_range[0], low / 4), max(v_range[1], high * 4))

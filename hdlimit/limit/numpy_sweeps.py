@@ -1,9 +1,9 @@
-"""The integrator without numba: its own Python text, with the sweeps over the modes in NumPy.
+"""The integrator without numba: the text of the kernels, with the sweeps over the modes in NumPy.
 
 Loading the compiled integrator takes a fresh process a few tenths of a second, compiling it on a fresh machine several
-seconds, a step in NumPy a third of a millisecond: a process begins in NumPy, and changes over to the compiled
-integrator after as many steps as take together about as long as loading it. Both are one text with the same steps, and
-agree to rounding errors.
+seconds, a step in NumPy a third of a millisecond. With the backend "auto" a process begins in NumPy, and changes over
+to the compiled integrator after as many steps as take together about as long as loading it; with "numpy", or without
+numba, everything runs here. Both are one text with the same steps, and agree to rounding errors.
 """
 
 from __future__ import annotations
@@ -14,11 +14,15 @@ from typing import Any
 
 import numpy as np
 
-from hdlimit.core.jit import Kernel, python
-from hdlimit.kernels import esdirk
+from hdlimit.core.backend import compiled
+from hdlimit.core.jit import Kernel, by_numpy_rules, python
+from hdlimit.kernels import esdirk, lazy_table
 from hdlimit.kernels import mode_sweeps as sweeps
 
+# Steps in NumPy that take as long as loading numba and the integrator from the cache: 400 of 0.33 ms against 0.15 to
+# 0.3 s (examples/benchmarks/fresh.py).
 ENOUGH_STEPS = 400
+# Modes up to which a step in NumPy costs less than a millisecond or two, so that the same number of steps holds.
 FEW_MODES = 20_000
 
 _steps = [0]
@@ -91,22 +95,69 @@ def twin(kernel: Kernel[..., Any]) -> Callable[..., Any]:
     return python(kernel, {getattr(sweeps, sweep.__name__): sweep for sweep in twins})
 
 
-def run(kernel: Kernel[..., Any], arrays: esdirk.Arrays, response: Kernel[..., Any], parameters: np.ndarray) -> Any:
-    """kernel(*arrays, response, parameters), by the route that is the shorter one here.
+def run(
+    kernel: Kernel[..., Any], arrays: esdirk.Arrays, response: Kernel[..., Any], parameters: np.ndarray, *more: Any
+) -> Any:
+    """Call a kernel that integrates, esdirk.advance or one with its arguments first, as the backend has it.
 
-    arrays: as esdirk.advance takes them. The compiled one takes over, too, where many steps are needed or a number
-    leaves the range of Python's. A response that writes into its parameters gets a copy here: it rounds otherwise.
+    Parameters
+    ----------
+    kernel : Kernel
+        Called with the arrays, the address of the response, the parameters and `more`.
+    arrays : Arrays
+        Of the moments, schedules and settings.
+    response : Kernel
+        (mu, nu).
+    parameters : array
+        Of the response; in NumPy it gets a copy.
+    *more
+        Further arguments of the kernel.
+
+    Returns
+    -------
+    object
+        What the kernel returns.
     """
-    if not kernel.ready and _steps[0] < ENOUGH_STEPS and arrays.rate.size <= FEW_MODES:
+    if compiled():
+        return kernel(*arrays, response.address or response, parameters, *more)
+    return in_numpy(kernel)(*arrays, twin(response), _own(response, parameters), *more)
+
+
+def advance(arrays: esdirk.Arrays, response: Kernel[..., Any], parameters: np.ndarray) -> Any:
+    """Call esdirk.advance as `run` does, but at the start of a process in NumPy where the backend allows it.
+
+    The compiled one takes over where many steps are needed or a number leaves the range of Python's.
+    """
+    if _starting(arrays):
         few = arrays.settings.copy()
         few[esdirk.MOST] = min(few[esdirk.MOST], ENOUGH_STEPS)
         _steps[0] += ENOUGH_STEPS
         try:
             with np.errstate(all="ignore"):
-                found = twin(kernel)(*arrays._replace(settings=few), twin(response), parameters.copy())
+                found = twin(esdirk.advance)(*arrays._replace(settings=few), twin(response), _own(response, parameters))
             if found[0] != esdirk.FULL:
                 _steps[0] -= ENOUGH_STEPS - found[4].shape[0]
                 return found
         except (ArithmeticError, ValueError):
             pass
-    return kernel(*arrays, response.address or response, parameters)
+    return run(esdirk.advance, arrays, response, parameters)
+
+
+def _starting(arrays: esdirk.Arrays) -> bool:
+    """Whether a small integration at the start of a process is left to NumPy."""
+    small = _steps[0] < ENOUGH_STEPS and arrays.rate.size <= FEW_MODES
+    return small and esdirk.advance.deferred and compiled()
+
+
+@cache
+def in_numpy(kernel: Kernel[..., Any]) -> Callable[..., Any]:
+    """A kernel of the integrator as the backend "numpy" runs it."""
+    return by_numpy_rules(twin(kernel))
+
+
+def _own(response: Kernel[..., Any], parameters: np.ndarray) -> np.ndarray:
+    """Parameters with nothing in them that compiled code has computed, as that rounds otherwise."""
+    own = parameters.copy()
+    if response is lazy_table.remembered:
+        own[lazy_table.HEAD + 3 * int(own[lazy_table.TERMS]) :] = np.nan
+    return own

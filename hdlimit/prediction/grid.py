@@ -21,6 +21,7 @@ from hdlimit.kernels import esdirk
 from hdlimit.kernels import grid as kernels
 from hdlimit.limit.integrator import floors, initial_range, settings_of, value_range
 from hdlimit.limit.moments import MomentSystem
+from hdlimit.limit.numpy_sweeps import run
 from hdlimit.limit.piecewise import Piecewise, stops, tabulate
 from hdlimit.limit.system import Limit
 from hdlimit.response.chebyshev import LARGEST_ERROR
@@ -148,7 +149,7 @@ class Prepared:
             modes.rate, modes.diffusion, modes.functionals, modes.start, self.floor, settings, self.ends,
             self.lr.breaks, lr, self.threshold.breaks, threshold,
         )  # fmt: skip
-        kernels.curves(*arrays, response.kernel.address, response.parameters, self.times, v, reports)
+        run(kernels.curves, arrays, response.kernel, response.parameters, self.times, v, reports)
         return v, reports
 
 

@@ -77,7 +77,7 @@ class Response:
         v = max(v, kernels.SMALLEST)
         closed = self._closed(c)
         if closed is not None:
-            few = closed[1].size <= (QUICK if closed[0].ready else FEW)
+            few = closed[1].size <= (FEW if closed[0].deferred else QUICK)
             mu, nu = kernels.uncompiled(*closed)(v, c) if few else closed[0](v, c, closed[1])
             return float(mu), float(nu)
         return self._slow(v, c)

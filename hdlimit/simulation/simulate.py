@@ -21,6 +21,7 @@ import numpy as np
 
 import hdlimit
 from hdlimit.core import checks
+from hdlimit.core.backend import require_numba
 from hdlimit.core.declaration import FloatArray, IntArray
 from hdlimit.core.observable import Observable
 from hdlimit.core.seeds import Seed, as_int, seed_sequence
@@ -151,11 +152,13 @@ def simulate(
 
     Raises:
         InvalidInput: for an argument that is not as above, or a schedule with a value that is negative or not finite.
+        NotAvailable: where numba is not installed.
 
     Warns:
         DivergenceWarning: if a run diverged.
     """
     _check(problem, optimizer, executor)
+    require_numba("simulate")
     horizon = check_horizon(horizon, problem.dimension)
     runs = checks.count("runs", runs)
     sequence = seed_sequence(seed)

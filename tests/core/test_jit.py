@@ -7,7 +7,6 @@ import math
 import os
 import pickle
 import pkgutil
-import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -52,7 +51,9 @@ def package(tmp_path: Path) -> Path:
     for room in (folder, folder / "core", folder / "kernels"):
         room.mkdir()
         (room / "__init__.py").write_text("")
-    shutil.copy(hdlimit.core.jit.__file__, folder / "core" / "jit.py")
+    for name in ("core/jit.py", "core/backend.py", "core/signatures.py", "errors.py"):
+        text = (Path(hdlimit.__file__).parent / name).read_text()
+        (folder / name).write_text(text.replace("from hdlimit.", "from mini."))
     (folder / "kernels" / "callee.py").write_text(CALLEE.format(factor="2.0"))
     (folder / "kernels" / "caller.py").write_text(CALLER)
     return tmp_path

@@ -10,7 +10,6 @@ import pytest
 from harness import LIMITS as CASES
 
 import hdlimit as hd
-from hdlimit.core.jit import Kernel
 from hdlimit.kernels import esdirk
 from hdlimit.limit import numpy_sweeps
 from hdlimit.limit.integrator import initial_range, prepared
@@ -69,18 +68,26 @@ def test_a_process_begins_without_numba_and_loads_it_for_more(more: str, expecte
 
 
 def test_what_is_remembered_is_of_one_route(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Parameters into which the compiled response writes stay as they are: the routes round differently."""
+    """NumPy leaves parameters into which the compiled response writes as they are, and reads nothing that it wrote."""
     problem = hd.Problem(hd.PowerLaw(50, 0.5), hd.StudentT(4.321, 0.3))
     limit = limit_of(problem, hd.ClippedSGD(0.5, 0.7))
     arrays, thresholds = prepared(limit, limit.modes, 3.0, 1e-6)
     response = limit.response.compiled(initial_range(limit, limit.modes), thresholds)
     before = response.parameters.copy()
-    kernel = Kernel(esdirk.advance.py_func, esdirk.advance.signature, esdirk.advance.options)
-    monkeypatch.setattr(numpy_sweeps, "_steps", [0])
-    numpy_sweeps.run(kernel, arrays, response.kernel, response.parameters)
-    assert not kernel.ready and np.array_equal(response.parameters, before, equal_nan=True)
+
+    def in_numpy() -> tuple[np.ndarray, ...]:
+        with monkeypatch.context() as patch:
+            patch.setattr(numpy_sweeps, "_steps", [0])
+            patch.setattr(type(esdirk.advance), "deferred", True)
+            found: tuple[np.ndarray, ...] = numpy_sweeps.advance(arrays, response.kernel, response.parameters)
+            return found
+
+    first = in_numpy()
+    assert np.array_equal(response.parameters, before, equal_nan=True)
     esdirk.advance(*arrays, response.kernel.address, response.parameters)
     assert not np.array_equal(response.parameters, before, equal_nan=True)
+    for one, other in zip(first[3:], in_numpy()[3:]):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_what_python_cannot_do_is_left_to_the_compiled_integrator(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,9 +103,9 @@ def test_what_python_cannot_do_is_left_to_the_compiled_integrator(monkeypatch: p
     for replaced in ({"twin": lambda kernel: raises}, {"ENOUGH_STEPS": 3}):
         with monkeypatch.context() as patch:
             patch.setattr(numpy_sweeps, "_steps", [0])
-            patch.setattr(type(esdirk.advance), "ready", False)
+            patch.setattr(type(esdirk.advance), "deferred", True)
             for name, value in replaced.items():
                 patch.setattr(numpy_sweeps, name, value)
-            found = numpy_sweeps.run(esdirk.advance, arrays, response.kernel, response.parameters)
+            found = numpy_sweeps.advance(arrays, response.kernel, response.parameters)
             assert numpy_sweeps._steps[0] >= numpy_sweeps.ENOUGH_STEPS
         np.testing.assert_array_equal(found[4], expected[4])
