@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 
 import hdlimit as hd
 from hdlimit.plotting import style
-from hdlimit.problem.noise import NoiseLaw
+from hdlimit.problem.noise_law import NoiseLaw
 from hdlimit.response.response import Response
 
 LAWS: dict[str, NoiseLaw] = {

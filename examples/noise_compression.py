@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 
 import hdlimit as hd
 from hdlimit.plotting import style
-from hdlimit.problem.noise import NoiseLaw
+from hdlimit.problem.noise_law import NoiseLaw
 
 LAWS = {
     "Gaussian": lambda scale: hd.Gaussian(scale / 0.67449),

@@ -47,10 +47,10 @@ _HOME = {
         "Laplace",
         "NoNoise",
         "Rademacher",
-        "ScipyNoise",
         "StudentT",
         "Uniform",
     ),
+    "problem.scipy_noise": ("ScipyNoise",),
     "optimizers.score": ("ScoreSGD",),
     "optimizers.sign": ("SignSGD",),
     "optimizers.sgd": (
@@ -135,10 +135,10 @@ if TYPE_CHECKING:
     from hdlimit.problem.noise import Laplace as Laplace
     from hdlimit.problem.noise import NoNoise as NoNoise
     from hdlimit.problem.noise import Rademacher as Rademacher
-    from hdlimit.problem.noise import ScipyNoise as ScipyNoise
     from hdlimit.problem.noise import StudentT as StudentT
     from hdlimit.problem.noise import Uniform as Uniform
     from hdlimit.problem.problem import Problem as Problem
+    from hdlimit.problem.scipy_noise import ScipyNoise as ScipyNoise
     from hdlimit.response.best_threshold import BestThreshold as BestThreshold
     from hdlimit.response.best_threshold import best_threshold as best_threshold
     from hdlimit.response.efficiency import Efficiency as Efficiency

@@ -28,9 +28,9 @@ from hdlimit.core.declaration import Declaration, FloatArray
 from hdlimit.errors import InvalidInput
 from hdlimit.optimizers.base import Optimizer
 from hdlimit.optimizers.schedules import Function, Schedule
-from hdlimit.problem.noise import ScipyNoise
 from hdlimit.problem.problem import Problem
 from hdlimit.problem.rows import Rows
+from hdlimit.problem.scipy_noise import ScipyNoise
 from hdlimit.storage.encoding import SCIPY, classes, decode, encode
 
 if TYPE_CHECKING:

@@ -17,18 +17,9 @@ from hdlimit.optimizers.score import ScoreSGD
 from hdlimit.optimizers.sgd import SGD, ClippedSGD
 from hdlimit.optimizers.sign import SignSGD
 from hdlimit.problem.covariance import Covariance, CovarianceModel, Isotropic, MarchenkoPastur, PowerLaw, Wishart
-from hdlimit.problem.noise import (
-    Empirical,
-    Gaussian,
-    GaussianMixture,
-    Laplace,
-    NoiseLaw,
-    NoNoise,
-    Rademacher,
-    ScipyNoise,
-    StudentT,
-    Uniform,
-)
+from hdlimit.problem.noise import Empirical, Gaussian, GaussianMixture, Laplace, NoNoise, Rademacher, StudentT, Uniform
+from hdlimit.problem.noise_law import NoiseLaw
+from hdlimit.problem.scipy_noise import ScipyNoise
 
 
 def name_of(case: object) -> str:

@@ -12,7 +12,7 @@ from hdlimit.problem.covariance import Covariance, Isotropic, PowerLaw, Wishart
 from hdlimit.problem.noise import Gaussian, StudentT
 from hdlimit.problem.problem import Problem
 from hdlimit.problem.rows import Rows
-from hdlimit.response.response import Response
+from hdlimit.response.response import MapResponse
 
 
 def start_of(d: int) -> np.ndarray:
@@ -45,12 +45,12 @@ LIMITS: list[tuple[hd.Problem, Optimizer]] = [
 ]
 
 
-class Planted(Response):
+class Planted(MapResponse):
     """A response whose mu is 5 % too large."""
 
     def _closed(self, c: float) -> None:
         return None
 
     def _slow(self, v: float, c: float) -> tuple[float, float]:
-        mu, nu = Response(self.map.name, self.noise, self.batch_size)(v, c)
+        mu, nu = MapResponse(self.map.name, self.noise, self.batch_size)(v, c)
         return 1.05 * mu, nu

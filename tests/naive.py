@@ -17,7 +17,8 @@ from hdlimit.optimizers.schedules import Schedule
 from hdlimit.optimizers.score import ScoreSGD
 from hdlimit.optimizers.sgd import ClippedSGD
 from hdlimit.optimizers.sign import SignSGD
-from hdlimit.problem.noise import Laplace, NoiseLaw, StudentT
+from hdlimit.problem.noise import Laplace, StudentT
+from hdlimit.problem.noise_law import NoiseLaw
 from hdlimit.problem.problem import Problem
 
 

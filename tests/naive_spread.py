@@ -24,7 +24,8 @@ from hdlimit.optimizers.schedules import Schedule
 from hdlimit.optimizers.score import ScoreSGD
 from hdlimit.optimizers.sgd import ClippedSGD
 from hdlimit.optimizers.sign import SignSGD
-from hdlimit.problem.noise import Gaussian, Laplace, NoiseLaw, NoNoise, StudentT
+from hdlimit.problem.noise import Gaussian, Laplace, NoNoise, StudentT
+from hdlimit.problem.noise_law import NoiseLaw
 from hdlimit.problem.problem import Problem
 
 Kind = str | ScoreTable

@@ -24,7 +24,7 @@ import hdlimit as hd
 from hdlimit.core import timegrid
 from hdlimit.finite_size.exact_mean import exact_bias
 from hdlimit.problem.row_moments import non_gaussianity
-from hdlimit.response.response import Response
+from hdlimit.response.response import MapResponse
 from hdlimit.storage.tables import read_table
 
 pytestmark = pytest.mark.filterwarnings("ignore::hdlimit.errors.HdlimitWarning")
@@ -650,7 +650,7 @@ def test_thresholds_without_proportion(noise: Any, batch_size: int) -> None:
 @pytest.mark.parametrize("c", [1e3, 1e6, 1e9])
 def test_second_moment_of_a_clipped_batch(noise: Any, c: float) -> None:
     """With x0 = (cB)^2: E min(S, x0) <= B E min(r^2, x0), and only pairs of large residuals are lost."""
-    single, batch = Response("clip", noise)(1.0, 3 * c)[1], Response("clip", noise, 3)(1.0, c)[1]
+    single, batch = MapResponse("clip", noise)(1.0, 3 * c)[1], MapResponse("clip", noise, 3)(1.0, c)[1]
     assert single / 3 * (1 - 1e-5) < batch <= single / 3 * (1 + 1e-9)
 
 

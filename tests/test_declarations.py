@@ -14,7 +14,8 @@ from cases import COVARIANCES, FUNCTION_SCHEDULE, NOISES, OPTIMIZERS, SCHEDULES,
 
 import hdlimit as hd
 from hdlimit.core.declaration import FloatArray
-from hdlimit.problem.noise import NoiseLaw, as_noise
+from hdlimit.problem.noise import as_noise
+from hdlimit.problem.noise_law import NoiseLaw
 
 EVERYTHING = [*NOISES, *COVARIANCES, *SCHEDULES, *OPTIMIZERS, FUNCTION_SCHEDULE]
 

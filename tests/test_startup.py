@@ -40,8 +40,8 @@ def test_limit_and_stability_need_numpy_alone(optimizer: str) -> None:
 
 @pytest.mark.parametrize("noise", ["Laplace(0.5)", "Uniform(0.5)", "Rademacher(0.5)", "NoNoise()"])
 def test_closed_responses_need_no_compiler(noise: str) -> None:
-    code = "import hdlimit as hd; from hdlimit.response.response import Response; "
-    code += f"[Response(f, hd.{noise})(0.3, 0.9) for f in ('identity', 'clip', 'sign')]"
+    code = "import hdlimit as hd; from hdlimit.response.response import MapResponse; "
+    code += f"[MapResponse(f, hd.{noise})(0.3, 0.9) for f in ('identity', 'clip', 'sign')]"
     assert set(loaded(code)) <= {"numpy", "scipy"}
 
 

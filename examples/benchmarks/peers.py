@@ -171,8 +171,6 @@ def jax_response(case: Case) -> Callable[[Any], tuple[Any, Any]]:
     import jax.numpy as jnp
     from jax.scipy.special import erf, erfc, gammainc
 
-    from hdlimit.response.response import mixture_components
-
     response, c = case.limit.response, float(case.limit.threshold(0.0))
     kind = response.map.name
     if response.batch_size > 1:
@@ -180,7 +178,7 @@ def jax_response(case: Case) -> Callable[[Any], tuple[Any, Any]]:
     if kind == "identity":
         second = response.noise.second_moment
         return lambda v: (1.0, v + second)
-    parts = mixture_components(response.noise, c)
+    parts = response.noise.mixture(c)
     if parts is None or parts.mean.any():
         raise NotImplementedError(repr(response))
     weight, variance = jnp.asarray(parts.weight), jnp.asarray(parts.variance)

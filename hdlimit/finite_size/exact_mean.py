@@ -21,6 +21,7 @@ from hdlimit.limit.stability import stability
 from hdlimit.limit.system import check_types
 from hdlimit.optimizers.base import Optimizer
 from hdlimit.problem.problem import Problem
+from hdlimit.response.residual_maps import residual_map
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -143,7 +144,7 @@ def _modes(problem: Problem, optimizer: Optimizer, numbers: IntArray, times: int
 
 
 def _check_exists(problem: Problem, optimizer: Optimizer) -> None:
-    linear = FEATURES[optimizer.features].linear and optimizer.residual == "identity"
+    linear = FEATURES[optimizer.features].linear and residual_map(optimizer).linear
     if not linear:
         raise NotAvailable(
             f"exact_mean: the mean of {optimizer!r} obeys no closed recursion, only that of SGD does; verify holds its "

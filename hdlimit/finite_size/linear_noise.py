@@ -40,7 +40,7 @@ from hdlimit.optimizers.base import Optimizer
 from hdlimit.prediction.curve import Curve
 from hdlimit.problem.problem import Problem
 from hdlimit.response.response import Compiled, Response
-from hdlimit.response.step_moments import StepMoments, step_moments
+from hdlimit.response.step_moments import StepMoments, of_map, step_moments
 
 BINS = 48
 GRID = 0.05
@@ -175,7 +175,7 @@ class _System:
             shifted
             and self.linear
             and self.algorithm
-            and self.limit.response.map.table is None
+            and of_map(self.limit.response).map.table is None
             and c_range[0] < math.inf
         )
         self.norm = ClippedNorm.of(self.limit, 2 * squares / trace**2, trace, v_range, c_range) if clips else None

@@ -28,10 +28,10 @@ from hdlimit.limit.system import Limit, check_types, limit_of
 from hdlimit.limit.validity import warn_caveats
 from hdlimit.optimizers.base import Optimizer
 from hdlimit.optimizers.schedules import Schedule
-from hdlimit.problem.noise import NoiseLaw
+from hdlimit.problem.noise_law import NoiseLaw
 from hdlimit.problem.problem import Problem
 from hdlimit.response.residual_maps import residual_map
-from hdlimit.response.response import Compiled, Response
+from hdlimit.response.response import Compiled, MapResponse
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -200,9 +200,9 @@ class Task:
     spawn_key: tuple[int, ...]
 
     @cached_property
-    def response(self) -> Response:
+    def response(self) -> MapResponse:
         """(mu, nu) as functions of v."""
-        return Response(residual_map(self.optimizer), self.noise, self.optimizer.batch_size)
+        return MapResponse(residual_map(self.optimizer), self.noise, self.optimizer.batch_size)
 
     @property
     def c_range(self) -> tuple[float, float]:
@@ -282,7 +282,7 @@ def _grid(breaks: FloatArray, speed: FloatArray, step: float | None) -> FloatArr
 
 
 @lru_cache(maxsize=64)
-def _compiled(response: Response, v_range: tuple[float, float], c_range: tuple[float, float]) -> Compiled:
+def _compiled(response: MapResponse, v_range: tuple[float, float], c_range: tuple[float, float]) -> Compiled:
     return response.compiled(v_range, c_range)
 
 

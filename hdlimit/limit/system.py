@@ -16,10 +16,10 @@ from hdlimit.limit.dynamics import sgd, sign
 from hdlimit.limit.moments import MomentSystem
 from hdlimit.optimizers.base import Optimizer
 from hdlimit.optimizers.schedules import Schedule
-from hdlimit.problem.problem import Problem
+from hdlimit.problem.problem import DIVERGED, Problem
 from hdlimit.problem.spectral_measure import Compression
 from hdlimit.response.residual_maps import residual_map
-from hdlimit.response.response import Response
+from hdlimit.response.response import MapResponse, Response
 
 # The dynamics of a feature map, by its name in hdlimit.limit.feature_maps.
 DYNAMICS = {"identity": sgd.moments, "sign": sign.moments}
@@ -43,18 +43,17 @@ class Limit:
     @cached_property
     def scale(self) -> float:
         """The size of v that the problem brings: max(v(0), E eps^2), with a squared width where E eps^2 is infinite."""
-        second = self.response.noise.second_moment
-        return max(self.modes.v, second if math.isfinite(second) else self.response.noise.width**2)
+        return max(self.modes.v, self.response.noise.scale_squared)
 
     @cached_property
     def bounded(self) -> bool:
         """Whether the residual map is bounded, so that no step size diverges."""
-        return self.response.map.bounded(float(self.threshold(0.0)))
+        return self.response.bounded(float(self.threshold(0.0)))
 
     @property
     def escape(self) -> float:
         """v above which a run counts as diverged: 1e12 max(v(0), E eps^2); inf for bounded residual maps."""
-        return math.inf if self.bounded or self.scale == 0 else 1e12 * self.scale
+        return math.inf if self.bounded or self.scale == 0 else DIVERGED * self.scale
 
 
 def check_types(problem: object, optimizer: object) -> None:
@@ -70,7 +69,7 @@ def limit_of(problem: Problem, optimizer: Optimizer, compress: bool | float = Tr
 
     compress: as hdlimit.limit.compression has it. Raises: NoLimit when it does not exist (infinite nu).
     """
-    response = Response(residual_map(optimizer), problem.noise, optimizer.batch_size)
+    response = MapResponse(residual_map(optimizer), problem.noise, optimizer.batch_size)
     response(2 * problem.initial_risk, float(optimizer.threshold_schedule(0.0)))
     modes, done = DYNAMICS[optimizer.features](problem, optimizer, compress)
     return Limit(modes, response, optimizer.lr_schedule, optimizer.threshold_schedule, 1 / problem.dimension, done)

@@ -19,8 +19,8 @@ from hdlimit.optimizers.base import Optimizer
 from hdlimit.optimizers.schedules import largest_lr
 from hdlimit.problem.problem import Problem
 from hdlimit.problem.row_moments import RowEffects, row_effects
-from hdlimit.response.residual_maps import residual_map
-from hdlimit.response.response import Response
+from hdlimit.response.residual_maps import CLIP, residual_map
+from hdlimit.response.response import MapResponse
 
 LOW_DIMENSION = 30.0
 
@@ -64,7 +64,7 @@ def caveats(problem: Problem, optimizer: Optimizer, horizon: float = LONGEST_HOR
     found = [*_low_dimension(problem), *_heavy_tail(problem, optimizer)]
     lr = largest_lr(optimizer.lr_schedule, horizon)
     found += _large_batch(problem, optimizer) if _bounded(optimizer) else []
-    if optimizer.residual == "clip" or not _bounded(optimizer):
+    if residual_map(optimizer).clips or not _bounded(optimizer):
         near = list(_near_critical(problem, optimizer, lr))
         found += near if near and (not _bounded(optimizer) or _hardly_clips(problem, optimizer, lr)) else []
     if not FEATURES[optimizer.features].linear:
@@ -123,7 +123,7 @@ def _hardly_clips(problem: Problem, optimizer: Optimizer, lr: float) -> bool:
         return False
     v = max(2 * problem.initial_risk, variance * _settled(at_limit))
     c = float(optimizer.threshold_schedule(0.0))
-    return v == 0 or Response("clip", problem.noise, optimizer.batch_size)(v, c)[0] > 1 - HARDLY
+    return v == 0 or MapResponse(CLIP, problem.noise, optimizer.batch_size)(v, c)[0] > 1 - HARDLY
 
 
 def _settled(x: float) -> float:

@@ -12,7 +12,8 @@ from hdlimit.core import checks
 from hdlimit.core.declaration import FloatArray
 from hdlimit.errors import InvalidInput
 from hdlimit.optimizers.schedules import Constant, Schedule, as_schedule
-from hdlimit.problem.noise import NoiseLaw, as_noise
+from hdlimit.problem.noise import as_noise
+from hdlimit.problem.noise_law import NoiseLaw
 from hdlimit.problem.problem import Problem
 
 Values = Any  # FloatArray, IntArray, tuple[NoiseLaw, ...] or tuple[Schedule | float, ...]

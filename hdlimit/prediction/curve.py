@@ -21,6 +21,7 @@ from hdlimit.errors import InvalidInput, NotAvailable, Outcome, ValidityWarning
 from hdlimit.limit.interpolant import DenseOutput
 from hdlimit.problem.problem import Problem
 from hdlimit.problem.spectral_measure import Compression
+from hdlimit.response.residual_maps import residual_map
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -179,7 +180,7 @@ class Curve:
         """The clipped fraction at any times in [0, end]; the shape of t, (1,) for a number."""
         from hdlimit.response.clipping import clipped_fraction
 
-        if self.optimizer.residual != "clip":
+        if not residual_map(self.optimizer).clips:
             raise NotAvailable(f"clipped_fraction: for optimizers that clip, not for {self.optimizer!r}")
         noise, size, c = self.problem.noise, self.optimizer.batch_size, self.optimizer.threshold_schedule
         times = np.atleast_1d(self._times(t))

@@ -26,7 +26,7 @@ from hdlimit.limit.piecewise import Piecewise, stops, tabulate
 from hdlimit.limit.system import Limit
 from hdlimit.response.chebyshev import LARGEST_ERROR
 from hdlimit.response.closed_loop import ERROR, Feedback
-from hdlimit.response.response import Compiled, Response
+from hdlimit.response.response import Compiled, MapResponse, Response
 
 TASKS_A_THREAD = 8
 SECONDS = 1e-6
@@ -37,7 +37,7 @@ Range = tuple[float, float]
 class AtThreshold(Feedback):
     """A response at one threshold, tabulated panel by panel in log v, in units of what it is at v = unit."""
 
-    def __init__(self, response: Response, c: float, unit: float, error: float) -> None:
+    def __init__(self, response: MapResponse, c: float, unit: float, error: float) -> None:
         exact = response.below(c)
         mu, nu = (max(x, 1e-290) for x in response(unit, c))
 
@@ -46,7 +46,14 @@ class AtThreshold(Feedback):
             return values[0] / mu, values[1] / nu
 
         super().__init__(relative, response.noise, response.batch_size, error)
-        self.map, self.units = response.map, (math.log(mu), math.log(nu))
+        self.response, self.units = response, (math.log(mu), math.log(nu))
+
+    def __repr__(self) -> str:
+        return repr(self.response)
+
+    def bounded(self, c: float) -> bool:
+        """Whether the residual map is bounded at this control."""
+        return self.response.bounded(c)
 
     def compiled(self, v_range: Range, c_range: Range) -> Compiled:
         found = super().compiled(v_range, c_range)
@@ -96,8 +103,9 @@ class Prepared:
         Their error is rtol/300, so that curves may fall by many powers of e.
         """
         response, (c, largest) = self.column.limit.response, value_range(self.threshold)
-        fixed = response.map.table is None and (c == largest or response.map.name == "sign")
-        if not fixed or response.is_quick(c):
+        if not isinstance(response, MapResponse) or response.map.table is not None:
+            return response
+        if (c != largest and response.map.controlled) or response.is_quick(c):
             return response
         error = max(response.precision, min(self.rtol / 300, ERROR))
         return AtThreshold(response, c, self.column.limit.scale, error)

@@ -32,7 +32,7 @@ from hdlimit.prediction.predict import LOOSEST, TIGHTEST, predict
 from hdlimit.problem.covariance import TOLERANCE
 from hdlimit.problem.problem import Problem
 from hdlimit.response.residual_maps import residual_map
-from hdlimit.response.response import Response
+from hdlimit.response.response import MapResponse
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -279,7 +279,7 @@ class Points:
         for place in product(*(range(len(self.axes[name])) for name in others)):
             values = {name: self.axes[name][k] for name, k in zip(others, place)}
             problem, optimizer = at(self.problem, self.optimizer, values)
-            response = Response(residual_map(optimizer), problem.noise, optimizer.batch_size)
+            response = MapResponse(residual_map(optimizer), problem.noise, optimizer.batch_size)
             schedules = optimizer.lr_schedule, optimizer.threshold_schedule
             limit = Limit(modes, response, *schedules, 1 / problem.dimension)
             yield Column(limit, lr, np.atleast_1d(flat[place])), optimizer

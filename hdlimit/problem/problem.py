@@ -15,8 +15,13 @@ from hdlimit.core import checks
 from hdlimit.core.declaration import Declaration, FloatArray
 from hdlimit.errors import InvalidInput, NotAvailable
 from hdlimit.problem.covariance import MOST_NUMBERS, CovarianceModel, as_covariance
-from hdlimit.problem.noise import NoiseLaw, NoNoise, as_noise
+from hdlimit.problem.noise import NoNoise, as_noise
+from hdlimit.problem.noise_law import NoiseLaw
 from hdlimit.problem.rows import Rows
+
+# A run or a curve has diverged above this many times the larger of its start and of the noise: far above what any
+# stable step reaches (1.84 times the limit at 0.99 of the critical step, examples/where_it_ends.py).
+DIVERGED = 1e12
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -12,27 +12,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 
 from hdlimit.core.declaration import FloatArray
 from hdlimit.errors import NotAvailable
-from hdlimit.problem.noise import Components
-from hdlimit.response.laplace_transform import ComplexArray, Points, Transform, mixture_transform
+from hdlimit.problem.laplace_transform import ComplexArray, Points, Transform
+from hdlimit.problem.normal_mixtures import Components
+from hdlimit.response.contours import Contour, _log1p, arc, euler, parabola
+from hdlimit.response.laplace_transform import mixture_transform
 
 MOST_RADII = 2000
 _X, _W = np.polynomial.legendre.leggauss(10)
 _X64, _W64 = np.polynomial.legendre.leggauss(64)
-
-
-def _log1p(z: Points) -> Points:
-    """log(1 + z) to full precision; NumPy's loses the real part of small complex z."""
-    from scipy.special import log1p
-
-    result: Points = log1p(z)
-    return result
 
 
 class BatchMoments(NamedTuple):
@@ -48,73 +42,14 @@ class BatchMoments(NamedTuple):
     square: float
 
 
-Contour = Callable[[FloatArray, int], tuple[ComplexArray, ComplexArray]]
-
-
-class Arc(NamedTuple):
-    """Half a contour as Gauss-Legendre nodes: z = q x, start (where it leaves the real axis), and weights: of the
-    inverse Laplace transform, Re sum weight F(z/x)/x, and of E[S^(-1/2); S > x] and E[1/S; S > x].
-
-    int_x^inf y^(-s) e^(q y) dy has a cut at q > 0, to which both halves of the contour return: no trapezoid over the
-    whole of it, and along the cut
-
-        E[S^(-s); S > x] = Re sum ... + int_0^(start/x) q^(s - 1) L(q)^B dq/Gamma(s)
-    """
-
-    z: ComplexArray
-    start: float
-    weight: ComplexArray
-    half: ComplexArray
-    one: ComplexArray
-
-
-@lru_cache(maxsize=64)
-def arc(size: int) -> Arc:
-    """The parabola z = 4 + iu - u^2/(6 B^(4/5)) down to e^z = e^-38: L(q)^B grows towards the singularities of L on the
-    negative axis, and the contour bends the later the larger B is.
-    """
-    from scipy.special import erfcx, exp1
-
-    start, bend = 4.0, 1 / (6 * size**0.8)
-    last = math.sqrt((38 + start) / bend)
-    x, w = np.polynomial.legendre.leggauss(int(0.6 * last) + 16)
-    u = last / 2 * (1 + x)
-    z = start + 1j * u - bend * u**2
-    weight = -0.5j / np.pi * last * w * np.exp(z) * (1j - 2 * bend * u)
-    half = weight * np.sqrt(np.pi / -z) * erfcx(np.sqrt(-z))
-    return Arc(z, start, weight, half, weight * exp1(-z) * np.exp(-z))
-
-
-def parabola(x: FloatArray, size: int) -> tuple[ComplexArray, ComplexArray]:
-    """Points q and weights w, shape (len(x), n): the inverse Laplace transform of F at x > 0 is Re sum w F(q).
-
-    For transforms whose singularities are on the negative axis; the contour of `arc`.
-    """
-    half = arc(size)
-    return half.z / x[:, None], half.weight / x[:, None]
-
-
-def euler(x: FloatArray, size: int = 2) -> tuple[ComplexArray, ComplexArray]:
-    """Points and weights as of `parabola`: the Euler sums of Abate and Whitt, which stay in Re q > 0."""
-    a, plain, averaged = 23.0, 44, 14
-    k = np.arange(plain + averaged + 1)
-    binomial = np.array([math.comb(averaged, j) for j in range(averaged + 1)]) / 2.0**averaged
-    share = np.concatenate([np.ones(plain), np.cumsum(binomial[::-1])[::-1]])
-    weight = math.exp(a / 2) * share * np.where(k == 0, 0.5, 1.0) * (-1.0) ** k
-    q = np.asarray((a + 2j * np.pi * k) / (2 * x[:, None]), dtype=np.complex128)
-    return q, np.asarray(weight / x[:, None], dtype=np.complex128)
-
-
 class InvertedLaw:
     """The law of S from the Laplace transform of r^2.
 
-    transform: L; size: B >= 2; v: E z^2, far below which the cdf of S is a power; typical: a size of r^2;
-    contour: parabola or euler.
+    transform: L; size: B >= 2; v: E z^2, far below which the cdf of S is a power; contour: parabola or euler.
     """
 
-    def __init__(self, transform: Transform, size: int, v: float, typical: float, contour: Contour) -> None:
-        self.transform, self.size, self.v = transform, size, v
-        self.typical, self.contour = typical, contour
+    def __init__(self, transform: Transform, size: int, v: float, contour: Contour) -> None:
+        self.transform, self.size, self.v, self.contour = transform, size, v, contour
         self._panels: dict[tuple[float, int], tuple[float, float]] = {}
         self.longest = 1.5 / max(1.0, math.sqrt(size / 8))  # log S has a spread of sqrt(2/B)
 
@@ -134,7 +69,7 @@ class InvertedLaw:
 
     def _moment(self, power: float) -> float:
         """int_0^inf q^(power - 1) L(q)^B dq, trapezoid in log q."""
-        low, high = -math.log(self.typical) - 36 / power, -math.log(self.v) + 36 / (self.size / 2 - power)
+        low, high = -math.log(self.transform.typical) - 36 / power, -math.log(self.v) + 36 / (self.size / 2 - power)
         y, step = np.linspace(low, high, math.ceil((high - low) / 0.25) + 1, retstep=True)
         return float(step * (np.exp(power * y) * self.transform.value(np.exp(y)) ** self.size).sum())
 
@@ -168,7 +103,7 @@ class InvertedLaw:
         z, start, weight, half, one = arc(self.size)
         power, rest = self._powers(z / x0)
         below, density, share, square = self._inverted(z, weight, power, rest)
-        low = -max(math.log(start / x0 * self.typical), 0.0) - 64
+        low = -max(math.log(start / x0 * self.transform.typical), 0.0) - 64
         y, step = np.linspace(low, 34.0, math.ceil((34 - low) / 0.3) + 1, retstep=True)
         place = 1 / (1 + np.exp(-y))  # the cut, q = place start/x0
         mass = step * np.exp(-y) * place**2 * np.real(self.transform.value(place * start / x0)) ** self.size
@@ -332,35 +267,5 @@ def batch_law(parts: Components, size: int, v: float) -> InvertedLaw | Noncentra
     """The law of S for noise given as components, by the most exact route that it allows."""
     if (parts.variance == parts.variance[0]).all() and (sums := sums_of_squares(parts, size)) is not None:
         return NoncentralLaw(*sums, size, v + float(parts.variance[0]))
-    typical = math.exp(float(parts.weight @ np.log(v + parts.mean**2 + parts.variance)))
-    return InvertedLaw(mixture_transform(v, parts), size, v, typical, euler if parts.mean.any() else parabola)
-
-
-_TAILS = 0.5 ** np.arange(8, 44)
-_SHARES = np.concatenate([_TAILS[::-1], np.linspace(0, 1, 129)[1:-1], 1 - _TAILS])
-
-
-def compress(parts: Components) -> Components:
-    """Few point masses with the mass and the first three moments of eps^2 in each of 198 quantile groups of |eps|.
-
-    Groups of equal mass, and geometric ones towards 0 and infinity. Only eps^2 enters the law of S. Relative error of
-    mu and nu (tests/test_batch.py): densities 1e-7 at v = Var eps, 5e-6 at a hundredth of it, 1e-4 at 1e-4 of it;
-    thousands of samples 3e-5 and, where c is in their sparse tail at a hundredth of the variance, 2e-4.
-    """
-    if parts.weight.size <= 2 * (_SHARES.size + 1):
-        return parts
-    order = np.argsort(parts.mean**2)
-    square, weight = parts.mean[order] ** 2, parts.weight[order]
-    group = np.searchsorted(_SHARES, np.cumsum(weight) - weight / 2)
-    _, group = np.unique(group, return_inverse=True)
-    total = np.bincount(group, weight)
-    mean = np.bincount(group, weight * square) / total
-    centred = (square - mean[group]) / mean[group]
-    variance = np.bincount(group, weight * centred**2) / total
-    spread = np.sqrt(np.maximum(variance, 1e-24))
-    skew = np.bincount(group, weight * centred**3) / total / spread**3 / 2
-    root = np.sqrt(1 + skew**2)
-    up, down = root + skew, root - skew
-    values = mean * np.concatenate([1 + spread * up, np.maximum(1 - spread * down, 0.0)]).reshape(2, -1)
-    weights = total * np.stack([down, up]) / (2 * root)
-    return Components(weights.ravel(), np.sqrt(values.ravel()), np.zeros(values.size))
+    transform = mixture_transform(v, parts)
+    return InvertedLaw(transform, size, v, parabola if transform.real_singularities else euler)

@@ -16,10 +16,14 @@ import numpy as np
 
 from hdlimit.core import checks
 from hdlimit.core.declaration import FloatArray, IntArray
-from hdlimit.problem import noise as laws
+from hdlimit.problem.noise import as_noise
+from hdlimit.problem.noise_law import NoiseLaw
+from hdlimit.problem.normal_mixtures import Components
 from hdlimit.response import batch_law as batch
-from hdlimit.response.mixtures import density_components, laplace_components
-from hdlimit.response.response import Response, batch_law, mixture_components
+from hdlimit.response.mixtures import density_components
+from hdlimit.response.residual_maps import CLIP
+from hdlimit.response.response import MapResponse
+from hdlimit.response.squared_norm import squared_norm
 
 EXACT, INVERTED, SUMMED = 1e-12, 1e-8, 1e-4
 MOST_ATOMS = 400
@@ -66,13 +70,13 @@ def best_threshold(noise: Any, v: float, batch_size: int = 1) -> BestThreshold:
     Raises: InvalidInput. Source: Marshall, Xiao, Agarwala, Paquette (2025), the CCC;
     derivations/threshold.py.
     """
-    law, v, size = laws.as_noise(noise), checks.positive("v", v), checks.integer("batch_size", batch_size)
+    law, v, size = as_noise(noise), checks.positive("v", v), checks.integer("batch_size", batch_size)
     square = (v + law.second_moment) / size
     condition, scales, error = _posed(law, v, size)
     c, value = _largest(condition, scales, error)
     if not value > -math.log(square) + error:
         c = math.inf
-    mu, nu = Response("clip", law, size)(v, c)
+    mu, nu = MapResponse(CLIP, law, size)(v, c)
     clipped = float(condition(np.array([c])).clipped[0]) if c < math.inf else 0.0
     gain = mu**2 / nu * square if c < math.inf else 1.0
     permitted = mu / nu * square if c < math.inf else 1.0
@@ -134,7 +138,7 @@ def _root(objective: Objective, low: float, high: float, tolerance: float) -> fl
     return low * (1 + float(brentq(slope, 0.0, width, xtol=tolerance, rtol=1e-14)))
 
 
-def _posed(noise: laws.NoiseLaw, v: float, size: int) -> tuple[Objective, FloatArray, float]:
+def _posed(noise: NoiseLaw, v: float, size: int) -> tuple[Objective, FloatArray, float]:
     """The objective, thresholds between which its slope changes sign at most once, and its relative error."""
     s, high = math.sqrt(v), 1e3 * max(math.sqrt(v), noise.width)
     parts = noise.components
@@ -150,8 +154,8 @@ def _posed(noise: laws.NoiseLaw, v: float, size: int) -> tuple[Objective, FloatA
     return condition, _rising(condition, grid), EXACT
 
 
-def _posed_batch(noise: laws.NoiseLaw, v: float, size: int, high: float) -> tuple[Objective, FloatArray, float]:
-    law = batch_law(noise, size, v)
+def _posed_batch(noise: NoiseLaw, v: float, size: int, high: float) -> tuple[Objective, FloatArray, float]:
+    law = squared_norm(noise, size, v)
     grid = _grid(0.03 * math.sqrt(v) / size, high, 5)
     error = EXACT
     if isinstance(law, batch.InvertedLaw):
@@ -198,18 +202,16 @@ def _promising(radii: FloatArray, weights: FloatArray, size: int) -> IntArray:
     return best if best.size <= MOST_ATOMS else best[-10:]
 
 
-def _condition(noise: laws.NoiseLaw, v: float) -> Objective:
-    if isinstance(noise, laws.Laplace):
-        return lambda c: mixture_condition(c, v, laplace_components(noise.scale))
-    if noise.components is not None or isinstance(noise, laws.StudentT):
+def _condition(noise: NoiseLaw, v: float) -> Objective:
+    if noise.mixture(1.0) is not None:
         return lambda c: mixture_condition(c, v, _parts(noise, float(c.max())))
     return lambda c: _stack(
         [mixture_condition(np.array([x]), v, density_components(noise, v, (x,), x)) for x in c.tolist()]
     )
 
 
-def _parts(noise: laws.NoiseLaw, threshold: float) -> laws.Components:
-    parts = mixture_components(noise, threshold)
+def _parts(noise: NoiseLaw, threshold: float) -> Components:
+    parts = noise.mixture(threshold)
     assert parts is not None
     return parts
 
@@ -228,7 +230,7 @@ def _batch_condition(s: Any, c: float, size: int) -> Condition:
     return Condition(*(np.array([x]) for x in (2 * math.log(mu) - math.log(nu), slope, 1 - s.below)))
 
 
-def mixture_condition(c: FloatArray, v: float, parts: laws.Components) -> Condition:
+def mixture_condition(c: FloatArray, v: float, parts: Components) -> Condition:
     """log(mu_c^2/nu_c) at thresholds c > 0 for noise that is a mixture of normal laws (B = 1).
 
     With T = P(|r| > c), A = c^2 - nu and D = c mu' - mu, the slope is 2 (c mu'/mu - c^2 T/nu), and where mu is small
@@ -247,7 +249,7 @@ def mixture_condition(c: FloatArray, v: float, parts: laws.Components) -> Condit
     return Condition(value, np.where(mu < 0.1, small, plain), tail)
 
 
-def _sums(c: FloatArray, v: float, parts: laws.Components) -> FloatArray:
+def _sums(c: FloatArray, v: float, parts: Components) -> FloatArray:
     """P(|r| <= c), P(|r| > c), c mu', E[r^2; |r| <= c]/c^2, A/c^2 and D, shape (6, len(c))."""
     s = np.sqrt(v + parts.variance)
     a, k = c[:, None] / s, np.abs(parts.mean) / s

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hdlimit.core.declaration import FloatArray
-from hdlimit.problem.noise import NoiseLaw
+from hdlimit.problem.noise_law import NoiseLaw
 from hdlimit.response.closed_loop import ClipResponse
-from hdlimit.response.response import Response, batch_law
+from hdlimit.response.residual_maps import CLIP
+from hdlimit.response.response import MapResponse
+from hdlimit.response.squared_norm import squared_norm
 
 if TYPE_CHECKING:
     pass
@@ -71,7 +73,7 @@ def efficiency(noise: NoiseLaw, v: float, c: float, batch_size: int = 1) -> floa
     """mu^2/(nu B I_F) of the clip at c: the share of the fastest possible decrease of the risk that it reaches."""
     from hdlimit.response.efficiency import share_of_ceiling
 
-    return share_of_ceiling(noise, v, *Response("clip", noise, batch_size)(v, c), batch_size)
+    return share_of_ceiling(noise, v, *MapResponse(CLIP, noise, batch_size)(v, c), batch_size)
 
 
 def clipped_fraction(noise: NoiseLaw, v: float, c: float, batch_size: int = 1) -> float:
@@ -79,13 +81,13 @@ def clipped_fraction(noise: NoiseLaw, v: float, c: float, batch_size: int = 1) -
     if math.isinf(c):
         return 0.0
     if batch_size == 1:
-        return min(max(1 - Response("clip", noise)(v, c)[0], 0.0), 1.0)
-    return min(max(1 - batch_law(noise, batch_size, v).moments((c * batch_size) ** 2).below, 0.0), 1.0)
+        return min(max(1 - MapResponse(CLIP, noise)(v, c)[0], 0.0), 1.0)
+    return min(max(1 - squared_norm(noise, batch_size, v).moments((c * batch_size) ** 2).below, 0.0), 1.0)
 
 
 def rate_gain(noise: NoiseLaw, v: float, c: float, batch_size: int = 1) -> float:
     """The CCC value (mu^2/nu) E r^2/B: the fastest decrease of the risk over that of SGD, inf where Var is infinite."""
     if math.isinf(c):
         return 1.0
-    mu, nu = Response("clip", noise, batch_size)(v, c)
+    mu, nu = MapResponse(CLIP, noise, batch_size)(v, c)
     return mu**2 / nu * (v + noise.second_moment) / batch_size

@@ -13,16 +13,17 @@ import numpy as np
 
 from hdlimit.core.declaration import FloatArray
 from hdlimit.kernels import responses as kernels
-from hdlimit.problem.noise import NoiseLaw
+from hdlimit.problem.noise_law import NoiseLaw
 from hdlimit.response.chebyshev import Pieces, fitted
-from hdlimit.response.response import Compiled, Response
+from hdlimit.response.residual_maps import CLIP
+from hdlimit.response.response import Compiled, MapResponse, Response
 
 Rule = Callable[[float], tuple[float, float]]
 PANEL = 2.0
 ERROR = 1e-7
 
 
-class Feedback(Response):
+class Feedback:
     """A response (mu, nu) = rule(v), tabulated panel by panel in log v as integrations ask for it.
 
     rule: v -> (mu, nu); noise, batch_size: of the problem; error: of the tables. Panels are kept, so that many
@@ -30,19 +31,22 @@ class Feedback(Response):
     """
 
     def __init__(self, rule: Rule, noise: NoiseLaw, batch_size: int = 1, error: float = ERROR) -> None:
-        super().__init__("clip", noise, batch_size)
-        self.rule, self.error = rule, error
+        self.rule, self.noise, self.batch_size, self.error = rule, noise, batch_size, error
         self._panels: dict[int, Pieces] = {}
 
-    __hash__ = object.__hash__
-
-    def __eq__(self, other: object) -> bool:
-        return self is other
+    def __repr__(self) -> str:
+        return f"a response to {self.noise!r} at batch size {self.batch_size} whose threshold follows v"
 
     def __call__(self, v: float, c: float = math.inf) -> tuple[float, float]:
+        """(mu, nu) of the rule at v; c is not read."""
         return self.rule(max(v, kernels.SMALLEST))
 
+    def bounded(self, c: float) -> bool:
+        """Whether the threshold that the integrator passes on is finite."""
+        return c < math.inf
+
     def compiled(self, v_range: tuple[float, float], c_range: tuple[float, float]) -> Compiled:
+        """The table over v_range; c_range is not read."""
         first = math.floor(math.log(v_range[0]) / PANEL)
         last = max(math.ceil(math.log(v_range[1]) / PANEL), first + 1)
         panels = [self._panel(k) for k in range(first, last)]
@@ -50,6 +54,10 @@ class Feedback(Response):
         coefficients = [c for panel in panels for c in panel.coefficients]
         table: FloatArray = np.concatenate([[len(ends), 0.0, 0.0], ends, [last * PANEL], *coefficients])
         return Compiled(kernels.table, table, math.exp(first * PANEL), math.exp(last * PANEL))
+
+    def lookup(self, c: float) -> Rule:
+        """(mu, nu) as a function of v, from the table; c is not read."""
+        return self.looked_up
 
     def looked_up(self, v: float) -> tuple[float, float]:
         """(mu, nu) at v from the table."""
@@ -68,7 +76,7 @@ class ClipResponse:
     """(mu, nu) of the clip at any v > 0 and c, for many calls: closed forms are prepared once for every power of 4."""
 
     def __init__(self, noise: NoiseLaw, batch_size: int = 1) -> None:
-        self.response = Response("clip", noise, batch_size)
+        self.response = MapResponse(CLIP, noise, batch_size)
         self._below: dict[int, Callable[[float, float], tuple[float, float]]] = {}
 
     def __call__(self, v: float, c: float) -> tuple[float, float]:
@@ -90,7 +98,7 @@ def compensated(rule: Rule) -> Rule:
     return scaled
 
 
-def at_threshold(response: Response, c: float) -> Response:
+def at_threshold(response: MapResponse, c: float) -> Response:
     """The response at one threshold, as a table where the closed form has many terms or there is none."""
     if response.is_quick(c):
         return response

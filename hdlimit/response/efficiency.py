@@ -12,9 +12,11 @@ import numpy as np
 from hdlimit.core import checks
 from hdlimit.errors import InvalidInput
 from hdlimit.prediction.curve import Curve
-from hdlimit.problem.noise import NoiseLaw, as_noise
+from hdlimit.problem.noise import as_noise
+from hdlimit.problem.noise_law import NoiseLaw
 from hdlimit.response.fisher import _information
-from hdlimit.response.response import Response
+from hdlimit.response.residual_maps import SIGN
+from hdlimit.response.response import MapResponse
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +63,7 @@ def _efficiencies(noise: NoiseLaw, v: float, size: int) -> tuple[float, ...]:
     from hdlimit.response.best_threshold import best_threshold
 
     best = best_threshold(noise, v, size)
-    sign = share_of_ceiling(noise, v, *Response("sign", noise, size)(v), size)
+    sign = share_of_ceiling(noise, v, *MapResponse(SIGN, noise, size)(v), size)
     clip = share_of_ceiling(noise, v, best.mu, best.nu, size) if best.threshold > 0 else sign
     sgd = share_of_ceiling(noise, v, 1.0, (v + noise.second_moment) / size, size)
     return v, _information(noise, v), sgd, clip, sign, best.threshold

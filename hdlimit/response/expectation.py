@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 
 from hdlimit.core.declaration import FloatArray
-from hdlimit.problem import noise as laws
+from hdlimit.problem.noise_law import NoiseLaw
+from hdlimit.problem.scipy_noise import ScipyNoise
 from hdlimit.response.mixtures import density_components
 from hdlimit.response.residual_maps import ResidualMap
 
 
-def quadrature_response(psi: ResidualMap, noise: laws.NoiseLaw, v: float, c: float) -> tuple[float, float]:
+def quadrature_response(psi: ResidualMap, noise: NoiseLaw, v: float, c: float) -> tuple[float, float]:
     """(mu, nu) of any residual map by two-dimensional quadrature over eps and z: slow, independent of the closed
     forms.
     """
@@ -27,7 +28,7 @@ _Z, _ZW = np.polynomial.legendre.leggauss(20)
 
 
 def expectation(
-    noise: laws.NoiseLaw, v: float, c: float, psi: ResidualMap, f: Callable[[FloatArray, FloatArray], FloatArray]
+    noise: NoiseLaw, v: float, c: float, psi: ResidualMap, f: Callable[[FloatArray, FloatArray], FloatArray]
 ) -> float:
     """E f(r, z) for r = z - eps, with f smooth but at the kinks of psi: Gauss-Legendre panels in z that end at the
     kinks.
@@ -45,7 +46,7 @@ def expectation(
     return total
 
 
-def _points(noise: laws.NoiseLaw, v: float, kinks: list[float], c: float) -> list[tuple[FloatArray, FloatArray]]:
+def _points(noise: NoiseLaw, v: float, kinks: list[float], c: float) -> list[tuple[FloatArray, FloatArray]]:
     """(weights, values) of eps as point masses: those of the law, or Gauss-Legendre nodes of its density."""
     parts = noise.components
     if parts is None:
@@ -57,7 +58,7 @@ def _points(noise: laws.NoiseLaw, v: float, kinks: list[float], c: float) -> lis
             result.append((np.array([weight]), np.array([mean])))
             continue
         normal = density_components(
-            laws.ScipyNoise(_normal(mean, math.sqrt(variance))), v, tuple(abs(k) for k in kinks), 0.0
+            ScipyNoise(_normal(mean, math.sqrt(variance))), v, tuple(abs(k) for k in kinks), 0.0
         )
         result.append((weight * normal.weight, normal.mean))
     return result

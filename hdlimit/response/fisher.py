@@ -9,6 +9,7 @@ by the inequality of Cauchy and Schwarz on E psi' = -E psi p_r'/p_r; the score p
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
@@ -18,10 +19,13 @@ from numpy.polynomial import chebyshev
 from hdlimit.core import checks
 from hdlimit.core.declaration import FloatArray
 from hdlimit.errors import NotAvailable
-from hdlimit.problem.noise import NoiseLaw, as_noise
+from hdlimit.kernels import responses as kernels
+from hdlimit.problem.noise import as_noise
+from hdlimit.problem.noise_law import NoiseLaw
+from hdlimit.response.chebyshev import table as chebyshev_table
 from hdlimit.response.residual_law import ResidualLaw
-from hdlimit.response.residual_maps import ResidualMap
-from hdlimit.response.response import Response
+from hdlimit.response.response import Compiled
+from hdlimit.response.squared_norm import compressed
 
 WORST = 1e-9
 PANEL = 1.25
@@ -81,18 +85,29 @@ def smooth_information(noise: NoiseLaw, v: float) -> float:
     return math.exp(float(chebyshev.chebval(2 * (x - k) - 1, _panel(noise, k)))) / v
 
 
-class Ceiling(Response):
-    """The response of the score at every v, scaled to mu = 1: nu = 1/(B I_F(v))."""
+class Ceiling:
+    """The response of the score at every v, scaled to mu = 1: nu = 1/(B I_F(v)); no control is read."""
 
     def __init__(self, noise: NoiseLaw, batch_size: int) -> None:
-        super().__init__(_CEILING, noise)
-        self.batch_size = batch_size
-
-    def _closed(self, c: float) -> None:
-        return None
+        self.noise, self.batch_size = noise, batch_size
 
     def __call__(self, v: float, c: float = math.inf) -> tuple[float, float]:
+        """(1, 1/(B I_F(v)))."""
         return 1.0, 1 / (self.batch_size * smooth_information(self.noise, v))
 
+    @property
+    def precision(self) -> float:
+        """The relative error to which a table is built: that of the law of a batch where the noise is compressed."""
+        return 1e-5 if self.batch_size > 1 and compressed(self.noise) else 1e-9
 
-_CEILING = ResidualMap("ceiling", lambda r, c: r, lambda c: (), lambda c: False)
+    def bounded(self, c: float) -> bool:
+        """The score grows with v."""
+        return False
+
+    def compiled(self, v_range: tuple[float, float], c_range: tuple[float, float]) -> Compiled:
+        """A table in log v."""
+        return Compiled(kernels.table, chebyshev_table(self, math.inf, *v_range), *v_range)
+
+    def lookup(self, c: float) -> Callable[[float], tuple[float, float]]:
+        """(mu, nu) as a function of v."""
+        return self

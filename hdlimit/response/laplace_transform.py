@@ -3,30 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from hdlimit.core.declaration import FloatArray
 from hdlimit.kernels import laplace_transform as kernels
-from hdlimit.problem.noise import Components
-
-ComplexArray = NDArray[np.complex128]
-Points = ComplexArray | FloatArray
-FAR = 40.0
-
-
-class Transform(NamedTuple):
-    """value(q) = L(q), deficit(q) = 1 - L(q), both to full precision, at real or complex q."""
-
-    value: Callable[[Points], Points]
-    deficit: Callable[[Points], Points]
+from hdlimit.problem.laplace_transform import Points, Transform
+from hdlimit.problem.normal_mixtures import Components
 
 
 def mixture_transform(v: float, parts: Components) -> Transform:
-    """L(q) for eps a mixture of normal laws."""
+    """L(q) for eps a mixture of normal laws; its singularities are real where all means are 0."""
     laws = tuple(np.array(a) for a in (parts.weight, parts.mean**2, parts.variance))
 
     def value(q: Points) -> Points:
@@ -37,74 +23,5 @@ def mixture_transform(v: float, parts: Components) -> Transform:
     def deficit(q: Points) -> Points:
         return kernels.mixture_deficit(np.ravel(q).astype(np.complex128), v, *laws).reshape(q.shape)
 
-    return Transform(value, deficit)
-
-
-def laplace_transform(v: float, scale: float) -> Transform:
-    """L(q) for Laplace noise: sqrt(pi x/a) erfcx(sqrt(x)), a = 1 + 2 q v, x = a/(4 q scale^2).
-
-    Laplace noise is normal noise with an exponential variance of mean 2 scale^2, and int_0^inf e^(-y) (a + 4 q scale^2
-    y)^(-1/2) dy is this.
-    """
-    from scipy.special import erfcx
-
-    def shape_deficit(x: Points) -> Points:
-        """1 - sqrt(pi x) erfcx(sqrt(x)), by its asymptotic series where |x| > 40."""
-        far = np.abs(x) > FAR
-        series, term = np.zeros_like(x), np.where(far, -1.0, 0.0) / np.where(far, -2 * x, 1.0)
-        for k in range(1, 17):
-            series = series + term
-            term = term * (2 * k + 1) / np.where(far, -2 * x, 1.0)
-        near = np.sqrt(np.where(far, 1.0, x))
-        result: Points = np.where(far, series, 1 - math.sqrt(math.pi) * near * erfcx(near))
-        return result
-
-    def value(q: Points) -> Points:
-        x = (1 + 2 * q * v) / (4 * scale**2 * q)
-        result: Points = math.sqrt(math.pi) / (2 * scale) / np.sqrt(q) * erfcx(np.sqrt(x))
-        return result
-
-    def deficit(q: Points) -> Points:
-        gaussian = _gaussian_deficit(q, v)
-        result: Points = gaussian + (1 - gaussian) * shape_deficit((1 + 2 * q * v) / (4 * scale**2 * q))
-        return result
-
-    return Transform(value, deficit)
-
-
-def uniform_transform(v: float, half_width: float) -> Transform:
-    """L(q) for uniform noise on [-h, h]: a^(-1/2) g(h sqrt(q/a)), a = 1 + 2 q v, g(w) = sqrt(pi) erf(w)/(2 w)."""
-    from scipy.special import erf
-
-    def shape_deficit(q: Points) -> Points:
-        """1 - g(w), by its series where |w| < 1/2."""
-        w2 = half_width**2 * q / (1 + 2 * q * v)
-        small = np.abs(w2) < 0.25
-        series, term = np.zeros_like(w2), np.where(small, w2, 0.0)
-        for k in range(1, 16):
-            series = series + term / (2 * k + 1)
-            term = -term * np.where(small, w2, 0.0) / (k + 1)
-        w = np.sqrt(np.where(small, 1.0, w2))
-        result: Points = np.where(small, series, 1 - math.sqrt(math.pi) * erf(w) / (2 * w))
-        return result
-
-    def deficit(q: Points) -> Points:
-        gaussian = _gaussian_deficit(q, v)
-        result: Points = gaussian + (1 - gaussian) * shape_deficit(q)
-        return result
-
-    def value(q: Points) -> Points:
-        w = half_width * np.sqrt(q / (1 + 2 * q * v))
-        result: Points = np.sqrt(np.pi / q) / (2 * half_width) * erf(w)
-        if (near := np.abs(w) < 0.1).any():
-            result[near] = 1 - deficit(q[near])
-        return result
-
-    return Transform(value, deficit)
-
-
-def _gaussian_deficit(q: Points, v: float) -> Points:
-    """1 - (1 + 2 q v)^(-1/2)."""
-    root = np.sqrt(1 + 2 * q * v)
-    result: Points = 2 * q * v / (root * (1 + root))
-    return result
+    typical = math.exp(float(parts.weight @ np.log(v + parts.mean**2 + parts.variance)))
+    return Transform(value, deficit, typical, real_singularities=not parts.mean.any())

@@ -15,8 +15,9 @@ import numpy as np
 from hdlimit.core.declaration import FloatArray, IntArray
 from hdlimit.errors import NotAvailable
 from hdlimit.kernels.residual_law import mixture_score
-from hdlimit.problem.noise import Components, Laplace, NoiseLaw, StudentT
-from hdlimit.response.mixtures import ORDER, Panels, laplace_components, noise_panels, student_components
+from hdlimit.problem.noise_law import NoiseLaw
+from hdlimit.problem.normal_mixtures import Components
+from hdlimit.response.mixtures import ORDER, Panels, noise_panels
 
 MOST_MASSES = 6000
 MOST_LEVELS = 40
@@ -44,23 +45,11 @@ class ResidualLaw:
     @cached_property
     def _mixture(self) -> Components | None:
         """The law of r as a mixture of normal laws, None where that would need too many."""
-        if isinstance(self.noise, StudentT):
-            parts: Components | None = student_components(self.noise.df, self.noise.scale, self._student_reach)
-        elif isinstance(self.noise, Laplace):
-            parts = laplace_components(self.noise.scale)
-        else:
-            parts = self.noise.components or self._point_masses()
+        parts = self.noise.mixture(self.noise.information_reach(self.s)) or self._point_masses()
         if parts is None:
             return None
         keep = parts.weight > 0
         return Components(parts.weight[keep], -parts.mean[keep], (parts.variance + self.v)[keep])
-
-    @property
-    def _student_reach(self) -> float:
-        """|r| beyond which a Student-t law adds less than 1e-17 to Fisher information: p_r score^2 ~ r^-(df + 3)."""
-        assert isinstance(self.noise, StudentT)
-        df = self.noise.df
-        return 14 * self.s + self.noise.scale * math.sqrt(df + 3) * (14 + math.exp(39 / (df + 2)))
 
     def _point_masses(self) -> Components | None:
         """A density as point masses closer than sqrt(v), where these are few."""

@@ -1,39 +1,84 @@
 """Residual maps: what the optimizer makes of the residual r = <x, delta> - eps.
 
-A new residual map is one entry here: with psi and its kinks it works at once by quadrature (batch size 1); a closed
-form is one derivation and one line in response.py more.
+A map states facts; what uses it asks for these and for no name. With psi, its kinks and whether it is bounded a new map
+works at once, by quadrature (batch size 1). What else it states makes it faster, or gives it larger batches.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from hdlimit.core.declaration import FloatArray
+from hdlimit.kernels import lazy_table, responses
+from hdlimit.kernels.responses import Response as Kernel
 from hdlimit.optimizers.base import Optimizer
 from hdlimit.optimizers.residual_table import ScoreTable
+from hdlimit.problem.noise_law import NoiseLaw
+from hdlimit.response.squared_norm import squared_norm
+
+Pair = tuple[float, float]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ResidualMap:
-    """A scalar map psi(r), possibly with a threshold c.
+    """A scalar map psi(r), possibly with a control, such as a clip threshold.
 
-    psi: (r, c) -> psi(r), array in, array out; kinks: c -> the r >= 0 at which psi jumps or bends (-r too);
-    bounded: c -> whether psi is bounded, so that nu exists for every noise law and no step size diverges; table: psi
-    itself where it is a finished table (its threshold c is then the v at which the table is read). A table acts on
-    every residual of a batch, the other maps on the mean gradient.
+    Parameters
+    ----------
+    name : str
+        Name of the map, which an optimizer gives.
+    psi : callable
+        (r, control) -> psi(r), array in, array out.
+    kinks : callable
+        control -> the r >= 0 at which psi jumps or bends (at -r too).
+    bounded : callable
+        control -> whether psi is bounded, so that nu exists for every noise law and no step size diverges.
+    linear, clips, scale_free, controlled : bool
+        Whether psi(r) = r; whether psi(r) = r up to the control and is constant beyond; whether psi(a r) = psi(r) for
+        a > 0; whether psi depends on the control.
+    table : ScoreTable, optional
+        psi itself where it is a finished table; its control is the v at which the table is read. A table acts on every
+        residual of a batch, the other maps on the mean gradient.
+    closed : mapping
+        Kernels of closed forms for batch size 1, by the key of `NoiseLaw.closed_form`.
+    mixture : kernel, optional
+        The response, at batch size 1, to noise that is a mixture of normal laws.
+    remembered : float, optional
+        The number under which `kernels.lazy_table` sums the response to a mixture, for maps that have one.
+    batch_normal : kernel, optional
+        The response to centred normal noise at any batch size.
+    batch : callable, optional
+        (noise, batch size, v, control) -> (mu, nu) of the mapped mean gradient of a batch.
     """
 
     name: str
     psi: Callable[[FloatArray, float], FloatArray]
     kinks: Callable[[float], tuple[float, ...]]
     bounded: Callable[[float], bool]
+    linear: bool = False
+    clips: bool = False
+    scale_free: bool = False
+    controlled: bool = False
     table: ScoreTable | None = None
+    closed: Mapping[str, Kernel] = field(default_factory=dict)
+    mixture: Kernel | None = None
+    remembered: float | None = None
+    batch_normal: Kernel | None = None
+    batch: Callable[[NoiseLaw, int, float, float], Pair] | None = None
+
+    def linear_at(self, control: float) -> bool:
+        """Whether psi(r) = r at this control: always for a linear map, at control inf for one that clips."""
+        return self.linear or (self.clips and control == math.inf)
+
+    def reach(self, control: float) -> float:
+        """|r| up to which psi grows at this control, 0 for maps that do not clip."""
+        return control if self.clips else 0.0
 
     def __reduce__(self) -> str | tuple[Any, ...]:
         """The maps of this module go to other processes by their names."""
@@ -42,14 +87,51 @@ class ResidualMap:
         return (_known, (self.name,)) if RESIDUALS.get(self.name) is self else super().__reduce__()
 
 
-RESIDUALS: dict[str, ResidualMap] = {
-    m.name: m
-    for m in (
-        ResidualMap("identity", lambda r, c: r, lambda c: (), lambda c: False),
-        ResidualMap("clip", lambda r, c: np.clip(r, -c, c), lambda c: (c,), lambda c: c < math.inf),
-        ResidualMap("sign", lambda r, c: np.sign(r), lambda c: (0.0,), lambda c: True),
-    )
-}
+def _clipped_batch(noise: NoiseLaw, size: int, v: float, c: float) -> Pair:
+    linear = 1e-10 * max(math.sqrt(v), 1e-15 * noise.width)
+    if c < linear:  # mu is c E r'z/(v sqrt(S)) there, nu is c^2
+        return _clipped_batch(noise, size, v, linear)[0] * (c / linear), c * c
+    octaves = max(math.ceil(math.log2(c * size / noise.width)), 0) if noise.width > 0 else 0
+    s = squared_norm(noise, size, v, octaves).moments((c * size) ** 2)
+    return ((size - 1) * s.root_ratio + s.below) / size, s.minimum / size**2
+
+
+def _signed_batch(noise: NoiseLaw, size: int, v: float, control: float) -> Pair:
+    return (size - 1) * squared_norm(noise, size, v).inverse_root, 1.0
+
+
+IDENTITY = ResidualMap("identity", lambda r, control: r, lambda control: (), lambda control: False, linear=True)
+CLIP = ResidualMap(
+    "clip",
+    lambda r, control: np.clip(r, -control, control),
+    lambda control: (control,),
+    lambda control: control < math.inf,
+    clips=True,
+    controlled=True,
+    closed={"laplace": responses.clip_laplace, "uniform": responses.clip_uniform},
+    mixture=lazy_table.clip_mixture,
+    remembered=lazy_table.CLIP,
+    batch_normal=responses.clip_batch_normal,
+    batch=_clipped_batch,
+)
+SIGN = ResidualMap(
+    "sign",
+    lambda r, control: np.sign(r),
+    lambda control: (0.0,),
+    lambda control: True,
+    scale_free=True,
+    closed={
+        "laplace": responses.sign_laplace,
+        "uniform": responses.sign_uniform,
+        "student1": responses.sign_student1,
+        "student3": responses.sign_student3,
+    },
+    mixture=responses.sign_mixture,
+    remembered=lazy_table.SIGN,
+    batch_normal=responses.sign_batch_normal,
+    batch=_signed_batch,
+)
+RESIDUALS: dict[str, ResidualMap] = {m.name: m for m in (IDENTITY, CLIP, SIGN)}
 
 
 def _known(name: str) -> ResidualMap:
@@ -60,7 +142,7 @@ def _known(name: str) -> ResidualMap:
 def tabulated(name: str, table: ScoreTable) -> ResidualMap:
     """The residual map of a finished table."""
     nodes = tuple(np.unique(np.abs(table.residuals)).tolist())
-    return ResidualMap(name, table, lambda c: nodes, lambda c: True, table)
+    return ResidualMap(name, table, lambda control: nodes, lambda control: True, controlled=True, table=table)
 
 
 def residual_map(optimizer: Optimizer) -> ResidualMap:

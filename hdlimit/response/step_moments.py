@@ -17,16 +17,25 @@ from typing import NamedTuple
 
 import numpy as np
 
+from hdlimit.errors import NotAvailable
 from hdlimit.kernels.responses import SMALLEST, clip_fourth_mixture
 from hdlimit.optimizers.residual_table import ScoreTable
-from hdlimit.problem.noise import Laplace
 from hdlimit.response.expectation import expectation
-from hdlimit.response.mixtures import density_components, flat, laplace_components
+from hdlimit.response.mixtures import density_components, flat
 from hdlimit.response.residual_law import ResidualLaw
-from hdlimit.response.response import Response, batch_law, mixture_components
+from hdlimit.response.residual_maps import SIGN
+from hdlimit.response.response import MapResponse, Response
+from hdlimit.response.squared_norm import squared_norm
 
 STEP = 1e-3
 HARDLY = 1e6
+
+
+def of_map(response: Response) -> MapResponse:
+    """The response as that of a residual map; raises NotAvailable where it is none (a threshold that follows v)."""
+    if not isinstance(response, MapResponse):
+        raise NotAvailable(f"spread: known for responses of residual maps, not for a {type(response).__name__}")
+    return response
 
 
 class StepMoments(NamedTuple):
@@ -43,19 +52,19 @@ def step_moments(response: Response, v: float, c: float) -> StepMoments:
     response: of the optimizer's residual map, the noise and the batch size. Returns: StepMoments, kappa inf where E
     eps^4 is. Raises: NoLimit where nu is infinite; NotAvailable for a residual map without a batch theory.
     """
-    v = max(v, SMALLEST)
+    v, response = max(v, SMALLEST), of_map(response)
     if response.map.table is not None:
         return _of_table(response, response.map.table, v, c)
-    if response.map.name == "identity" or (response.map.name == "clip" and c == math.inf):
+    if response.map.linear_at(c):
         return _of_identity(response, v)
-    if response.map.name == "sign":
+    if response.map.scale_free:
         return StepMoments(overlap(response, v), response(v, c)[0], 1.0)
     if response.batch_size > 1:
         return _of_clipped_batch(response, v, c)
     return _of_sample(response, v, c)
 
 
-def _of_identity(response: Response, v: float) -> StepMoments:
+def _of_identity(response: MapResponse, v: float) -> StepMoments:
     size, noise = response.batch_size, response.noise
     nu = response(v)[1]
     square = v + noise.second_moment
@@ -69,11 +78,11 @@ def overlap(response: Response, v: float) -> float:
     if size == 1:
         return 0.0
     if size == 2:
-        return math.pi / 2 * Response("sign", response.noise)(v)[0] ** 2
-    return (size - 1) * (size - 2) * batch_law(response.noise, size, v).inverse
+        return math.pi / 2 * MapResponse(SIGN, response.noise)(v)[0] ** 2
+    return (size - 1) * (size - 2) * squared_norm(response.noise, size, v).inverse
 
 
-def _of_clipped_batch(response: Response, v: float, c: float) -> StepMoments:
+def _of_clipped_batch(response: MapResponse, v: float, c: float) -> StepMoments:
     """g(S) = min(1, x0/S) and its like, x0 = (c B)^2: see derivations/fluctuation.py.
 
     Where x0 is a million times E S the differences below are rounding errors, and hardly anything is clipped.
@@ -85,31 +94,30 @@ def _of_clipped_batch(response: Response, v: float, c: float) -> StepMoments:
     if math.isfinite(noise.fourth_moment) and x0 > HARDLY * size * (v + noise.second_moment):
         return _of_identity(response, v)
     octaves = max(math.ceil(math.log2(c * size / noise.width)), 0) if noise.width > 0 else 0
-    s = batch_law(noise, size, v, octaves).moments(x0)
+    s = squared_norm(noise, size, v, octaves).moments(x0)
     inside = s.minimum - x0 * (1 - s.below)
     nu_2 = (size**2 + size) * s.below + (size - 1) * (size - 2) * x0 * s.inverse_above - 4 * x0 * s.density
     chi = (size + 2) * inside + (size - 1) * x0 * (s.root_ratio - s.below)
     return StepMoments(nu_2 / size**2, chi / size**3, s.square * (c * c) * (c * c))
 
 
-def _slope(response: Response, v: float, c: float) -> float:
+def _slope(response: MapResponse, v: float, c: float) -> float:
     """dnu/dv by a central difference."""
     return (response(v * (1 + STEP), c)[1] - response(v * (1 - STEP), c)[1]) / (2 * STEP * v)
 
 
-def _of_sample(response: Response, v: float, c: float) -> StepMoments:
+def _of_sample(response: MapResponse, v: float, c: float) -> StepMoments:
     nu_2 = 2 * _slope(response, v, c)
     psi, noise = response.map, response.noise
-    if psi.name != "clip":
+    if not psi.clips:
         chi = expectation(noise, v, c, psi, lambda r, z: psi.psi(r, c) ** 3 * z) / v
         return StepMoments(nu_2, chi, expectation(noise, v, c, psi, lambda r, z: psi.psi(r, c) ** 4))
     mu, nu = response(v, c)
-    parts = laplace_components(noise.scale) if isinstance(noise, Laplace) else mixture_components(noise, c)
-    parts = parts or density_components(noise, v, psi.kinks(c), c)
+    parts = noise.mixture(c) or density_components(noise, v, psi.kinks(c), c)
     return StepMoments(nu_2, 3 * (nu - (c * c * (1 - mu) if mu < 1 else 0.0)), clip_fourth_mixture(v, c, flat(parts)))
 
 
-def _of_table(response: Response, table: ScoreTable, v: float, s: float) -> StepMoments:
+def _of_table(response: MapResponse, table: ScoreTable, v: float, s: float) -> StepMoments:
     """A table acts on every residual of the batch; E[z | r] = v score(r)."""
     size = response.batch_size
     mu, nu = response(v, s)

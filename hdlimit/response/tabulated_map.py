@@ -16,7 +16,7 @@ from hdlimit.core.declaration import FloatArray
 from hdlimit.errors import NotAvailable
 from hdlimit.kernels.responses import SMALLEST, TABLE_DEGREE
 from hdlimit.optimizers.residual_table import ScoreTable
-from hdlimit.problem.noise import NoiseLaw
+from hdlimit.problem.noise_law import NoiseLaw
 from hdlimit.response.residual_law import ResidualLaw
 
 ORDER = 10

@@ -18,9 +18,10 @@ from typing import Any
 import numpy as np
 
 from hdlimit.core.declaration import FloatArray
-from hdlimit.problem import noise as laws
+from hdlimit.problem.noise_law import NoiseLaw
+from hdlimit.problem.normal_mixtures import Components
 from hdlimit.response import batch_law as batch
-from hdlimit.response.response import batch_law, mixture_components
+from hdlimit.response.squared_norm import squared_norm
 
 SPACING = 0.1
 MOST = 150
@@ -30,7 +31,7 @@ _X, _W = np.polynomial.legendre.leggauss(3)
 class BatchGrid:
     """(mu, nu) of the clip for thresholds in [e^low, e^high], noise and batch size B >= 2; v by v, kept."""
 
-    def __init__(self, noise: laws.NoiseLaw, size: int, low: float, high: float) -> None:
+    def __init__(self, noise: NoiseLaw, size: int, low: float, high: float) -> None:
         self.noise, self.size = noise, size
         self.log_c = np.linspace(low, high, max(math.ceil((high - low) / SPACING), 4) + 1)
         self._spline = lru_cache(maxsize=None)(self._fit)
@@ -67,10 +68,9 @@ class BatchGrid:
         return np.array([((b - 1) * ratio + law.cdf(x0)) / b, minimum / b**2])
 
     def _law(self, v: float) -> batch.InvertedLaw | batch.NoncentralLaw:
-        if not isinstance(self.noise, laws.StudentT):
-            return batch_law(self.noise, self.size, v)
-        parts = mixture_components(self.noise, self.noise.width * 1e3)
-        if parts is None or parts.weight.size <= MOST:
-            return batch_law(self.noise, self.size, v)
-        thin = laws.Components(*(values[::4] for values in parts))
+        parts = self.noise.mixture(self.noise.width * 1e3)
+        closed = self.noise.laplace_transform(v) is not None
+        if closed or not self.noise.scale_mixture or parts is None or parts.weight.size <= MOST:
+            return squared_norm(self.noise, self.size, v)
+        thin = Components(*(values[::4] for values in parts))
         return batch.batch_law(thin._replace(weight=thin.weight / thin.weight.sum()), self.size, v)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hdlimit.core.declaration import FloatArray, IntArray
-from hdlimit.problem.noise import NoiseLaw
+from hdlimit.problem.noise_law import NoiseLaw
 from hdlimit.problem.problem import Problem
 from hdlimit.simulation import samplers
 from hdlimit.simulation.kernels import eigenspaces as blocks

@@ -17,7 +17,7 @@ from hdlimit.core import checks
 from hdlimit.core.declaration import FloatArray
 from hdlimit.errors import InvalidInput
 from hdlimit.problem.covariance import Covariance
-from hdlimit.problem.noise import NoiseLaw
+from hdlimit.problem.noise_law import NoiseLaw
 from hdlimit.problem.problem import Problem
 from hdlimit.simulation.kernels import steps as stream
 

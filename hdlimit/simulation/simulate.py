@@ -30,7 +30,7 @@ from hdlimit.errors import DivergenceWarning, InvalidInput, Outcome, Status
 from hdlimit.execution.parallel import collect
 from hdlimit.optimizers.base import Optimizer
 from hdlimit.optimizers.schedules import Schedule
-from hdlimit.problem.problem import Problem
+from hdlimit.problem.problem import DIVERGED, Problem
 from hdlimit.simulation import samplers, updates
 from hdlimit.simulation.eigenspaces import block_chain
 from hdlimit.simulation.ensemble import RECORDABLE, Ensemble
@@ -39,7 +39,6 @@ from hdlimit.simulation.state import Chain, direct_chain, excess_risk, readable
 if TYPE_CHECKING:
     from hdlimit.execution.checkpoint import Checkpoint
 
-_DIVERGED = 1e12
 METHODS = ("direct", "blocks")
 
 
@@ -253,9 +252,7 @@ def _checkpoint(path: Any, task: Task, problem: Problem, rows: str, method: str)
 
 
 def _largest_risk(problem: Problem, chain: Chain) -> float:
-    noise = problem.noise
-    scale = noise.second_moment if math.isfinite(noise.second_moment) else noise.width * noise.width
-    return _DIVERGED * max(chain.risk(chain.start), scale, 1e-300)
+    return DIVERGED * max(chain.risk(chain.start), problem.noise.scale_squared, 1e-300)
 
 
 def _recorded_steps(times: Any, horizon: float, dimension: int) -> IntArray:

@@ -19,7 +19,7 @@ from hdlimit.core.declaration import Declaration
 from hdlimit.errors import InvalidInput
 from hdlimit.limit.interpolant import DenseOutput
 from hdlimit.optimizers.schedules import Function
-from hdlimit.problem.noise import ScipyNoise
+from hdlimit.problem.scipy_noise import ScipyNoise
 
 SCIPY = "scipy"
 

@@ -27,7 +27,7 @@ from hdlimit.optimizers.schedules import Constant, Schedule, Table
 from hdlimit.optimizers.sgd import ClippedSGD
 from hdlimit.prediction.curve import Curve
 from hdlimit.prediction.predict import predict
-from hdlimit.problem.noise import NoiseLaw
+from hdlimit.problem.noise_law import NoiseLaw
 from hdlimit.problem.problem import Problem
 from hdlimit.response.clipping import BestNow, clipped_fraction, efficiency, heuristic_scale, rate_gain
 from hdlimit.response.closed_loop import ClipResponse, Feedback, compensated

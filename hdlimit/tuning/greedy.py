@@ -21,8 +21,9 @@ from hdlimit.optimizers.schedules import Constant, Table
 from hdlimit.optimizers.sgd import SGD
 from hdlimit.optimizers.sign import SignSGD
 from hdlimit.problem.problem import Problem
-from hdlimit.response.closed_loop import Feedback, at_threshold
-from hdlimit.response.response import Response
+from hdlimit.response.closed_loop import at_threshold
+from hdlimit.response.residual_maps import residual_map
+from hdlimit.response.response import MapResponse, Response
 from hdlimit.tuning.clip_schedule import (
     ClipSchedule,
     Followed,
@@ -52,9 +53,8 @@ def greedy_lr(problem: Problem, optimizer: Any, horizon: float) -> Table:
     if not isinstance(optimizer, Optimizer) or not isinstance(optimizer.threshold_schedule, Constant):
         raise InvalidInput("optimizer", "SGD, SignSGD or an optimizer with a constant threshold", repr(optimizer)[:120])
     c = optimizer.threshold_schedule.value
-    response = Response(optimizer.residual, problem.noise, optimizer.batch_size)
-    if optimizer.residual == "clip":
-        response = at_threshold(response, c)
+    exact = MapResponse(residual_map(optimizer), problem.noise, optimizer.batch_size)
+    response = at_threshold(exact, c) if exact.map.clips else exact
     table = greedy_table(problem, response, c, optimizer.features, horizon)
     followed: Any = optimizer
     warn_caveats(problem, replace(followed, lr=table), horizon)
@@ -69,7 +69,7 @@ def greedy_table(problem: Problem, response: Response, c: float, features: str, 
     modes = binned(trial.modes, BINS)
     rate, forcing = modes.rate, modes.diffusion
     quadratic = float(forcing.sum())
-    gain = _looked_up(response, c, 2 * problem.initial_risk)
+    gain = response.lookup(c)
 
     def step(u: FloatArray) -> tuple[float, float, float]:
         mu, nu = gain(max(float(u.sum()), 1e-280))
@@ -88,14 +88,6 @@ def greedy_table(problem: Problem, response: Response, c: float, features: str, 
     if not found.success:
         raise NotAvailable(f"greedy step size: the integration stopped: {found.message}")
     return Table(time, np.array([step(u)[0] for u in np.maximum(found.y, 0.0).T]))
-
-
-def _looked_up(response: Response, c: float, v: float) -> Any:
-    """(mu, nu) as a function of v > 0."""
-    if isinstance(response, Feedback):
-        return response.looked_up
-    exact = response.below(c)
-    return lambda u: exact(u, c)
 
 
 def greedy_clip(problem: Problem, horizon: float, batch_size: int = 1) -> ClipSchedule:

@@ -16,7 +16,7 @@ from hdlimit.limit.integrator import solve
 from hdlimit.limit.system import Limit
 from hdlimit.optimizers.residual_table import ScoreTable
 from hdlimit.optimizers.schedules import Constant, Table, as_schedule
-from hdlimit.problem.noise import NoiseLaw
+from hdlimit.problem.noise_law import NoiseLaw
 from hdlimit.problem.problem import Problem
 from hdlimit.response.fisher import Ceiling, smooth_information
 from hdlimit.response.residual_law import ResidualLaw

@@ -29,7 +29,8 @@ from hdlimit.optimizers.sgd import SGD, ClippedSGD
 from hdlimit.optimizers.sign import SignSGD
 from hdlimit.problem.problem import Problem
 from hdlimit.response.closed_loop import Feedback, at_threshold
-from hdlimit.response.response import Response
+from hdlimit.response.residual_maps import CLIP, residual_map
+from hdlimit.response.response import MapResponse, Response
 from hdlimit.response.threshold_grid import BatchGrid
 
 ROUGH, FINE = 1e-4, 3e-7
@@ -208,11 +209,11 @@ class Constants(NamedTuple):
 
 def best_step(trial: Trial, optimizer: Optimizer) -> Constants:
     """The optimizer with its best constant lr; its own lr is ignored, its threshold (constant) is kept."""
-    response = Response(optimizer.residual, trial.problem.noise, optimizer.batch_size)
+    response = MapResponse(residual_map(optimizer), trial.problem.noise, optimizer.batch_size)
     if not isinstance(optimizer.threshold_schedule, Constant):
         raise InvalidInput("optimizer", "one with a constant threshold", repr(optimizer))
     c = optimizer.threshold_schedule.value
-    quick = response if optimizer.residual != "clip" else at_threshold(response, c)
+    quick: Response = at_threshold(response, c) if response.map.clips else response
     mu = response(2 * trial.problem.initial_risk, c)[0]
     x, _ = best_scale(trial, quick, lambda x: math.exp(x) / mu, c)
     (x,), value = polish(lambda p: trial.value(quick, Constant(math.exp(p[0]) / mu), c, fine=True), [x])
@@ -267,7 +268,7 @@ def best_clip(trial: Trial, batch_size: int = 1, lr: Schedule | None = None) -> 
     Not clipping (threshold inf) is chosen where no threshold is better by more than a part in 50 000 of the objective.
     """
     noise = trial.problem.noise
-    response = Response("clip", noise, batch_size)
+    response = MapResponse(CLIP, noise, batch_size)
     v = 2 * trial.problem.initial_risk
     drift = lru_cache(maxsize=256)(lambda y: response(v, math.exp(y))[0])
     member = lambda y: at_threshold(response, math.exp(y))  # noqa: E731

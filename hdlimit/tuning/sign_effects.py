@@ -22,9 +22,11 @@ from hdlimit.core.declaration import FloatArray
 from hdlimit.errors import InvalidInput
 from hdlimit.limit.modes import basis
 from hdlimit.problem.covariance import CovarianceModel
-from hdlimit.problem.noise import NoiseLaw, NoNoise
+from hdlimit.problem.noise import NoNoise
+from hdlimit.problem.noise_law import NoiseLaw
 from hdlimit.problem.problem import Problem
-from hdlimit.response.response import Response
+from hdlimit.response.residual_maps import SIGN
+from hdlimit.response.response import MapResponse
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,8 +153,8 @@ def effects(problem: Problem, lr: float, risk: float | None = None, batch_size: 
 
 
 def _responses(law: NoiseLaw, v: float, lr: float, batch_size: int) -> tuple[EffectiveRate, NoiseCompression]:
-    silent, _ = Response("sign", NoNoise(), batch_size)(v)
-    noisy, _ = Response("sign", law, batch_size)(v)
+    silent, _ = MapResponse(SIGN, NoNoise(), batch_size)(v)
+    noisy, _ = MapResponse(SIGN, law, batch_size)(v)
     step, drift, diffusion = math.sqrt(2 / math.pi) * silent * lr, noisy / silent, 1 + law.second_moment / v
     excess = batch_size * (lr / step) ** 2 / v
     return EffectiveRate(step, lr, excess), NoiseCompression(drift, diffusion, drift**2 * diffusion)

@@ -17,7 +17,8 @@ from hdlimit.finite_size.exact_mean import exact_bias
 from hdlimit.limit.feature_maps import FEATURES
 from hdlimit.prediction.curve import Curve
 from hdlimit.response.clipping import clipped_fraction
-from hdlimit.response.response import Response
+from hdlimit.response.residual_maps import CLIP, residual_map
+from hdlimit.response.response import MapResponse
 from hdlimit.response.step_moments import overlap
 from hdlimit.simulation.ensemble import Ensemble
 
@@ -85,7 +86,7 @@ def allowance(curve: Curve, steps: FloatArray, quantity: str = "risk") -> FloatA
     times 1/D for B = 1, and at most 2.8 +- 0.3 times 1/D for B = 4.
     """
     t = np.minimum(steps / curve.problem.dimension, curve.end)
-    exact = quantity == "risk" and curve.optimizer.residual == "identity"
+    exact = quantity == "risk" and residual_map(curve.optimizer).linear
     if exact and curve.problem.dimension <= EXACT_UP_TO:
         return np.abs(exact_bias(curve.problem, curve.optimizer, steps))
     try:
@@ -126,7 +127,7 @@ def _share_bias(curve: Curve, t: float) -> float:
     slope_q = (long - short) / (2 * h)
     wider_q = (share(1 + k, 1 + h) - share(1 + k, 1 - h)) / (2 * h)
     tilt = float(curve.squares(np.array([t]))[1, 0]) / (v * trace)
-    shared = v * overlap(Response("clip", problem.noise, size), v)
+    shared = v * overlap(MapResponse(CLIP, problem.noise, size), v)
     of_norm = variance * (long - 2 * middle + short) / (2 * h * h) + tilt * (
         shared * slope_q + 2 * (wider_q - slope_q) / k
     )

@@ -17,9 +17,9 @@ import hdlimit as hd
 from hdlimit.finite_size.linear_noise import linear_noise
 from hdlimit.optimizers.residual_table import ScoreTable
 from hdlimit.optimizers.schedules import Steps, Table
-from hdlimit.problem.noise import NoiseLaw
+from hdlimit.problem.noise_law import NoiseLaw
 from hdlimit.response.residual_maps import tabulated
-from hdlimit.response.response import Response
+from hdlimit.response.response import MapResponse
 from hdlimit.response.step_moments import overlap, step_moments
 
 pytestmark = pytest.mark.filterwarnings("ignore::hdlimit.errors.HdlimitWarning")
@@ -113,8 +113,8 @@ KINDS: list[str | ScoreTable] = ["identity", "clip", "sign", TABLE]
 STATES = [(0.2, 0.4), (0.7, 0.4), (10.0, 1.2)]
 
 
-def response_of(kind: str | ScoreTable, noise: NoiseLaw, size: int) -> Response:
-    return Response(kind if isinstance(kind, str) else tabulated("score", kind), noise, size)
+def response_of(kind: str | ScoreTable, noise: NoiseLaw, size: int) -> MapResponse:
+    return MapResponse(kind if isinstance(kind, str) else tabulated("score", kind), noise, size)
 
 
 def as_triple(moments: Moments, v: float) -> np.ndarray:
@@ -123,7 +123,7 @@ def as_triple(moments: Moments, v: float) -> np.ndarray:
                      + moments.nu**2])  # fmt: skip
 
 
-def found(response: Response, v: float, c: float) -> np.ndarray:
+def found(response: MapResponse, v: float, c: float) -> np.ndarray:
     nu_2, chi, kappa = step_moments(response, v, c)
     return np.array([nu_2 - response(v, c)[0] ** 2, chi, kappa])
 
@@ -203,7 +203,7 @@ def test_overlap_of_a_batch(noise: Any, size: int) -> None:
     z = math.sqrt(v) * rng.standard_normal((200_000, size))
     r = z - noise.sample(rng, z.size).reshape(z.shape)
     sample = ((r * z).sum(axis=1) ** 2 / (r**2).sum(axis=1) - v) / v**2
-    expected = overlap(Response("clip", noise, size), v)
+    expected = overlap(MapResponse("clip", noise, size), v)
     error = sample.std() / math.sqrt(sample.size)
     assert abs(sample.mean() - expected) <= 5 * error
     if size > 1:

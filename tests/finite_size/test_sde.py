@@ -20,7 +20,7 @@ import hdlimit as hd
 from hdlimit.finite_size.linear_noise import linear_noise
 from hdlimit.finite_size.sde import make_task, sample_paths
 from hdlimit.kernels.sde import homogenized
-from hdlimit.response.response import Response
+from hdlimit.response.response import MapResponse
 
 pytestmark = pytest.mark.filterwarnings("ignore::hdlimit.LowDimensionWarning", "ignore::hdlimit.HeavyTailWarning")
 RATE = np.array([0.25, 0.5, 1.0, 2.0])
@@ -31,7 +31,7 @@ THRESHOLD, LENGTH = 0.5, 2.0
 class Case(NamedTuple):
     """Four modes with a full noise matrix C/d = scale/24 A A^T."""
 
-    response: Response
+    response: MapResponse
     lr: float
     scale: float
 
@@ -41,9 +41,9 @@ class Case(NamedTuple):
         return self.scale * factor @ factor.T / 24
 
 
-IDENTITY = Case(Response("identity", hd.Gaussian(0.5)), 0.8, 1.0)
-SIGN = Case(Response("sign", hd.Gaussian(1.0)), 1.6, 3.0)
-CLIP = Case(Response("clip", hd.Gaussian(0.1)), 0.8, 1.0)
+IDENTITY = Case(MapResponse("identity", hd.Gaussian(0.5)), 0.8, 1.0)
+SIGN = Case(MapResponse("sign", hd.Gaussian(1.0)), 1.6, 3.0)
+CLIP = Case(MapResponse("clip", hd.Gaussian(0.1)), 0.8, 1.0)
 
 
 def kernel_ends(case: Case, shocks: np.ndarray) -> np.ndarray:

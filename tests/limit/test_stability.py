@@ -13,7 +13,7 @@ from hdlimit.core.declaration import FloatArray
 from hdlimit.limit.system import limit_of
 from hdlimit.optimizers.base import Optimizer
 from hdlimit.problem.covariance import CovarianceModel
-from hdlimit.problem.noise import NoiseLaw
+from hdlimit.problem.noise_law import NoiseLaw
 
 pytestmark = pytest.mark.filterwarnings("ignore::hdlimit.errors.HdlimitWarning")
 

@@ -16,7 +16,7 @@ from hdlimit.limit.system import limit_of
 from hdlimit.optimizers.base import Optimizer
 from hdlimit.problem.covariance import CovarianceModel
 from hdlimit.problem.critical_step import exact_critical_batch, exact_critical_lr
-from hdlimit.problem.noise import NoiseLaw
+from hdlimit.problem.noise_law import NoiseLaw
 
 COVARIANCES = [
     hd.Isotropic(40),

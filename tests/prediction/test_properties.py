@@ -16,7 +16,7 @@ from scipy import stats
 import hdlimit as hd
 from hdlimit.optimizers.base import Optimizer
 from hdlimit.problem.covariance import CovarianceModel
-from hdlimit.problem.noise import NoiseLaw
+from hdlimit.problem.noise_law import NoiseLaw
 
 pytestmark = pytest.mark.filterwarnings("ignore::hdlimit.errors.HdlimitWarning")
 

@@ -13,10 +13,14 @@ from scipy import integrate, special, stats
 
 from hdlimit.kernels import formulas
 from hdlimit.problem import noise as laws
-from hdlimit.problem.noise import Components, as_noise
+from hdlimit.problem.noise import as_noise
+from hdlimit.problem.normal_mixtures import Components
 from hdlimit.response import batch_law as batch
+from hdlimit.response.compressed_noise import compress
+from hdlimit.response.contours import euler, parabola
 from hdlimit.response.mixtures import density_components
-from hdlimit.response.response import Response, batch_law
+from hdlimit.response.response import MapResponse
+from hdlimit.response.squared_norm import squared_norm
 
 SIZES = [2, 3, 4, 8, 32]
 THRESHOLDS = [1e-10, 1e-5, 1e-2, 0.1, 0.3, 1.0, 3.0, 1e3, 1e9]
@@ -31,8 +35,8 @@ def route(name: str, size: int, v: float) -> Any:
     parts = one_normal(1 - v)
     if name == "radial":
         return batch.batch_law(parts, size, v)
-    contour = {"parabola": batch.parabola, "euler": batch.euler}[name]
-    return batch.InvertedLaw(batch.mixture_transform(v, parts), size, v, 1.0, contour)
+    contour = {"parabola": parabola, "euler": euler}[name]
+    return batch.InvertedLaw(batch.mixture_transform(v, parts), size, v, contour)
 
 
 ROUTES = [("radial", 3e-14, SIZES), ("parabola", 1e-11, [*SIZES, 100, 256, 1000]), ("euler", 1e-9, SIZES)]
@@ -117,7 +121,7 @@ def test_pairs_against_the_density_of_the_residual(noise: Any, density: Any, kin
     for v in (0.05, 0.7):
         for x in (0.3, 2.0):
             exact = chord(lambda u: density(u, v), x, kinks)  # noqa: B023
-            assert batch_law(noise, 2, v).moments(x).below == pytest.approx(exact, rel=precision), (v, x)
+            assert squared_norm(noise, 2, v).moments(x).below == pytest.approx(exact, rel=precision), (v, x)
 
 
 @pytest.mark.parametrize("size", [2, 4])
@@ -126,14 +130,14 @@ def test_point_masses_at_every_v(size: int) -> None:
     noise = laws.Rademacher(0.8)
     for v in (1e-280, 1e-40, 1e-20, 1e-12):
         norm = 0.8 * math.sqrt(size)
-        mu = Response("sign", noise, size)(v)[0]
+        mu = MapResponse("sign", noise, size)(v)[0]
         assert mu == pytest.approx((size - 1) / norm, rel=1e-9)
         for c in (0.1, 0.3, 2.0):
             f = min(1.0, c * size / norm)
             clipped = f == 1.0
             expected = 1.0 if clipped else (size - 1) / size * f
-            assert Response("clip", noise, size)(v, c) == pytest.approx((expected, 0.64 * f**2 / size), rel=1e-9)
-    large = Response("clip", noise, size)(0.64e8, 1e3)
+            assert MapResponse("clip", noise, size)(v, c) == pytest.approx((expected, 0.64 * f**2 / size), rel=1e-9)
+    large = MapResponse("clip", noise, size)(0.64e8, 1e3)
     assert large == pytest.approx(formulas.clip_batch_normal(0.64e8, 1e3, float(size)), rel=1e-7)
 
 
@@ -153,7 +157,7 @@ INVERTED = [n for n in NOISES if n.components is None or n.components.weight.siz
 def test_limits_in_c_and_v(noise: Any, size: int) -> None:
     """c -> 0 is the sign, c -> inf is SGD (where it exists), large v is without noise; tolerance by route."""
     rough = 1e-3 if noise.components is None and isinstance(noise, laws.ScipyNoise) else 1e-6
-    response, sign = Response("clip", noise, size), Response("sign", noise, size)
+    response, sign = MapResponse("clip", noise, size), MapResponse("sign", noise, size)
     for v in (1e-8 * noise.width**2, noise.width**2):
         c = 1e-8 * math.sqrt(v)
         mu, nu = response(v, c)
@@ -175,7 +179,7 @@ def test_limits_in_c_and_v(noise: Any, size: int) -> None:
 @pytest.mark.parametrize("size", [2, 5])
 def test_batches_increase_with_the_threshold_and_stay_in_their_bounds(size: int) -> None:
     noise = laws.StudentT(1.5, 0.6)
-    values = np.array([Response("clip", noise, size)(0.3, c) for c in np.geomspace(1e-4, 1e4, 17)])
+    values = np.array([MapResponse("clip", noise, size)(0.3, c) for c in np.geomspace(1e-4, 1e4, 17)])
     assert (np.diff(values, axis=0) > -1e-12).all() and (values[:, 0] <= 1 + 1e-12).all()
 
 
@@ -187,10 +191,10 @@ def test_every_extreme_gives_numbers(noise: Any) -> None:
         warnings.simplefilter("error")
         for size in sizes:
             for v in (0.0, 1e-300, 1e-30, 1.0, 1e30, 1e250):
-                mu = Response("sign", noise, size)(v)[0]
+                mu = MapResponse("sign", noise, size)(v)[0]
                 assert 0 <= mu < math.inf and v * mu < math.inf
                 for c in (0.0, 1e-100, 1.0, 1e12, 1e100):
-                    mu, nu = Response("clip", noise, size)(v, c)
+                    mu, nu = MapResponse("clip", noise, size)(v, c)
                     assert 0 <= mu <= 1 + 1e-9, (size, v, c)
                     assert 0 <= nu <= c * c * (1 + 1e-9), (size, v, c)
 
@@ -200,7 +204,7 @@ def test_compression_keeps_moments_and_responses() -> None:
     density cost. mu of B = 2 at v = 1e-4 of the variance is the worst, 1e-4 at most here."""
     noise = as_noise(stats.norm(0, 1))
     parts = density_components(noise, 1e-2, (0.0,), 1.0, per_octave=4)
-    few = batch.compress(parts)
+    few = compress(parts)
     assert few.weight.size <= parts.weight.size / 2
     for power in (0, 2, 4, 6):
         assert few.weight @ few.mean**power == pytest.approx(parts.weight @ parts.mean**power, rel=1e-11)
@@ -208,9 +212,9 @@ def test_compression_keeps_moments_and_responses() -> None:
         for size in (2, 4):
             for c in (0.1, 0.5, 1.0):
                 exact = formulas.clip_batch_normal(1 + v, c, float(size))
-                assert Response("clip", noise, size)(v, c) == pytest.approx(exact, rel=precision), (v, size, c)
+                assert MapResponse("clip", noise, size)(v, c) == pytest.approx(exact, rel=precision), (v, size, c)
             exact_sign = formulas.sign_batch_normal(1 + v, float(size))
-            assert Response("sign", noise, size)(v)[0] == pytest.approx(exact_sign, rel=precision)
+            assert MapResponse("sign", noise, size)(v)[0] == pytest.approx(exact_sign, rel=precision)
 
 
 def test_compressed_samples() -> None:
@@ -220,8 +224,8 @@ def test_compressed_samples() -> None:
         for size in (2, 4):
             every = batch.batch_law(noise.components, size, v)
             sign = (size - 1) * every.inverse_root
-            assert Response("sign", noise, size)(v)[0] == pytest.approx(sign, rel=precision)
+            assert MapResponse("sign", noise, size)(v)[0] == pytest.approx(sign, rel=precision)
             for c in (0.1, 0.5, 2.0):
                 s = every.moments((c * size) ** 2)
                 exact = ((size - 1) * s.root_ratio + s.below) / size, s.minimum / size**2
-                assert Response("clip", noise, size)(v, c) == pytest.approx(exact, rel=precision), (v, size, c)
+                assert MapResponse("clip", noise, size)(v, c) == pytest.approx(exact, rel=precision), (v, size, c)

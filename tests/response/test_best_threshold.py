@@ -10,7 +10,7 @@ from cases import NOISES, name_of
 import hdlimit as hd
 from hdlimit.problem.noise import as_noise
 from hdlimit.response.best_threshold import best_threshold, mixture_condition
-from hdlimit.response.response import Response
+from hdlimit.response.response import MapResponse
 
 REFERENCE = [(1, 0.4477, 0.672, math.inf), (3, 0.8490, 0.347, 1.7504), (10, 1.4064, 0.093, 1.0329)]
 LEVELS = (1e-12, 1e-3, 0.1, 3.0, 1e6)
@@ -26,7 +26,7 @@ def test_reference_values(df, threshold, clipped, gain):
 
 
 def objective(noise, v, thresholds, size=1):
-    response = Response("clip", noise, size)
+    response = MapResponse("clip", noise, size)
     return np.array([mu**2 / nu for mu, nu in (response(v, c) for c in thresholds)])
 
 
@@ -48,7 +48,7 @@ def shortfall(noise, v, threshold, size=1, count=121):
 def test_a_brute_force_grid_finds_nothing_better(noise, v):
     best = best_threshold(noise, v)
     assert shortfall(noise, v, best.threshold) < 2e-12
-    mu, nu = Response("clip", noise)(v, best.threshold)
+    mu, nu = MapResponse("clip", noise)(v, best.threshold)
     assert (best.mu, best.nu) == (mu, nu)
     if math.isfinite(noise.second_moment):
         square = v + noise.second_moment
@@ -157,7 +157,7 @@ def test_units():
 @pytest.mark.parametrize("noise", NOISES, ids=name_of)
 def test_a_small_threshold_is_the_sign_map_and_the_objective_rises(noise):
     v, c = 0.1, 1e-5
-    sign = Response("sign", noise)(v)[0]
+    sign = MapResponse("sign", noise)(v)[0]
     value = objective(noise, v, [c])[0]
     assert value == pytest.approx(sign**2 * (1 + 2 / 3 * sign * c), rel=1e-8)
 

@@ -11,10 +11,10 @@ from naive import fisher_twin
 from scipy import stats
 
 import hdlimit as hd
-from hdlimit.problem.noise import NoiseLaw
+from hdlimit.problem.noise_law import NoiseLaw
 from hdlimit.response.efficiency import share_of_ceiling
 from hdlimit.response.fisher import smooth_information
-from hdlimit.response.response import Response
+from hdlimit.response.response import MapResponse
 from hdlimit.response.tabulated_map import table_response
 
 WIDTHS = np.array([1e-12, 1e-8, 1e-4, 1e-2, 0.3, 3.0, 1e2, 1e4, 1e8, 1e12])
@@ -104,7 +104,7 @@ def test_efficiencies_of_batches(noise: NoiseLaw) -> None:
     assert four.sgd == pytest.approx(one.sgd, rel=1e-12)
     for e in (one, four):
         assert max(e.sgd, e.sign) - 1e-9 <= e.clip <= 1 and e.sign > 0.5
-    mu, nu = Response("sign", noise, 4)(0.2)
+    mu, nu = MapResponse("sign", noise, 4)(0.2)
     assert four.sign == pytest.approx(mu**2 / nu / 4 / hd.fisher_information(noise, 0.2), rel=1e-12)
     assert share_of_ceiling(noise, 0.2, 1.0, math.inf) == 0
 

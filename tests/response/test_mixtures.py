@@ -12,9 +12,11 @@ import pytest
 from scipy import integrate, stats
 
 from hdlimit.errors import NotAvailable
-from hdlimit.problem.noise import Laplace, ScipyNoise, StudentT, as_noise
+from hdlimit.problem.noise import Laplace, StudentT, as_noise
+from hdlimit.problem.normal_mixtures import laplace_components, student_components
+from hdlimit.problem.scipy_noise import ScipyNoise
 from hdlimit.response import mixtures
-from hdlimit.response.response import Response
+from hdlimit.response.response import MapResponse
 
 DF = [0.3, 1, 1.5, 3, 5, 30, 3000]
 
@@ -51,11 +53,11 @@ def test_student_against_integration_of_its_density(df: float, decades: int) -> 
     with mp.workdps(20):
         for v, c in ((1e-6, 1.0), (0.7, 0.1)) if df == 1.5 else ((0.3, 2.0),):
             exact = clip(lambda e: student(e, df), v, c, decades)
-            assert Response("clip", StudentT(df, 1.0))(v, c) == pytest.approx(exact, rel=1e-13)
+            assert MapResponse("clip", StudentT(df, 1.0))(v, c) == pytest.approx(exact, rel=1e-13)
 
 
 def test_laplace_mixture_against_its_characteristic_function() -> None:
-    parts = mixtures.laplace_components(0.5)
+    parts = laplace_components(0.5)
     for frequency in (0.0, 1e-6, 0.1, 1.0, 30.0, 1e4):
         mixture = float(parts.weight @ np.exp(-parts.variance * frequency**2 / 2))
         assert mixture == pytest.approx(1 / (1 + 0.25 * frequency**2), rel=1e-13, abs=1e-15)
@@ -64,7 +66,7 @@ def test_laplace_mixture_against_its_characteristic_function() -> None:
 @pytest.mark.parametrize("df", DF)
 @pytest.mark.parametrize("c", [1e-6, 1.0, 1e6])
 def test_student_mixture_against_its_density(df: float, c: float) -> None:
-    parts = mixtures.student_components(df, 2.0, 2 * c)
+    parts = student_components(df, 2.0, 2 * c)
     assert parts.weight.sum() == pytest.approx(1, rel=1e-14)
     for e in (1e-6, 0.3, 2.0, 7.0):
         mixture = float(parts.weight @ stats.norm.pdf(e, scale=np.sqrt(parts.variance)))
@@ -116,7 +118,7 @@ def test_densities_with_poles_jumps_and_heavy_tails(law: Any) -> None:
     for v in (1e-8, 1e-2, 1.0, 1e4):
         for c in (0.1, 1.0, 30.0):
             v_, c_ = v * noise.width**2, c * noise.width
-            mu, nu = Response("clip", noise)(v_, c_)
+            mu, nu = MapResponse("clip", noise)(v_, c_)
             assert mu == pytest.approx(by_distribution_function(law, v_, c_), rel=3e-7), (v, c)
             assert 0 < nu <= c_**2 * (1 + 1e-12)
 
@@ -124,7 +126,7 @@ def test_densities_with_poles_jumps_and_heavy_tails(law: Any) -> None:
 def test_nu_is_the_integral_of_its_tail() -> None:
     """nu = E min(r^2, c^2) = 2 int_0^c u (1 - mu(u)) du, for an asymmetric density with a pole."""
     noise = as_noise(stats.gamma(0.3, loc=-1.0))
-    response = Response("clip", noise)
+    response = MapResponse("clip", noise)
     for v, c in ((0.01, 0.8), (1.0, 3.0)):
         found = integrate.quad(lambda u: 2 * u * (1 - response(v, u)[0]), 0, c, epsrel=1e-11, points=[c / 2])[0]  # noqa: B023
         assert response(v, c)[1] == pytest.approx(found, rel=1e-9)
@@ -135,8 +137,8 @@ def test_large_thresholds_reach_far_into_the_tail() -> None:
     noise = as_noise(stats.cauchy())
     for c in (1.0, 1e3, 1e6):
         exact = 2 / math.pi * (c - math.atan(c)) + c**2 * 2 / math.pi * math.atan(1 / c)
-        assert Response("clip", noise)(1e-12, c)[1] == pytest.approx(exact, rel=1e-10)
-        assert Response("clip", StudentT(1, 1.0))(1e-12, c)[1] == pytest.approx(exact, rel=1e-12)
+        assert MapResponse("clip", noise)(1e-12, c)[1] == pytest.approx(exact, rel=1e-10)
+        assert MapResponse("clip", StudentT(1, 1.0))(1e-12, c)[1] == pytest.approx(exact, rel=1e-12)
 
 
 class Missing(stats.rv_continuous):
@@ -151,10 +153,10 @@ class Missing(stats.rv_continuous):
 
 def test_densities_that_do_not_integrate_to_one_are_refused() -> None:
     with pytest.raises(NotAvailable, match="integrates to 1 with an error of 1.0e-02"):
-        Response("sign", ScipyNoise(Missing(name="missing")()))(1.0)
+        MapResponse("sign", ScipyNoise(Missing(name="missing")()))(1.0)
 
 
 def test_flat_is_weights_means_variances() -> None:
-    parts = mixtures.laplace_components(1.0)
+    parts = laplace_components(1.0)
     assert np.array_equal(mixtures.flat(parts).reshape(3, -1), np.stack(parts))
     assert Laplace(1.0).width > 0

@@ -19,7 +19,8 @@ from hdlimit.response import batch_law as batch
 from hdlimit.response.expectation import quadrature_response
 from hdlimit.response.mixtures import density_components, flat
 from hdlimit.response.residual_maps import RESIDUALS
-from hdlimit.response.response import Response, batch_law
+from hdlimit.response.response import MapResponse
+from hdlimit.response.squared_norm import squared_norm
 
 V = [1e-12, 1e-6, 1e-2, 1.0, 1e3, 1e12]
 C = [1e-6, 1e-2, 1.0, 30.0, 1e6]
@@ -40,7 +41,7 @@ DENSITIES = {
 @pytest.mark.parametrize("name", ["clip", "sign"])
 def test_closed_forms_agree_with_quadrature_over_the_density(noise: Any, name: str) -> None:
     """v from 1e-12 to 1e12 and c from 1e-6 to 1e6 of the noise scale, relative difference below 1e-9."""
-    closed = Response(name, noise)
+    closed = MapResponse(name, noise)
     for v in V:
         for c in C if name == "clip" else C[:1]:
             parts = density_components(
@@ -64,11 +65,11 @@ def test_against_the_definition(noise: Any, v: float, c: float) -> None:
         )
 
     inside = expect(lambda e: stats.norm.cdf((c + e) / s) - stats.norm.cdf((e - c) / s))
-    assert Response("clip", noise)(v, c)[0] == pytest.approx(inside, rel=1e-8)
+    assert MapResponse("clip", noise)(v, c)[0] == pytest.approx(inside, rel=1e-8)
     at_zero = expect(lambda e: stats.norm.pdf(e, scale=s))
-    assert Response("sign", noise)(v)[0] == pytest.approx(2 * at_zero, rel=1e-8)
-    tail = 2 * integrate.quad(lambda u: u * (1 - Response("clip", noise)(v, u)[0]), 0, c, epsabs=1e-13)[0]
-    assert Response("clip", noise)(v, c)[1] == pytest.approx(tail, rel=1e-8)
+    assert MapResponse("sign", noise)(v)[0] == pytest.approx(2 * at_zero, rel=1e-8)
+    tail = 2 * integrate.quad(lambda u: u * (1 - MapResponse("clip", noise)(v, u)[0]), 0, c, epsabs=1e-13)[0]
+    assert MapResponse("clip", noise)(v, c)[1] == pytest.approx(tail, rel=1e-8)
 
 
 @pytest.mark.parametrize(
@@ -78,18 +79,18 @@ def test_two_dimensional_quadrature(noise: Any) -> None:
     """The route that any residual map takes, E over eps and z, to 1e-9."""
     for v, c in ((0.1, 0.4), (3.0, 1.0)):
         got = quadrature_response(RESIDUALS["clip"], noise, v, c)
-        np.testing.assert_allclose(got, Response("clip", noise)(v, c), rtol=1e-9)
+        np.testing.assert_allclose(got, MapResponse("clip", noise)(v, c), rtol=1e-9)
 
 
 @pytest.mark.parametrize("noise", NOISES, ids=repr)
 def test_sizes_and_limits(noise: Any) -> None:
     """0 <= mu <= 1, nu <= c^2, mu grows with c, clipping at 0+ is sign rescaled, no nan at any extreme."""
-    response = Response("clip", noise)
+    response = MapResponse("clip", noise)
     for v in (0.0, 1e-12, 1e-3, 1.0, 1e3, 1e12):
         values = np.array([response(v, c) for c in (0.0, 1e-6, 1e-3, 0.1, 1.0, 10.0, 1e6)])
         assert np.isfinite(values).all() and (values >= 0).all()
         assert (values[:, 0] <= 1 + 1e-12).all() and (np.diff(values[:, 0]) >= -1e-12).all()
-        sign = Response("sign", noise)(v)[0]
+        sign = MapResponse("sign", noise)(v)[0]
         assert math.isfinite(sign) and sign * v <= 2 * math.sqrt(v) + 1e-300
         if v >= 1e-3:
             assert response(v, 1e-6 * math.sqrt(v))[0] / (1e-6 * math.sqrt(v)) == pytest.approx(
@@ -104,7 +105,7 @@ def test_samples_follow_the_law(noise: Any) -> None:
     v, c = (0.2 * max(noise.width, 0.3)) ** 2, max(noise.width, 0.3)
     z, eps = math.sqrt(v) * rng.standard_normal(4 * SAMPLES), noise.sample(rng, 4 * SAMPLES)
     assert eps.shape == (4 * SAMPLES,) and np.array_equal(eps, noise.sample(_after_normals(), 4 * SAMPLES))
-    expected = Response("clip", noise)(v, c)[0]
+    expected = MapResponse("clip", noise)(v, c)[0]
     inside = int((np.abs(z - eps) <= c).sum())
     assert stats.binomtest(inside, eps.size, min(expected, 1.0)).pvalue > ALARM
     if noise.width > 0:
@@ -131,9 +132,9 @@ def test_moments(noise: Any) -> None:
 def test_reference_numbers_of_a_batch() -> None:
     """t 1.5, scale .6, v = .7, c = .5, B = 4: values confirmed by Monte Carlo."""
     noise = hd.StudentT(1.5, 0.6)
-    assert Response("sign", noise, 4)(0.7)[0] == pytest.approx(1.31405, abs=1e-5)
-    np.testing.assert_allclose(Response("clip", noise, 4)(0.7, 0.5), (0.61821, 0.21736), atol=1e-5)
-    assert 1 - batch_law(noise, 4, 0.7).moments(4.0).below == pytest.approx(0.694, abs=1e-3)
+    assert MapResponse("sign", noise, 4)(0.7)[0] == pytest.approx(1.31405, abs=1e-5)
+    np.testing.assert_allclose(MapResponse("clip", noise, 4)(0.7, 0.5), (0.61821, 0.21736), atol=1e-5)
+    assert 1 - squared_norm(noise, 4, 0.7).moments(4.0).below == pytest.approx(0.694, abs=1e-3)
 
 
 @pytest.mark.parametrize("noise", NOISES, ids=repr)
@@ -148,11 +149,11 @@ def test_batches_against_samples(noise: Any, size: int) -> None:
     r = z - noise.sample(rng, n * size).reshape(n, size)
     total, overlap = (r**2).sum(axis=1), (r * z).sum(axis=1)
     f = np.minimum(1.0, c * size / np.sqrt(total))
-    mu, nu = Response("clip", noise, size)(v, c)
+    mu, nu = MapResponse("clip", noise, size)(v, c)
     for sample, expected in (
         (overlap * f / (size * v), mu),
         (total * f**2 / size**2, nu),
-        (overlap / np.sqrt(total) / v, Response("sign", noise, size)(v)[0]),
+        (overlap / np.sqrt(total) / v, MapResponse("sign", noise, size)(v)[0]),
     ):
         error = 6 * sample.std() / math.sqrt(n) + 1e-9 * expected
         assert abs(sample.mean() - expected) <= error
@@ -170,11 +171,11 @@ def test_large_batches_against_samples(noise: Any) -> None:
     total, overlap = (r**2).sum(axis=1), (r * z).sum(axis=1)
     c = math.sqrt(float(np.median(total))) / size
     f = np.minimum(1.0, c * size / np.sqrt(total))
-    mu, nu = Response("clip", noise, size)(v, c)
+    mu, nu = MapResponse("clip", noise, size)(v, c)
     for sample, expected in (
         (overlap * f / (size * v), mu),
         (total * f**2 / size**2, nu),
-        (overlap / np.sqrt(total) / v, Response("sign", noise, size)(v)[0]),
+        (overlap / np.sqrt(total) / v, MapResponse("sign", noise, size)(v)[0]),
     ):
         assert abs(sample.mean() - expected) <= 6 * sample.std() / math.sqrt(n)
     planted = (total * f**2 / size**2).mean() - 1.03 * nu
@@ -186,10 +187,10 @@ def test_large_batches_against_samples(noise: Any) -> None:
 def test_three_routes_to_a_batch(size: int, c: float) -> None:
     """Gaussian noise: the closed form, radial integrals and Laplace inversion agree to 1e-7."""
     noise, v = hd.Gaussian(0.6), 0.7
-    closed = Response("clip", noise, size)(v, c)
+    closed = MapResponse("clip", noise, size)(v, c)
     law = batch.batch_law(noise.components, size, v)
     twice = hd.GaussianMixture([0.5, 0.5], [0.6, 0.6 * (1 + 1e-12)])
-    for moments in (law.moments((c * size) ** 2), batch_law(twice, size, v).moments((c * size) ** 2)):
+    for moments in (law.moments((c * size) ** 2), squared_norm(twice, size, v).moments((c * size) ** 2)):
         got = ((size - 1) * moments.root_ratio + moments.below) / size, moments.minimum / size**2
         np.testing.assert_allclose(got, closed, rtol=1e-7)
 
@@ -201,7 +202,7 @@ def test_three_routes_to_a_batch(size: int, c: float) -> None:
 )
 def test_tables_are_right_between_their_nodes(noise: Any) -> None:
     """Fixed and moving thresholds; random (v, c) in the range, relative error below 1e-6."""
-    response, rng = Response("clip", noise), np.random.default_rng(1)
+    response, rng = MapResponse("clip", noise), np.random.default_rng(1)
     fixed = response.compiled((1e-2, 10.0), (0.5, 0.5))
     moving = response.compiled((1e-2, 10.0), (0.2, 2.0))
     for v in 10 ** rng.uniform(-2, 1, 12):
@@ -212,18 +213,18 @@ def test_tables_are_right_between_their_nodes(noise: Any) -> None:
 
 def test_infinite_variance_is_refused_with_the_reason() -> None:
     with pytest.raises(hd.NoLimit, match="infinite variance"):
-        Response("identity", hd.StudentT(2.0, 1.0))(1.0)
-    assert Response("identity", hd.StudentT(2.0001, 1.0))(1.0)[1] == pytest.approx(1 + 2.0001 / 0.0001)
+        MapResponse("identity", hd.StudentT(2.0, 1.0))(1.0)
+    assert MapResponse("identity", hd.StudentT(2.0001, 1.0))(1.0)[1] == pytest.approx(1 + 2.0001 / 0.0001)
 
 
 def test_a_response_of_another_class_is_another_one() -> None:
     """Else what is cached for one would be read for the other."""
 
-    class Other(Response):
+    class Other(MapResponse):
         pass
 
-    plain = Response("sign", hd.Gaussian(0.5))
-    assert Other("sign", hd.Gaussian(0.5)) != plain == Response("sign", hd.Gaussian(0.5))
+    plain = MapResponse("sign", hd.Gaussian(0.5))
+    assert Other("sign", hd.Gaussian(0.5)) != plain == MapResponse("sign", hd.Gaussian(0.5))
 
 
 def test_centred_clip_against_mpmath() -> None:
@@ -266,7 +267,7 @@ REMEMBERED = [
 @pytest.mark.parametrize("name", ["clip", "sign"])
 def test_what_is_remembered_is_the_sum(noise: Any, name: str) -> None:
     """Random v over 60 decades, inside the pieces and outside, and at other thresholds: (mu, nu) to 1e-12."""
-    rng, response = np.random.default_rng(6), Response(name, noise)
+    rng, response = np.random.default_rng(6), MapResponse(name, noise)
     for c in (0.02, 0.9, 40.0):
         kernel, parameters, low, high = response.compiled((0.1, 1.0), (c, c))
         assert (low, high) == (0.0, math.inf) and kernel is not response._closed(c)[0]
@@ -275,7 +276,7 @@ def test_what_is_remembered_is_the_sum(noise: Any, name: str) -> None:
         np.testing.assert_allclose(kernel(0.3, 1.1 * c, parameters), response(0.3, 1.1 * c), rtol=1e-12)
 
 
-def _empty(response: Response, c: float) -> Any:
+def _empty(response: MapResponse, c: float) -> Any:
     """Parameters of memory.remembered with nothing filled."""
     parameters = response.compiled((0.1, 1.0), (c, c)).parameters.copy()
     parameters[memory.HEAD + 3 * int(parameters[memory.TERMS]) :] = math.nan
@@ -284,7 +285,7 @@ def _empty(response: Response, c: float) -> Any:
 
 def test_pieces_do_not_depend_on_who_came_first() -> None:
     """The same bits in every order, and where another thread has written half a piece."""
-    points, response = np.geomspace(1e-3, 1e3, 50), Response("clip", hd.StudentT(3, 0.5))
+    points, response = np.geomspace(1e-3, 1e3, 50), MapResponse("clip", hd.StudentT(3, 0.5))
     one, other = _empty(response, 0.9), _empty(response, 0.9)
     forth = [memory.remembered(v, 0.9, one) for v in points]
     back = [memory.remembered(v, 0.9, other) for v in points[::-1]]
@@ -298,7 +299,7 @@ def test_pieces_do_not_depend_on_who_came_first() -> None:
 
 def test_pieces_that_miss_are_given_up() -> None:
     """Two values of eps on both sides of c, v -> 0: (mu, nu) falls as exp(-1/v); the sum itself is returned there."""
-    response = Response("clip", hd.Rademacher(0.5))
+    response = MapResponse("clip", hd.Rademacher(0.5))
     c, parameters = 0.4, _empty(response, 0.4)
     kernel, mixture = response._closed(c)
     before = np.isinf(parameters).sum()
@@ -308,7 +309,7 @@ def test_pieces_that_miss_are_given_up() -> None:
 
 def test_a_wrong_piece_would_be_seen() -> None:
     """A coefficient wrong by 1e-11 shifts what is returned by more than the 1e-12 that is claimed."""
-    response, c = Response("clip", hd.StudentT(3, 0.5)), 0.9
+    response, c = MapResponse("clip", hd.StudentT(3, 0.5)), 0.9
     parameters = _empty(response, c)
     memory.remembered(0.3, c, parameters)
     parameters[parameters.size - np.flatnonzero(np.isfinite(parameters[::-1]))[0] - 2 * memory.WIDTH] += 1e-11

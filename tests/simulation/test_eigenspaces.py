@@ -32,7 +32,8 @@ from hdlimit.problem.covariance import (
     Rotated,
     Wishart,
 )
-from hdlimit.problem.noise import Gaussian, NoiseLaw, NoNoise, Rademacher, StudentT
+from hdlimit.problem.noise import Gaussian, NoNoise, Rademacher, StudentT
+from hdlimit.problem.noise_law import NoiseLaw
 from hdlimit.problem.problem import Problem
 from hdlimit.problem.rows import Rows
 from hdlimit.simulation.eigenspaces import BlockSampler, block_chain, eigenspaces

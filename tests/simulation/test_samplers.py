@@ -13,7 +13,8 @@ from hdlimit.errors import InvalidInput
 from hdlimit.optimizers.sgd import SGD, ClippedSGD
 from hdlimit.optimizers.sign import SignSGD
 from hdlimit.problem.covariance import Covariance, CovarianceModel, Isotropic
-from hdlimit.problem.noise import Empirical, Gaussian, NoiseLaw
+from hdlimit.problem.noise import Empirical, Gaussian
+from hdlimit.problem.noise_law import NoiseLaw
 from hdlimit.problem.problem import Problem
 from hdlimit.problem.rows import Rows
 from hdlimit.simulation.kernels import steps as stream

@@ -10,7 +10,7 @@ import pytest
 
 import hdlimit as hd
 from hdlimit.response.best_threshold import best_threshold
-from hdlimit.response.response import Response
+from hdlimit.response.response import MapResponse
 from hdlimit.tuning import logs
 from hdlimit.tuning.logs import tune_clip_from_residuals as tune
 
@@ -30,7 +30,7 @@ def log_of(law, seed, rows=ROWS, v=V):
 def regret(law, threshold, v=V):
     """How far the true mu^2/nu at a threshold lies below its maximum, relative."""
     best = best_threshold(law, v)
-    mu, nu = Response("clip", law)(v, threshold) if threshold < math.inf else (0.0, 1.0)
+    mu, nu = MapResponse("clip", law)(v, threshold) if threshold < math.inf else (0.0, 1.0)
     return 1 - mu**2 / nu / (best.mu**2 / best.nu)
 
 
@@ -58,7 +58,7 @@ def test_numbers_agree_with_the_law(name):
     law = LAWS[name]
     best, result = best_threshold(law, V), tune(log_of(law, 0, 100_000), bootstrap=40)
     assert regret(law, result.threshold) < 0.005
-    assert result.clipped_fraction == pytest.approx(1 - Response("clip", law)(V, result.threshold)[0], abs=0.008)
+    assert result.clipped_fraction == pytest.approx(1 - MapResponse("clip", law)(V, result.threshold)[0], abs=0.008)
     if name == "mixture":  # E r^4 of t 3 is infinite
         assert result.rate_gain == pytest.approx(best.rate_gain, rel=0.03)
 
@@ -86,7 +86,7 @@ def test_batches():
     r = batches_of(law, 0, size)
     result = tune(r, batch_size=size, bootstrap=40)
     best = best_threshold(law, V, size)
-    response = Response("clip", law, size)
+    response = MapResponse("clip", law, size)
     mu, nu = response(V, result.threshold)
     assert mu**2 / nu > 0.98 * best.mu**2 / best.nu
     assert result.rate_gain == pytest.approx(best.rate_gain, rel=0.08)

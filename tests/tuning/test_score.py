@@ -16,10 +16,10 @@ from naive import simulated_run
 
 import hdlimit as hd
 from hdlimit.limit.system import limit_of
-from hdlimit.problem.noise import NoiseLaw
+from hdlimit.problem.noise_law import NoiseLaw
 from hdlimit.response.expectation import quadrature_response
 from hdlimit.response.residual_maps import residual_map, tabulated
-from hdlimit.response.response import Response
+from hdlimit.response.response import MapResponse
 from hdlimit.response.tabulated_map import table_response
 from hdlimit.simulation.kernels import steps as stream
 from hdlimit.simulation.samplers import Rule, block_steps, factor, sampler_of
@@ -70,7 +70,7 @@ def test_response_against_two_dimensional_quadrature(noise: NoiseLaw) -> None:
 @pytest.mark.parametrize("noise", [*HEAVY, hd.Rademacher(0.5)], ids=name_of)
 @pytest.mark.parametrize("batch", [1, 4])
 def test_compiled_response(noise: NoiseLaw, batch: int) -> None:
-    response = Response(tabulated("score", TABLE), noise, batch)
+    response = MapResponse(tabulated("score", TABLE), noise, batch)
     compiled = response.compiled((0.01, 5.0), (0.0, 3.0))
     for v in (0.01, 0.0213, 0.4, 5.0):
         for s in (0.05, 0.1, 0.2, 0.3, 1.7, 4.0):
@@ -170,7 +170,7 @@ def test_one_step_decrease_is_the_ceiling(noise: NoiseLaw, risk: float) -> None:
     assert abs(mean - ceiling) < 3 * error
     assert planted < ceiling - 3 * spread
     psi = residual_map(hd.ScoreSGD(1.0, score_table(noise, 1.98 * risk, 2.02 * risk), 2 * risk))
-    mu, nu = Response(psi, noise)(2 * risk, 2 * risk)
+    mu, nu = MapResponse(psi, noise)(2 * risk, 2 * risk)
     assert mu**2 / nu == pytest.approx(hd.fisher_information(noise, 2 * risk), rel=1e-5)
 
 

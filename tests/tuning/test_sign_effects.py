@@ -13,7 +13,7 @@ from scipy.integrate import solve_ivp
 import hdlimit as hd
 from hdlimit.limit.validity import largest_alignment
 from hdlimit.problem.covariance import CovarianceModel
-from hdlimit.problem.noise import NoiseLaw
+from hdlimit.problem.noise_law import NoiseLaw
 
 D = 60
 SCALES = np.geomspace(0.2, 4.0, D)

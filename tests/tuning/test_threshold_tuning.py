@@ -24,10 +24,10 @@ from hdlimit.limit.integrator import solve
 from hdlimit.limit.modes import mode_system
 from hdlimit.limit.system import limit_of
 from hdlimit.optimizers.schedules import Schedule
-from hdlimit.problem.noise import NoiseLaw
+from hdlimit.problem.noise_law import NoiseLaw
 from hdlimit.response.clipping import BestNow, clipped_fraction
 from hdlimit.response.closed_loop import ClipResponse, Feedback, compensated
-from hdlimit.response.response import Response
+from hdlimit.response.response import MapResponse
 from hdlimit.response.threshold_grid import BatchGrid
 from hdlimit.tuning import search
 from hdlimit.tuning.clip_schedule import Followed, clip_schedule, heuristic, max_ccc
@@ -225,14 +225,14 @@ def test_clipped_fraction_of_batches_is_that_of_samples() -> None:
     clipped = np.sqrt((r.reshape(n, b) ** 2).sum(axis=1)) > c * b
     error = math.sqrt(clipped.mean() * (1 - clipped.mean()) / n)
     assert abs(clipped.mean() - clipped_fraction(noise, v, c, b)) < 4.5 * error
-    assert abs(clipped.mean() - (1 - Response("clip", noise, b)(v, c)[0])) > 20 * error, "1 - mu is not the fraction"
+    assert abs(clipped.mean() - (1 - MapResponse("clip", noise, b)(v, c)[0])) > 20 * error, "1 - mu is not the fraction"
 
 
 @pytest.mark.parametrize(
     "noise", [HEAVY, hd.Laplace(0.5), hd.StudentT(df=1.5, scale=0.6), hd.Uniform(1.0), hd.Rademacher(0.5)], ids=repr
 )
 def test_batch_grid(noise: NoiseLaw) -> None:
-    grid, exact = BatchGrid(noise, 4, -4.0, 3.0), Response("clip", noise, 4)
+    grid, exact = BatchGrid(noise, 4, -4.0, 3.0), MapResponse("clip", noise, 4)
     for v, c in ((0.01, 0.13), (0.3, 0.5)):
         np.testing.assert_allclose(grid(v, c), exact(v, c), rtol=3e-5)
     assert grid(0.3, 1e9) == grid(0.3, math.exp(3.0))
@@ -266,7 +266,7 @@ def test_tables_hold_the_rule(noise: NoiseLaw) -> None:
     compiled = table.compiled((1e-3, 5.0), (1.0, 1.0))
     assert compiled.low <= 1e-3 and compiled.high >= 5.0
     for v in np.geomspace(1e-3, 5.0, 37).tolist():
-        mu, nu = Response("clip", noise)(v, 0.5 + math.sqrt(v))
+        mu, nu = MapResponse("clip", noise)(v, 0.5 + math.sqrt(v))
         for got in (kernels.table(v, 1.0, compiled.parameters), table.looked_up(v), table(v)):
             np.testing.assert_allclose(got, (1.0, nu / mu**2), rtol=1e-6)
 
@@ -278,7 +278,7 @@ def test_tables_hold_the_rule(noise: NoiseLaw) -> None:
 def test_best_now_has_the_published_values(df: float, c: float, gain: float) -> None:
     noise = hd.StudentT(df=df, scale=0.7)
     assert BestNow(noise, 1)(0.1) == pytest.approx(c, abs=6e-5)
-    mu, nu = Response("clip", noise)(0.1, c)
+    mu, nu = MapResponse("clip", noise)(0.1, c)
     assert mu**2 / nu * (0.1 + noise.second_moment) == pytest.approx(gain, abs=6e-5)
 
 
@@ -298,7 +298,7 @@ def test_schedules_follow_their_own_curve(noise: NoiseLaw) -> None:
     for schedule in (tuned.schedule, tuned.heuristic):
         np.testing.assert_allclose(schedule.curve.at(schedule.time), schedule.risk, rtol=3e-4)
         assert isinstance(schedule.optimizer.threshold, hd.Table)
-        mu = [Response("clip", noise)(2 * r, c)[0] for r, c in zip(schedule.risk, schedule.threshold)]
+        mu = [MapResponse("clip", noise)(2 * r, c)[0] for r, c in zip(schedule.risk, schedule.threshold)]
         np.testing.assert_allclose(schedule.mu, mu, rtol=1e-9)
         np.testing.assert_allclose(1 - schedule.mu, schedule.clipped_fraction, rtol=1e-9, atol=1e-12)
         np.testing.assert_allclose(schedule.lr * schedule.mu, schedule.lr[0] * schedule.mu[0], rtol=1e-9)
@@ -393,7 +393,7 @@ def test_no_other_step_falls_faster_than_the_greedy_one(optimizer: Any, features
     problem = hd.Problem(hd.PowerLaw(200, 0.3), hd.Laplace(0.4))
     table = greedy_lr(problem, optimizer, 10.0)
     declared = optimizer(lr=1.0) if isinstance(optimizer, type) else optimizer
-    response = Response(declared.residual, problem.noise, declared.batch_size)
+    response = MapResponse(declared.residual, problem.noise, declared.batch_size)
     modes = mode_system(problem.covariance, features, problem.initial_error)
     mu, nu = response(2 * problem.initial_risk, float(declared.threshold_schedule(0.0)))
     first = mu * (modes.rate**2 @ modes.start) / (nu * (modes.rate @ modes.diffusion))

@@ -86,7 +86,7 @@ def test_a_planted_error_is_rejected(monkeypatch: pytest.MonkeyPatch, kind: str,
     """The matrix can fail: mu 5 % wrong is rejected on its covariances, with little noise so that the whole decay is
     seen.
     """
-    monkeypatch.setattr(system, "Response", Planted)
+    monkeypatch.setattr(system, "MapResponse", Planted)
     problem = hd.Problem(covariance(kind, 256), hd.Gaussian(0.1))
     report = hd.verify(problem, optimizer(name, 1), 2 * HORIZON, runs=2 * RUNS, false_alarm=FALSE_ALARM)
     print(f"planted: {kind} {name} z {report.z_max:.2f}/{report.critical:.2f}")

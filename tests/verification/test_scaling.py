@@ -168,7 +168,7 @@ def studies_of_one_sample(
 ) -> tuple[list[str], list[str]]:
     """Verdicts of the right curve and of one with mu 5 % too large, held against the same runs."""
     right = cases(dimensions, optimizer, horizon)
-    monkeypatch.setattr(system, "Response", Planted)
+    monkeypatch.setattr(system, "MapResponse", Planted)
     wrong = cases(dimensions, optimizer, horizon)
     for a, b in zip(right, wrong, strict=True):
         b.steps, b.allowed = a.steps, allowance(b.curve, a.steps)
@@ -201,7 +201,7 @@ def test_false_alarms_and_power_where_bias_is_resolved(monkeypatch: pytest.Monke
 
 
 def test_a_wrong_limit_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(system, "Response", Planted)
+    monkeypatch.setattr(system, "MapResponse", Planted)
     study = hd.scaling_study(PROBLEM, hd.SGD(0.8), [64, 128, 256], 4.0, runs=1000)
     assert study.verdict == "inconsistent" and "does not vanish like 1/D" in study.reason
     assert study.bias_slope.low > -0.9 and study.spread_slope.low <= -0.5 <= study.spread_slope.high
@@ -336,7 +336,7 @@ def sequential_verdicts(
     the numbers of runs at which the right one stopped."""
     problem, optimizer, horizon = hd.Problem(hd.Isotropic(1000), hd.Gaussian(0.4)), hd.SGD(0.4), 6.0
     right, steps, allowed = expected_curve(problem, optimizer, horizon)
-    monkeypatch.setattr(system, "Response", Planted)
+    monkeypatch.setattr(system, "MapResponse", Planted)
     wrong = hd.predict(problem, optimizer, horizon)
     curves = (right, allowed), (wrong, allowance(wrong, steps))
     monkeypatch.undo()
@@ -503,7 +503,7 @@ def test_the_command_line(tmp_path: Path) -> None:
 
 @pytest.mark.filterwarnings("ignore::hdlimit.errors.HdlimitWarning")
 def test_a_contradicted_study_ends_with_code_1(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(system, "Response", Planted)
+    monkeypatch.setattr(system, "MapResponse", Planted)
     done = command(tmp_path, "--dimensions", "64,128,256", "--runs", "600")
     assert done.exit_code == 1 and "inconsistent: " in done.output
 

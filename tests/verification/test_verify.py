@@ -15,7 +15,7 @@ from scipy import stats
 import hdlimit as hd
 from hdlimit.finite_size import linear_noise
 from hdlimit.limit import modes, system
-from hdlimit.response.response import Response
+from hdlimit.response.response import MapResponse
 from hdlimit.verification.verify import CAP, TIMES, allowance, exceedance, judge, relaxation_time, verification_steps
 
 SEEDS = 200
@@ -48,7 +48,7 @@ def test_false_alarms_and_power(monkeypatch: pytest.MonkeyPatch, optimizer: Any,
     method = "direct" if isinstance(optimizer, hd.SignSGD) else "blocks"
     problem, horizon = hd.Problem(hd.Isotropic(d), noise), 10.0 if d < 1000 and method == "blocks" else 6.0
     right = expectation(problem, optimizer, horizon)
-    monkeypatch.setattr(system, "Response", Planted)
+    monkeypatch.setattr(system, "MapResponse", Planted)
     wrong = expectation(problem, optimizer, horizon)
     monkeypatch.undo()
     times = np.union1d(right[1], wrong[1]) / d
@@ -181,12 +181,12 @@ def test_judge_needs_two_runs() -> None:
 # ---- power and false alarms over many problems
 
 
-def planted(name: str) -> type[Response]:
+def planted(name: str) -> type[MapResponse]:
     """A response whose mu, or nu, is 5 % too large."""
 
     class Wrong(Planted):
         def _slow(self, v: float, c: float) -> tuple[float, float]:
-            mu, nu = Response(self.map.name, self.noise, self.batch_size)(v, c)
+            mu, nu = MapResponse(self.map.name, self.noise, self.batch_size)(v, c)
             return (1.05 * mu, nu) if name == "mu" else (mu, 1.05 * nu)
 
     return Wrong
@@ -199,7 +199,7 @@ def wrong_expectation(monkeypatch: pytest.MonkeyPatch, name: str, *of: Any) -> t
         monkeypatch.setattr(modes, "basis", lambda k, g: replace(right(k, g), noise=1.05 * right(k, g).noise))
         monkeypatch.setattr(linear_noise, "basis", modes.basis)
     else:
-        monkeypatch.setattr(system, "Response", planted(name))
+        monkeypatch.setattr(system, "MapResponse", planted(name))
     found = expectation(*of)
     monkeypatch.undo()
     return found

@@ -1,0 +1,127 @@
+"""What a label-noise law is: how it is sampled, its moments, and the descriptions from which responses are computed."""
+
+from __future__ import annotations
+
+import math
+from functools import cached_property
+from typing import Any, ClassVar
+
+import numpy as np
+
+from hdlimit.core import checks
+from hdlimit.core.declaration import Declaration, FloatArray
+from hdlimit.errors import InvalidInput
+from hdlimit.problem.laplace_transform import Transform
+from hdlimit.problem.normal_mixtures import Components
+
+
+class NoiseLaw(Declaration):
+    """Base of the label-noise laws. Noise is in the units of y; scales are from 1e-70 to 1e70.
+
+    A new law is a frozen dataclass with `sample`, `frozen` (or `components`) and, where SciPy's are slow or wrong,
+    `moments`. What else it knows of itself (`mixture`, `laplace_transform`, `closed_form`) makes its responses faster.
+
+    Attributes
+    ----------
+    scale_mixture : bool
+        Whether `mixture` is a quadrature over the scale of a normal law: hundreds of terms, smooth in v.
+    """
+
+    scale_mixture: ClassVar[bool] = False
+
+    def sample(self, generator: np.random.Generator, size: int) -> FloatArray:
+        """Draw `size` independent values, shape (size,)."""
+        raise NotImplementedError
+
+    @property
+    def components(self) -> Components | None:
+        """The law as a finite mixture of normal laws, or None."""
+        return None
+
+    def mixture(self, reach: float) -> Components | None:
+        """The law as a finite mixture of normal laws that is right for every v and for |eps| up to `reach`, or None."""
+        return self.components
+
+    def laplace_transform(self, v: float) -> Transform | None:
+        """E exp(-q r^2) for r = z - eps, z ~ N(0, v), where it is known in closed form."""
+        return None
+
+    @property
+    def closed_form(self) -> tuple[str, FloatArray] | None:
+        """The key under which a residual map lists its closed form for this law, and the form's parameters; or None."""
+        return None
+
+    def information_reach(self, s: float) -> float:
+        """|r| beyond which the law adds less than 1e-17 to the Fisher information of r = z - eps, E z^2 = s^2."""
+        return math.inf
+
+    @cached_property
+    def frozen(self) -> Any:
+        """The law as a frozen scipy.stats distribution, or None for a law with atoms."""
+        return None
+
+    @cached_property
+    def moments(self) -> tuple[float, float, float]:
+        """(E eps, E eps^2, E eps^4), inf where infinite; the mean is nan where it does not exist."""
+        parts = self.components
+        if parts is None:
+            return _frozen_moments(self.frozen)
+        m, s2 = parts.mean, parts.variance
+        fourth = m**4 + 6 * m**2 * s2 + 3 * s2**2
+        return float(parts.weight @ m), float(parts.weight @ (m**2 + s2)), float(parts.weight @ fourth)
+
+    @property
+    def mean(self) -> float:
+        """E eps (nan where it does not exist)."""
+        return self.moments[0]
+
+    @property
+    def second_moment(self) -> float:
+        """E eps^2, inf where infinite."""
+        return self.moments[1]
+
+    @property
+    def fourth_moment(self) -> float:
+        """E eps^4, inf where infinite."""
+        return self.moments[2]
+
+    @property
+    def variance(self) -> float:
+        """Var(eps), inf where infinite."""
+        mean, second, _ = self.moments
+        return second if math.isinf(second) else max(second - mean**2, 0.0)
+
+    @property
+    def scale_squared(self) -> float:
+        """E eps^2, or the squared width where that is infinite: the size of eps^2 that always exists."""
+        return self.second_moment if math.isfinite(self.second_moment) else self.width**2
+
+    @cached_property
+    def width(self) -> float:
+        """A scale of |eps| that always exists (the root mean square of the components, or the median of |eps|)."""
+        if self.components is not None:
+            return math.sqrt(self.second_moment)
+        lower, median, upper = (float(self.frozen.ppf(q)) for q in (0.25, 0.5, 0.75))
+        return max(upper - lower, abs(median)) / 2 if upper > lower else abs(median)
+
+
+def _frozen_moments(frozen: Any) -> tuple[float, float, float]:
+    mean, variance, skewness, kurtosis = (float(m) for m in frozen.stats(moments="mvsk"))
+    if not math.isfinite(variance):
+        return mean, math.inf, math.inf
+    second = variance + mean**2
+    if not (math.isfinite(skewness) and math.isfinite(kurtosis)):
+        return mean, second, math.inf
+    fourth = (kurtosis + 3) * variance**2 + 4 * skewness * variance**1.5 * mean + 6 * mean**2 * variance + mean**4
+    return mean, second, fourth
+
+
+def _in_range(argument: str, values: FloatArray) -> FloatArray:
+    largest = float(np.abs(values).max())
+    if largest > checks.LARGEST_SCALE:
+        raise InvalidInput(argument, f"values up to {checks.LARGEST_SCALE:g} in size", f"{largest:g}")
+    return values
+
+
+def _mixture(weight: Any, mean: Any, variance: Any) -> Components:
+    return Components(*(np.atleast_1d(np.asarray(a, dtype=np.float64)) for a in (weight, mean, variance)))
