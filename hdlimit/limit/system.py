@@ -9,10 +9,8 @@ import math
 from dataclasses import dataclass
 from functools import cached_property
 
-from hdlimit.errors import (
-    InvalidInput,
-)
-from hdlimit.limit.dynamics import sgd, sign
+from hdlimit.errors import InvalidInput
+from hdlimit.limit.dynamics.members import MEMBERS
 from hdlimit.limit.moments import MomentSystem
 from hdlimit.optimizers.base import Optimizer
 from hdlimit.optimizers.schedules import Schedule
@@ -20,9 +18,6 @@ from hdlimit.problem.problem import DIVERGED, Problem
 from hdlimit.problem.spectral_measure import Compression
 from hdlimit.response.residual_maps import residual_map
 from hdlimit.response.response import MapResponse, Response
-
-# The dynamics of a feature map, by its name in hdlimit.limit.feature_maps.
-DYNAMICS = {"identity": sgd.moments, "sign": sign.moments}
 
 
 @dataclass(frozen=True)
@@ -71,5 +66,5 @@ def limit_of(problem: Problem, optimizer: Optimizer, compress: bool | float = Tr
     """
     response = MapResponse(residual_map(optimizer), problem.noise, optimizer.batch_size)
     response(2 * problem.initial_risk, float(optimizer.threshold_schedule(0.0)))
-    modes, done = DYNAMICS[optimizer.features](problem, optimizer, compress)
+    modes, done = MEMBERS[optimizer.features](problem, optimizer, compress)
     return Limit(modes, response, optimizer.lr_schedule, optimizer.threshold_schedule, 1 / problem.dimension, done)

@@ -97,7 +97,7 @@ def test_eight_calls_from_four_threads_have_the_same_bits(choice: str) -> None:
 HISTORY = """
 first = bits()
 hd.sweep(student, hd.ClippedSGD(0.5, 0.7), 5.0, lr=[0.1, 0.5])
-for _ in range(4):
+for _ in range(8):
     bits(hd.SGD(steps), horizon=60.0)
 print(first == bits(), first)
 """
@@ -116,7 +116,7 @@ def test_numpy_after_compiled_reads_nothing_that_was_compiled() -> None:
 
 
 def test_numpy_loads_no_numba() -> None:
-    code = "[bits(hd.SGD(steps), horizon=60.0) for _ in range(4)]; print('numba' in sys.modules)"
+    code = "[bits(hd.SGD(steps), horizon=60.0) for _ in range(8)]; print('numba' in sys.modules)"
     assert fresh(code, HDLIMIT_BACKEND="numpy") == ["False"]
     assert fresh(code) == ["True"]
 

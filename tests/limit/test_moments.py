@@ -7,10 +7,11 @@ import pytest
 
 import hdlimit as hd
 from hdlimit.limit.dynamics import sgd, sign
+from hdlimit.limit.dynamics.members import MEMBERS
 from hdlimit.limit.feature_maps import FEATURES
 from hdlimit.limit.integrator import solve
 from hdlimit.limit.moments import MomentSystem
-from hdlimit.limit.system import DYNAMICS, limit_of
+from hdlimit.limit.system import limit_of
 
 SYSTEM = MomentSystem(
     rate=np.array([0.0, 1.0, 3.0]),
@@ -40,4 +41,4 @@ def test_v_alone_is_the_same_curve() -> None:
 )
 def test_every_member_has_its_file(optimizer: hd.SGD, member: object) -> None:
     """And every feature map a member."""
-    assert set(DYNAMICS) == set(FEATURES) and DYNAMICS[optimizer.features] is vars(member)["moments"]
+    assert set(MEMBERS) == set(FEATURES) and MEMBERS[optimizer.features] is vars(member)["moments"]
