@@ -13,7 +13,7 @@ from hdlimit.core import checks
 from hdlimit.core.declaration import FloatArray, IntArray
 from hdlimit.core.timegrid import check_duration
 from hdlimit.errors import InvalidInput, NoLimit, NotAvailable, Outcome, Status
-from hdlimit.kernels.second_moments import second_moments
+from hdlimit.kernels.second_moments import Recursion, second_moments
 from hdlimit.limit.feature_maps import FEATURES
 from hdlimit.limit.modes import mode_system
 from hdlimit.limit.moments import MomentSystem
@@ -128,7 +128,8 @@ def _risks(problem: Problem, optimizer: Optimizer, modes: MomentSystem, numbers:
         g = optimizer.lr_schedule(np.arange(first, last) / d) / d
         stop = int(np.searchsorted(marks, last, side="right"))
         near, out = marks[written:stop] - first, v[written:stop]
-        found = second_moments(rate, weight, rho, g, variance, float(optimizer.batch_size), escape, near, out)
+        given = Recursion(rate, weight, rho, g, variance, float(optimizer.batch_size), escape, near, out)
+        found = second_moments(*given)
         written += found
         if found < near.size:
             break

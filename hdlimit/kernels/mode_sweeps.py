@@ -22,6 +22,7 @@ GAMMA = formulas.A[1][1]
 Six: TypeAlias = tuple[float, float, float, float, float, float]
 Seven: TypeAlias = tuple[float, float, float, float, float, float, float]
 
+# Sums may be reordered, so that loops over modes use vector instructions.
 _SUMS: Any = {"reassoc", "contract", "nsz"}
 
 

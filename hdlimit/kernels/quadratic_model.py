@@ -14,6 +14,7 @@ import numpy as np
 from hdlimit.core.jit import RESPONSE, TWO, VECTOR, boolean, float64, jit
 
 DEGREE, C, V, BEFORE, MU, NU, MU_LINE, NU_LINE, MU_BEND, NU_BEND, MU_SLOPE, NU_SLOPE, SIZE = range(13)
+# Points closer than this fraction of v give no slope: rounding of mu over a distance of 1e-9 v is 1e-7 of the slope.
 CLOSE = 1e-9
 
 Response: TypeAlias = Callable[[float, float, np.ndarray], tuple[float, float]]

@@ -8,6 +8,7 @@ import numpy as np
 
 from hdlimit.core.jit import VECTOR, jit, void
 
+# Terms smaller than exp(-45) = 3e-20 of the largest change no bit of a sum.
 _NEGLIGIBLE = 45.0
 
 

@@ -16,8 +16,12 @@ from hdlimit.core.jit import TWO, VECTOR, Kernel, float64, int64, jit, python
 from hdlimit.kernels import formulas
 
 SIGNATURE = TWO(float64, float64, VECTOR)
+# v is taken as at least this where a response has 1/sqrt(v): its square root is far above the smallest float.
 SMALLEST = 1e-280
+# Added to mu and nu before a table takes their logarithms, so that they may be 0.
 FLOOR = 1e-30
+# Degree of a table in log v on a piece, and points in log c of a surface; pieces are halved until their error is small
+# enough (response/chebyshev.py), so that these trade the number of pieces for the cost of each. Chosen, not measured.
 TABLE_DEGREE = 12
 SURFACE_POINTS = 12
 

@@ -25,6 +25,7 @@ import numpy as np
 from hdlimit.core.jit import CUBE, MATRIX, RESPONSE, TWO, VECTOR, float64, int64, jit, void
 from hdlimit.kernels.quadratic_model import Response
 
+# Sums may be reordered, so that loops over modes use vector instructions.
 _SUMS = {"reassoc", "contract", "nsz"}
 
 

@@ -16,7 +16,10 @@ from hdlimit.limit.numpy_sweeps import advance
 from hdlimit.limit.piecewise import Piecewise, stops, tabulate
 from hdlimit.limit.system import Limit
 
+# Steps after which an integration gives up, beside those that schedules ask for: some seconds for one mode, a thousand
+# times what a curve of rtol 1e-6 takes.
 MOST_STEPS = 200_000
+# Of the sizes that start and noise give v, what counts as 0: a fall by 138 powers of e, beyond any use of a risk.
 FLOOR = 1e-60
 
 

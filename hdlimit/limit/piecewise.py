@@ -11,9 +11,13 @@ from hdlimit.core.declaration import FloatArray
 from hdlimit.errors import InvalidInput
 from hdlimit.optimizers.schedules import Constant, Schedule, Steps, Table
 
+# Degree of a piece: fewer coefficients need more pieces, more cost more at every stage. Chosen, not measured.
 DEGREE = 8
+# Error of a piece relative to its largest value: below the integrator's finest rtol.
 TOLERANCE = 1e-11
+# Error that short pieces may have relative to the largest value so far: rounding of a schedule that passes through 0.
 ROUNDING = 1e-15
+# Pieces after which a schedule counts as too rough, and after which pieces no longer shrink towards a zero of it.
 MOST_PIECES = 4000
 ENOUGH_PIECES = 400
 

@@ -32,17 +32,9 @@ class _Steps:
 
     def advance(self, state: FloatArray, rule: samplers.Rule, first: int, last: int) -> int:
         part, batch = slice(first, last), self.sampler.batch_size
+        steps = rule.steps(self.noise[first * batch : last * batch], part)
         return blocks.advance_blocks(
-            state,
-            self.generator,
-            self.sampler.deviation,
-            self.sampler.others,
-            self.noise[first * batch : last * batch],
-            rule.step[part],
-            rule.control[part],
-            self.scratch,
-            rule.update,
-            rule.table,
+            state, self.generator, self.sampler.deviation, self.sampler.others, self.scratch, *steps
         )
 
 

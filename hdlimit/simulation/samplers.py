@@ -43,6 +43,10 @@ class Rule:
     control: FloatArray
     table: FloatArray = field(default_factory=lambda: np.empty(0))
 
+    def steps(self, noise: FloatArray, part: slice) -> stream.Steps:
+        """What the kernels take, for a part of the steps and the noise of its samples."""
+        return stream.Steps(noise, self.step[part], self.control[part], self.update, self.table)
+
 
 class Block(Protocol):
     """The samples of consecutive steps of one run, to be used up in order."""
@@ -82,17 +86,8 @@ class _Rows:
 
     def advance(self, state: FloatArray, rule: Rule, first: int, last: int) -> int:
         part, samples = slice(first, last), slice(first * self.batch_size, last * self.batch_size)
-        return stream.advance_rows(
-            state,
-            self.x,
-            self.rows[samples],
-            self.noise[samples],
-            rule.step[part],
-            rule.control[part],
-            self.scratch[0],
-            rule.update,
-            rule.table,
-        )
+        steps = rule.steps(self.noise[samples], part)
+        return stream.advance_rows(state, self.x, self.rows[samples], self.scratch[0], *steps)
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,18 +100,8 @@ class _Diagonal:
 
     def advance(self, state: FloatArray, rule: Rule, first: int, last: int) -> int:
         part, samples = slice(first, last), slice(first * self.batch_size, last * self.batch_size)
-        return stream.advance_diagonal(
-            state,
-            self.generator,
-            self.deviation,
-            self.noise[samples],
-            rule.step[part],
-            rule.control[part],
-            self.scratch[0],
-            self.scratch[1],
-            rule.update,
-            rule.table,
-        )
+        steps = rule.steps(self.noise[samples], part)
+        return stream.advance_diagonal(state, self.generator, self.deviation, self.scratch[0], self.scratch[1], *steps)
 
 
 @dataclass(frozen=True, eq=False)

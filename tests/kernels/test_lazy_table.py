@@ -9,14 +9,14 @@ import numpy as np
 
 import hdlimit as hd
 from hdlimit.kernels import lazy_table
-from hdlimit.response.response import Response
+from hdlimit.response.response import MapResponse
 
 THRESHOLD, THREADS = 0.7, 6
 POINTS = np.random.default_rng(3).permutation(np.geomspace(1e-12, 1e6, 3000))
 
 
 def empty_table() -> np.ndarray:
-    compiled = Response("clip", hd.StudentT(4.0, 0.4)).compiled((1e-12, 1e6), (THRESHOLD, THRESHOLD))
+    compiled = MapResponse("clip", hd.StudentT(4.0, 0.4)).compiled((1e-12, 1e6), (THRESHOLD, THRESHOLD))
     assert compiled.kernel is lazy_table.remembered
     parameters = compiled.parameters.copy()
     parameters[lazy_table.HEAD + 3 * int(parameters[lazy_table.TERMS]) :] = np.nan

@@ -37,16 +37,16 @@ def chi_square(generator: Any, degrees: float, b: float, c: float) -> float:
     return x * x
 
 
-@jit(int64(VECTOR, npy_rng, READ, READ, READ, READ, READ, MATRIX, int64, READ))
+@jit(int64(VECTOR, npy_rng, READ, READ, MATRIX, READ, READ, READ, int64, READ))
 def advance_blocks(
     length: FloatArray,
     generator: Any,
     deviation: FloatArray,
     others: FloatArray,
+    scratch: FloatArray,
     noise: FloatArray,
     step: FloatArray,
     control: FloatArray,
-    scratch: FloatArray,
     update: int,
     table: FloatArray,
 ) -> int:
@@ -58,9 +58,8 @@ def advance_blocks(
 
     length: rho, shape (n,) or longer, the first n entries overwritten; generator: of the numbers, a step takes B x n
     normals in C order, then for every b with n_b > 1 a chi^2 of n_b - 1 degrees (a normal squared for n_b = 2);
-    deviation: sqrt(lambda_b), (n,); others: n_b - 1, (n,); noise: (steps B,); step = eta/d and control: (steps,);
-    scratch: (5, n); update, table: as in kernels.stream.advance_rows. Returns the number of steps whose gradient was
-    clipped.
+    deviation: sqrt(lambda_b), (n,); others: n_b - 1, (n,); scratch: (5, n); the rest as in steps.Steps. Returns the
+    number of steps whose gradient was clipped.
     """
     batch, clipped = noise.size // step.size, 0
     xi, along, across, gamma_b, gamma_c = scratch[0], scratch[1], scratch[2], scratch[3], scratch[4]
@@ -68,6 +67,7 @@ def advance_blocks(
         gamma_b[b] = others[b] / 2.0 - 1.0 / 3.0
         gamma_c[b] = 1.0 / math.sqrt(9.0 * max(gamma_b[b], 1.0 / 6.0))
     for k in range(step.size):
+        # The residuals of the batch, and the gradient along delta in every eigenspace.
         power = 0.0
         along[:] = 0.0
         for j in range(k * batch, (k + 1) * batch):
@@ -81,10 +81,12 @@ def advance_blocks(
             power += residual * residual
             for b in range(deviation.size):
                 along[b] += residual * xi[b]
+        # Its squared length across delta, and its norm.
         square = 0.0
         for b in range(deviation.size):
             across[b] = power * chi_square(generator, others[b], gamma_b[b], gamma_c[b])
             square += deviation[b] ** 2 * (along[b] ** 2 + across[b])
+        # The update.
         scaled = step[k]
         if update == CLIPPED_GRADIENT and math.sqrt(square) > control[k]:
             scaled *= control[k] / math.sqrt(square)

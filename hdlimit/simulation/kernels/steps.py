@@ -6,7 +6,7 @@ Every kernel works on delta = theta - theta*, in which the residual of a sample 
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -30,6 +30,31 @@ _TILE_ROWS, _TILE_COLUMNS = 48, 512  # of the right factor of a product: 192 KB
 _UPDATE = int64(VECTOR, READ, float64, float64)
 
 GRADIENT, CLIPPED_GRADIENT, SIGNED_GRADIENT = range(3)
+
+
+class Steps(NamedTuple):
+    """The last arguments of the kernels that take n steps, in their order: advance_rows, advance_diagonal and
+    eigenspaces.advance_blocks.
+
+    Attributes
+    ----------
+    noise : array, shape (n B,)
+        eps of every sample.
+    step : array, shape (n,)
+        eta/d.
+    control : array, shape (n,)
+        max_norm, or the level at which the table is read.
+    update : int
+        One of the numbers above.
+    table : array
+        psi of the residuals as `read_table` takes it; empty for psi(r) = r.
+    """
+
+    noise: FloatArray
+    step: FloatArray
+    control: FloatArray
+    update: int
+    table: FloatArray
 
 
 @jit(_UPDATE)
@@ -119,23 +144,22 @@ def add_gradient(
         gradient[i] += residual * x[i]
 
 
-@jit(int64(VECTOR, READ_MATRIX, READ_INTEGERS, READ, READ, READ, VECTOR, int64, READ))
+@jit(int64(VECTOR, READ_MATRIX, READ_INTEGERS, VECTOR, READ, READ, READ, int64, READ))
 def advance_rows(
     delta: FloatArray,
     x: FloatArray,
     rows: Any,
+    gradient: FloatArray,
     noise: FloatArray,
     step: FloatArray,
     control: FloatArray,
-    gradient: FloatArray,
     update: int,
     table: FloatArray,
 ) -> int:
     """Take n steps on given rows: step k uses the rows x[rows[k B : (k + 1) B]] and the noise of the same places.
 
-    delta: shape (d,), overwritten; x: (anything, d); rows, noise: (n B,); step = eta/d and control: (n,);
-    gradient: scratch, (d,); update: one of the numbers above; table: psi of the residuals, read at level control, or
-    empty: then control is max_norm. Returns the number of steps whose gradient was clipped.
+    delta: shape (d,), overwritten; x: (anything, d); rows: (n B,); gradient: scratch, (d,); the rest as in Steps.
+    Returns the number of steps whose gradient was clipped.
     """
     batch, clipped = rows.size // step.size, 0
     for k in range(step.size):
@@ -153,26 +177,27 @@ def draw_normals(x: FloatArray, generator: Any, deviation: FloatArray) -> None:
         x[i] = deviation[i] * generator.standard_normal()
 
 
-@jit(int64(VECTOR, npy_rng, READ, READ, READ, READ, VECTOR, VECTOR, int64, READ))
+@jit(int64(VECTOR, npy_rng, READ, VECTOR, VECTOR, READ, READ, READ, int64, READ))
 def advance_diagonal(
     delta: FloatArray,
     generator: Any,
     deviation: FloatArray,
+    gradient: FloatArray,
+    x: FloatArray,
     noise: FloatArray,
     step: FloatArray,
     control: FloatArray,
-    gradient: FloatArray,
-    x: FloatArray,
     update: int,
     table: FloatArray,
 ) -> int:
     """Take n steps on independent normal features x_i = deviation_i N(0, 1), drawn sample after sample.
 
-    delta: shape (d,), overwritten; generator: of the normals; deviation: (d,); noise: (n B,); step = eta/d and
-    control: (n,); gradient, x: scratch, (d,); update, table, returned number: as in advance_rows.
+    delta: shape (d,), overwritten; generator: of the normals; deviation: (d,); gradient, x: scratch, (d,); the rest as
+    in Steps. Returns the number of steps whose gradient was clipped.
     """
     batch, clipped = noise.size // step.size, 0
     for k in range(step.size):
+        # One sample is the gradient itself.
         if batch == 1:
             draw_normals(x, generator, deviation)
             residual = mapped_residual(delta, x, noise[k], table, control[k])
@@ -180,6 +205,7 @@ def advance_diagonal(
                 x[i] *= residual
             clipped += apply_update(update, delta, x, step[k], control[k])
             continue
+        # A batch is added up.
         gradient[:] = 0.0
         for j in range(k * batch, (k + 1) * batch):
             draw_normals(x, generator, deviation)
