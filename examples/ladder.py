@@ -51,8 +51,8 @@ class Panel:
     """Prediction and rungs of one optimizer on one problem: an ensemble each, held out in population risk."""
 
     title: str
-    curve: hd.Curve
-    rungs: dict[str, hd.Ensemble]
+    curve: hd.results.Curve
+    rungs: dict[str, hd.results.Ensemble]
 
     def predicted(self, rung: str, times: Any) -> Any:
         """What theory says of a rung: the excess risk, or the population risk of unseen rows."""

@@ -37,11 +37,11 @@ def problems(d: int) -> dict[str, hd.Problem]:
     }
 
 
-def matched(problem: hd.Problem, curve: hd.Curve) -> hd.Table:
+def matched(problem: hd.Problem, curve: hd.results.Curve) -> hd.schedules.Table:
     """The step of SGD that drifts like signSGD on its own curve: effective rate times noise compression."""
     times = np.linspace(0, HORIZON, 200)
     found = [hd.effects(problem, LR, risk=float(risk)) for risk in curve.at(times)]
-    return hd.Table(times, np.array([e.rate.lr * e.noise.drift for e in found]))
+    return hd.schedules.Table(times, np.array([e.rate.lr * e.noise.drift for e in found]))
 
 
 def main() -> None:
@@ -50,7 +50,7 @@ def main() -> None:
     parser.add_argument("--runs", default=8, type=int)
     parser.add_argument("--d", default=400, type=int)
     arguments = parser.parse_args()
-    warnings.simplefilter("ignore", hd.HdlimitWarning)
+    warnings.simplefilter("ignore", hd.errors.HdlimitWarning)
 
     print(f"{'problem':<20}{'optimizer':<10}{'lr(0)':>8}{'lr(T)':>8}{'R(T)':>10}{'simulated':>11}{'+-':>9}{'shape':>8}")
     with style():

@@ -58,7 +58,7 @@ def main() -> None:
     parser.add_argument("--runs", default=400, type=int)
     parser.add_argument("--dimensions", default=[100, 200], type=int, nargs="+")
     arguments = parser.parse_args()
-    warnings.simplefilter("ignore", hd.HdlimitWarning)
+    warnings.simplefilter("ignore", hd.errors.HdlimitWarning)
 
     print(f"{'covariance':<44}{'noise':<30}{'B':>3}{'lr':>5}{'D':>8}{'bias x D':>10}{'+-':>7}{'known x D':>11}")
     points: dict[tuple[bool, int], list[tuple[float, float, float, float]]] = {}

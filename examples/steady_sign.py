@@ -41,7 +41,7 @@ def main() -> None:
     parser.add_argument("--runs", default=8, type=int)
     parser.add_argument("--d", default=200, type=int)
     arguments = parser.parse_args()
-    warnings.simplefilter("ignore", hd.HdlimitWarning)
+    warnings.simplefilter("ignore", hd.errors.HdlimitWarning)
 
     k = math.pi * LR / 8
     closed = k**2 + k * math.sqrt(k**2 + STD**2)

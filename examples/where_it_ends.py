@@ -168,7 +168,7 @@ def main() -> None:
     parser.add_argument("--runs", default=1000, type=int)
     parser.add_argument("--d", default=200, type=int)
     arguments = parser.parse_args()
-    warnings.simplefilter("ignore", hd.HdlimitWarning)
+    warnings.simplefilter("ignore", hd.errors.HdlimitWarning)
 
     def shown(value: float) -> str:
         return f"{value:>9.3f}" if value < 100 else f"{'grows':>9}"

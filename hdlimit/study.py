@@ -24,14 +24,14 @@ from typing import TYPE_CHECKING, Any, Union, get_args, get_origin, get_type_hin
 import numpy as np
 
 from hdlimit.core import checks
-from hdlimit.core.declaration import Declaration, FloatArray
+from hdlimit.core.declaration import Declaration, FloatArray, classes, name_of
 from hdlimit.errors import InvalidInput
 from hdlimit.optimizers.base import Optimizer
 from hdlimit.optimizers.schedules import Function, Schedule
 from hdlimit.problem.problem import Problem
 from hdlimit.problem.rows import Rows
 from hdlimit.problem.scipy_noise import ScipyNoise
-from hdlimit.storage.encoding import SCIPY, classes, decode, encode
+from hdlimit.storage.encoding import decode, encode
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -144,13 +144,13 @@ def _checked(table: Any, base: type, path: str) -> dict[str, Any]:
     if missing := [key for key, (_, required) in hints.items() if required and key not in table]:
         raise InvalidInput(f"{path}.{missing[0]}", _describe(hints[missing[0]][0]), "nothing (the key is missing)")
     values = {key: _value(table[key], hint, f"{path}.{key}") for key, (hint, _) in hints.items() if key in table}
-    return {"type": SCIPY if cls is ScipyNoise else cls.__name__, **values}
+    return {"type": name_of(cls), **values}
 
 
 def _class_of(table: Any, base: type, path: str) -> type:
     if not isinstance(table, dict):
         raise InvalidInput(path, "a table", repr(table)[:80])
-    choices = {SCIPY if cls is ScipyNoise else name: cls for name, cls in classes(base).items() if cls is not Function}
+    choices = {name: cls for name, cls in classes(base).items() if cls is not Function}
     name = table.get("type", base.__name__ if base.__name__ in choices else None)
     if not isinstance(name, str) or name not in choices:
         got = "nothing (the key is missing)" if name is None else repr(name)

@@ -11,7 +11,7 @@ import numpy as np
 from scipy import stats
 
 from hdlimit.optimizers.base import Optimizer
-from hdlimit.optimizers.residual_table import ScoreTable
+from hdlimit.optimizers.residual_table import ResidualTable
 from hdlimit.optimizers.schedules import Constant, Cosine, Function, Power, Schedule, Steps, Table
 from hdlimit.optimizers.score import ScoreSGD
 from hdlimit.optimizers.sgd import SGD, ClippedSGD
@@ -77,7 +77,7 @@ def halving(t: float) -> float:
 
 FUNCTION_SCHEDULE = Function(halving)
 
-_TABLE = ScoreTable(
+_TABLE = ResidualTable(
     levels=[0.1, 0.5], residuals=[-1.0, -0.2, 0.2, 2.0], scores=[[-0.8, -0.3, 0.3, 1.0], [-1.0, -0.1, 0.1, 2.0]]
 )
 

@@ -40,8 +40,8 @@ LIMITS: list[tuple[hd.Problem, Optimizer]] = [
     (hd.Problem(hd.PowerLaw(30, 0.8)), hd.SGD(0.5)),
     (hd.Problem(hd.PowerLaw(30, 0.8), hd.Gaussian(0.1)), hd.SGD(2.5)),
     (hd.Problem(hd.PowerLaw(30, 0.8), hd.StudentT(3, 0.3)), hd.SignSGD(0.5)),
-    (hd.Problem(hd.Wishart(20, 2.0), hd.Rademacher(0.3)), hd.ClippedSGD(hd.Cosine(0.5, 0.0, 10), 0.5)),
-    (hd.Problem(hd.PowerLaw(30, 0.8), hd.Laplace(0.3)), hd.SignSGD(hd.Steps([2.0], [0.5, 0.1]))),
+    (hd.Problem(hd.Wishart(20, 2.0), hd.Rademacher(0.3)), hd.ClippedSGD(hd.schedules.Cosine(0.5, 0.0, 10), 0.5)),
+    (hd.Problem(hd.PowerLaw(30, 0.8), hd.Laplace(0.3)), hd.SignSGD(hd.schedules.Steps([2.0], [0.5, 0.1]))),
 ]
 
 

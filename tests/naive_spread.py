@@ -19,7 +19,7 @@ from scipy.stats import qmc
 
 from hdlimit.core.declaration import FloatArray
 from hdlimit.optimizers.base import Optimizer
-from hdlimit.optimizers.residual_table import ScoreTable
+from hdlimit.optimizers.residual_table import ResidualTable
 from hdlimit.optimizers.schedules import Schedule
 from hdlimit.optimizers.score import ScoreSGD
 from hdlimit.optimizers.sgd import ClippedSGD
@@ -28,7 +28,7 @@ from hdlimit.problem.noise import Gaussian, Laplace, NoNoise, StudentT
 from hdlimit.problem.noise_law import NoiseLaw
 from hdlimit.problem.problem import Problem
 
-Kind = str | ScoreTable
+Kind = str | ResidualTable
 _X, _W = np.polynomial.legendre.leggauss(24)
 _PANELS = np.array([-13.0, -6, -3, -1, 0, 1, 3, 6, 13])
 
@@ -45,7 +45,7 @@ class Moments(NamedTuple):
 
 def psi(kind: Kind, r: FloatArray, c: float) -> FloatArray:
     """The residual map of one sample."""
-    if isinstance(kind, ScoreTable):
+    if isinstance(kind, ResidualTable):
         rows = np.array([np.interp(r, kind.residuals, row) for row in kind.scores])
         x = np.interp(math.log(c), np.log(kind.levels), np.arange(len(kind.levels)))
         low = min(int(x), len(kind.levels) - 2)
@@ -54,7 +54,7 @@ def psi(kind: Kind, r: FloatArray, c: float) -> FloatArray:
 
 
 def _kinks(kind: Kind, c: float) -> list[float]:
-    if isinstance(kind, ScoreTable):
+    if isinstance(kind, ResidualTable):
         return list(kind.residuals)
     return {"identity": [], "clip": [-c, c] if c < math.inf else [], "sign": [0.0]}[kind]
 

@@ -24,6 +24,7 @@ import hdlimit as hd
 from hdlimit.core import timegrid
 from hdlimit.finite_size.exact_mean import exact_bias
 from hdlimit.problem.row_moments import non_gaussianity
+from hdlimit.problem.scipy_noise import ScipyNoise
 from hdlimit.response.response import MapResponse
 from hdlimit.storage.tables import read_table
 
@@ -32,7 +33,7 @@ nan, inf = math.nan, math.inf
 D = 40
 EYE = hd.Isotropic(D)
 P = hd.Problem(EYE, hd.Gaussian(0.5))
-LOGISTIC = hd.ScipyNoise(stats.logistic(0, 0.3))
+LOGISTIC = ScipyNoise(stats.logistic(0, 0.3))
 INFINITE_VARIANCE = hd.Problem(EYE, hd.StudentT(df=1.5, scale=0.5))
 NAMES = {"hd": hd, "np": np, "scipy": scipy, "stats": stats, "non_gaussianity": non_gaussianity, "nan": nan, "inf": inf}
 SGD, CLIP, SIGN = hd.SGD(0.5), hd.ClippedSGD(0.5, 0.9), hd.SignSGD(0.3)
@@ -75,7 +76,7 @@ DECLARATIONS = [
         "hd.Wishart(3, 0.5, seed=_)", "-1; 0.5; None; 'a'; np.random.default_rng()", "seed: expected an integer >= 0"
     ),
     *each("EYE.rotated(_)", "-1; 0.5; None; 'a'", "seed: expected an integer >= 0"),
-    *each("hd.Rotated(_)", "3; np.eye(2); hd.Gaussian(1)", "base: expected a covariance model"),
+    *each("Rotated(_)", "3; np.eye(2); hd.Gaussian(1)", "base: expected a covariance model"),
     *each("hd.Covariance(_)", "5; None; {}; {1: 2}; np.ones((2, 2, 2))", "K: expected "),
     *each("hd.Covariance(_)", "'K'; ['a', 'b']; b'K'", "K: expected a finite array, got text"),
     bad("hd.Covariance([[1, 2], [3]])", "K: expected a finite array, got list that is not numeric"),
@@ -146,7 +147,7 @@ DECLARATIONS = [
     *each("hd.SGD(_)", NOT_POSITIVE, "lr: expected a number > 0, a schedule or a function of t, got"),
     *each(
         "hd.SignSGD(_)",
-        "hd.SGD; dict; SGD; P; hd.Constant(0); hd.Constant(inf)",
+        "hd.SGD; dict; SGD; P; hd.schedules.Constant(0); hd.schedules.Constant(inf)",
         "lr: expected a number > 0, a schedule",
     ),
     *each("hd.SGD(0.5, _)", NO_COUNT, "batch_size: expected an integer"),
@@ -156,38 +157,61 @@ DECLARATIONS = [
         NOT_POSITIVE.replace("; inf;", ";"),
         "threshold: expected a number > 0 (inf is allowed), a",
     ),
-    *each("hd.ClippedSGD(0.5, hd.Constant(_))", "0", "threshold: expected a number > 0 (inf is allowed), a schedule"),
-    *each("hd.Constant(_)", "-1; 'a'; True; None; nan; 1j; -inf", "value: expected a number >= 0"),
-    *each("hd.Steps([_], [1, 2])", "0; -1", "times: expected increasing times > 0, got"),
-    *each("hd.Steps([_], [1, 2, 3])", "1, 1; 2, 1", "times: expected increasing times > 0, got"),
-    *each("hd.Steps(_, [1])", "[]; 1; 'a'; [nan]; [inf]; None", "times: expected a finite array with 1 dimension"),
-    bad("hd.Steps([1], [1])", "values: expected a finite array of shape (2,), got shape (1,)"),
-    *each("hd.Steps([1], [1, _])", "-2", "values: expected values >= 0, got a smallest value of -2"),
-    *each("hd.Steps([1], [1, _])", "nan; inf", "values: expected a finite array", "got 1 entries that are NaN or inf"),
-    *each("hd.Table([_], [1, 2])", "1, 0; 1, 1; -1, 0", "times: expected increasing times >= 0, got ["),
-    bad("hd.Table([0, 1], [1])", "values: expected a finite array of shape (2,), got shape (1,)"),
-    *each("hd.Table([0, 1], [1, _])", "-2", "values: expected values >= 0, got a smallest value of -2"),
-    *each("hd.Cosine(_, 0, 1)", "-1; " + NO_NUMBER, "initial: expected a finite number >= 0"),
-    *each("hd.Cosine(1, _, 1)", "-1; " + NO_NUMBER, "final: expected a finite number >= 0"),
-    *each("hd.Cosine(1, 0, _)", NOT_POSITIVE, "duration: expected a finite number > 0"),
-    *each("hd.Power(1, _)", NO_NUMBER, "exponent: expected a finite number"),
-    *each("hd.Power(1, 1, _)", NOT_POSITIVE, "time_scale: expected a finite number > 0"),
-    *each("hd.Function(_)", "3; None; dict", "function: expected a function of t"),
+    *each(
+        "hd.ClippedSGD(0.5, hd.schedules.Constant(_))",
+        "0",
+        "threshold: expected a number > 0 (inf is allowed), a schedule",
+    ),
+    *each("hd.schedules.Constant(_)", "-1; 'a'; True; None; nan; 1j; -inf", "value: expected a number >= 0"),
+    *each("hd.schedules.Steps([_], [1, 2])", "0; -1", "times: expected increasing times > 0, got"),
+    *each("hd.schedules.Steps([_], [1, 2, 3])", "1, 1; 2, 1", "times: expected increasing times > 0, got"),
+    *each(
+        "hd.schedules.Steps(_, [1])",
+        "[]; 1; 'a'; [nan]; [inf]; None",
+        "times: expected a finite array with 1 dimension",
+    ),
+    bad("hd.schedules.Steps([1], [1])", "values: expected a finite array of shape (2,), got shape (1,)"),
+    *each("hd.schedules.Steps([1], [1, _])", "-2", "values: expected values >= 0, got a smallest value of -2"),
+    *each(
+        "hd.schedules.Steps([1], [1, _])",
+        "nan; inf",
+        "values: expected a finite array",
+        "got 1 entries that are NaN or inf",
+    ),
+    *each("hd.schedules.Table([_], [1, 2])", "1, 0; 1, 1; -1, 0", "times: expected increasing times >= 0, got ["),
+    bad("hd.schedules.Table([0, 1], [1])", "values: expected a finite array of shape (2,), got shape (1,)"),
+    *each("hd.schedules.Table([0, 1], [1, _])", "-2", "values: expected values >= 0, got a smallest value of -2"),
+    *each("hd.schedules.Cosine(_, 0, 1)", "-1; " + NO_NUMBER, "initial: expected a finite number >= 0"),
+    *each("hd.schedules.Cosine(1, _, 1)", "-1; " + NO_NUMBER, "final: expected a finite number >= 0"),
+    *each("hd.schedules.Cosine(1, 0, _)", NOT_POSITIVE, "duration: expected a finite number > 0"),
+    *each("hd.schedules.Power(1, _)", NO_NUMBER, "exponent: expected a finite number"),
+    *each("hd.schedules.Power(1, 1, _)", NOT_POSITIVE, "time_scale: expected a finite number > 0"),
+    *each("hd.schedules.Function(_)", "3; None; dict", "function: expected a function of t"),
 ]
 
 CONVERSIONS = [
     *each("SGD.step_size(_)", "3; None; EYE", "problem: expected a Problem, got"),
     *each("SGD.step_size(P, _)", "'mse'; None; ['squared']; 2", "loss: expected one of 'half_squared', 'squared', got"),
     *each("SGD.step_size(P, steps=_)", "'a'; [nan]; [1j]; None if 0 else [-1]; [[1], [2, 3]]", "steps: expected"),
-    bad("hd.SGD(hd.Cosine(1, 0, 1)).step_size(P)", "steps: expected the step numbers at which to read the lr schedule"),
-    *each("hd.SGD.from_step_size(_, P)", NOT_POSITIVE + "; hd.Cosine(1, 0, 1)", "step: expected a finite number > 0"),
+    bad(
+        "hd.SGD(hd.schedules.Cosine(1, 0, 1)).step_size(P)",
+        "steps: expected the step numbers at which to read the lr schedule",
+    ),
+    *each(
+        "hd.SGD.from_step_size(_, P)",
+        NOT_POSITIVE + "; hd.schedules.Cosine(1, 0, 1)",
+        "step: expected a finite number > 0",
+    ),
     *each("hd.SGD.from_step_size(0.1, _)", "40; None; EYE", "problem: expected a Problem, got"),
     bad("hd.SGD.from_step_size(0.1, P, 'mse')", "loss: expected one of 'half_squared', 'squared', got 'mse'"),
     *each("hd.ClippedSGD.from_max_norm(0.5, _, P)", NOT_POSITIVE, "max_norm: expected a finite number > 0"),
     *each("hd.ClippedSGD.from_max_norm(0.5, 1, _)", "40; None", "problem: expected a Problem, got"),
     bad("hd.ClippedSGD.from_max_norm(0.5, 1, P, 'l2')", "loss: expected one of 'half_squared', 'squared', got 'l2'"),
     bad("hd.ClippedSGD.from_max_norm(0, 1, P)", "lr: expected a number > 0"),
-    bad("hd.ClippedSGD(0.5, hd.Cosine(1, 0, 1)).max_norm(P)", "threshold: expected a constant threshold, got Cosine("),
+    bad(
+        "hd.ClippedSGD(0.5, hd.schedules.Cosine(1, 0, 1)).max_norm(P)",
+        "threshold: expected a constant threshold, got Cosine(",
+    ),
     *each("CLIP.max_norm(_)", "None; 3", "problem: expected a Problem, got"),
     bad("CLIP.max_norm(P, 'x')", "loss: expected one of 'half_squared', 'squared', got 'x'"),
 ]
@@ -218,7 +242,7 @@ RUNS = [
     *each("hd.steady_state(_, SGD)", "3; EYE", "problem: expected a Problem, got"),
     *each(
         "hd.steady_state(P, hd.SGD(_))",
-        "hd.Cosine(1, 0, 1); lambda t: 0.5",
+        "hd.schedules.Cosine(1, 0, 1); lambda t: 0.5",
         "optimizer: expected a constant lr and thr",
     ),
     *each("hd.simulate(P, SGD, 5, _)", NO_COUNT, "runs: expected an integer"),
@@ -294,10 +318,10 @@ READ = [
         "one that jumps or bends near t = 1.1",
     ),
     bad(
-        "hd.predict(P, hd.SGD(hd.Power(1, -400)), 5)",
+        "hd.predict(P, hd.SGD(hd.schedules.Power(1, -400)), 5)",
         "schedule: expected finite values >= 0, got 1 to inf between t = 0",
     ),
-    bad("hd.simulate(P, hd.SGD(hd.Power(1, -400)), 10, 2)", "lr: expected values >= 0 that are finite, got"),
+    bad("hd.simulate(P, hd.SGD(hd.schedules.Power(1, -400)), 10, 2)", "lr: expected values >= 0 that are finite, got"),
 ]
 
 ROWS = [
@@ -361,8 +385,8 @@ def refusal(call: Callable[[], Any]) -> str:
     """The message of the package's error, which is one line of bearable length; no other error and no warning comes."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        warnings.simplefilter("ignore", hd.HdlimitWarning)
-        with pytest.raises(hd.HdlimitError) as caught:
+        warnings.simplefilter("ignore", hd.errors.HdlimitWarning)
+        with pytest.raises(hd.errors.HdlimitError) as caught:
             call()
     message = str(caught.value)
     assert len(message.splitlines()) == 1 and len(message) < 400
@@ -396,11 +420,11 @@ def test_refused_for_its_length_and_no_sooner(monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.parametrize(
-    "optimizer", [SGD, hd.ClippedSGD(0.5, inf), hd.ClippedSGD(0.5, hd.Constant(inf)), hd.SGD(0.5, 3)]
+    "optimizer", [SGD, hd.ClippedSGD(0.5, inf), hd.ClippedSGD(0.5, hd.schedules.Constant(inf)), hd.SGD(0.5, 3)]
 )
 def test_infinite_variance_is_refused_with_the_reason(optimizer: Any) -> None:
     for function in (lambda *a: hd.predict(*a, 5.0), hd.stability, hd.steady_state):
-        with pytest.raises(hd.NoLimit, match="StudentT.* infinite variance.* clipped SGD and signSGD have one"):
+        with pytest.raises(hd.errors.NoLimit, match="StudentT.* infinite variance.* clipped SGD and signSGD have one"):
             function(INFINITE_VARIANCE, optimizer)
     message = refusal(lambda: hd.verify(INFINITE_VARIANCE, optimizer, 5.0))
     assert "StudentT(df=1.5, scale=0.5)" in message and "infinite" in message
@@ -412,17 +436,17 @@ def test_infinite_variance_is_refused_with_the_reason(optimizer: Any) -> None:
 
 
 @pytest.fixture(scope="module")
-def curve() -> hd.Curve:
+def curve() -> hd.results.Curve:
     return hd.predict(P, SGD, 5.0)
 
 
 @pytest.mark.parametrize("t", [6, -1, nan, inf, "a", None, [1, 1j], [[1], [2, 3]], [], {}], ids=repr)
-def test_curve_at_other_times(curve: hd.Curve, t: Any) -> None:
+def test_curve_at_other_times(curve: hd.results.Curve, t: Any) -> None:
     assert refusal(lambda: curve.at(t)).startswith("t: expected ")
 
 
 @pytest.mark.parametrize("risk", ["a", None, nan, inf, 1j, [1], True], ids=repr)
-def test_time_to_something_else(curve: hd.Curve, risk: Any) -> None:
+def test_time_to_something_else(curve: hd.results.Curve, risk: Any) -> None:
     assert refusal(lambda: curve.time_to(risk)).startswith("risk: expected a finite number, got ")
 
 
@@ -447,14 +471,14 @@ def test_tables_that_are_none(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("path", [3, None, [], "", "\0.npz", "missing.npz", os.curdir], ids=repr)
-def test_paths_that_are_none(curve: hd.Curve, path: Any) -> None:
+def test_paths_that_are_none(curve: hd.results.Curve, path: Any) -> None:
     for call in (lambda: read_table(path), lambda: hd.load(path), lambda: hd.read_toml(path)):
         assert refusal(call).startswith("path: expected a")
     if path != "missing.npz":
         assert refusal(lambda: curve.save(path)).startswith("path: expected a file name ending in .npz, .csv or .json")
 
 
-def test_results_that_cannot_be_written(curve: hd.Curve, tmp_path: Path) -> None:
+def test_results_that_cannot_be_written(curve: hd.results.Curve, tmp_path: Path) -> None:
     assert "ending in .npz, .csv or .json, got " in refusal(lambda: curve.save(tmp_path / "curve.txt"))
     assert "(no such folder)" in refusal(lambda: curve.save(tmp_path / "none" / "curve.npz"))
     assert refusal(lambda: curve.save("/proc/curve.npz")).startswith("path: expected a path that can be written")
@@ -469,7 +493,7 @@ def final(problem: hd.Problem, optimizer: Any, horizon: float = 60.0) -> float:
     """The predicted risk at the horizon; every array of the curve is finite, and no warning but ours is given."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        warnings.simplefilter("ignore", hd.HdlimitWarning)
+        warnings.simplefilter("ignore", hd.errors.HdlimitWarning)
         curve = hd.predict(problem, optimizer, horizon)
         arrays = curve.risk, curve.distance, curve.gradient_norm, curve.samples, curve.at(curve.time)
     assert all(np.isfinite(a).all() and (a >= 0).all() for a in arrays) and curve.outcome.finished, curve.outcome
@@ -491,7 +515,7 @@ def test_start_at_the_target(noise: Any, optimizer: Any) -> None:
 
 
 @pytest.mark.parametrize("noise", [n for n in NOISES if math.isfinite(n.second_moment)], ids=name_of)
-@pytest.mark.parametrize("threshold", [inf, np.float32(inf), hd.Constant(inf)], ids=repr)
+@pytest.mark.parametrize("threshold", [inf, np.float32(inf), hd.schedules.Constant(inf)], ids=repr)
 def test_infinite_threshold_is_sgd(noise: Any, threshold: Any) -> None:
     """Bit for bit in the prediction; to rounding in the simulation, which has a kernel of its own for clipping."""
     problem = hd.Problem(hd.PowerLaw(D, 0.5), noise)
@@ -504,11 +528,11 @@ def test_infinite_threshold_is_sgd(noise: Any, threshold: Any) -> None:
 
 
 ZERO = [
-    hd.Table([0, 5, 10], [0.5, 0, 0.5]),
-    hd.Steps([5, 10], [0.5, 0, 0.5]),
-    hd.Steps([5], [0, 0.5]),
-    hd.Cosine(0.5, 0, 10),
-    hd.Table([3], [0.5]),
+    hd.schedules.Table([0, 5, 10], [0.5, 0, 0.5]),
+    hd.schedules.Steps([5, 10], [0.5, 0, 0.5]),
+    hd.schedules.Steps([5], [0, 0.5]),
+    hd.schedules.Cosine(0.5, 0, 10),
+    hd.schedules.Table([3], [0.5]),
     lambda t: 0.5 * abs(math.cos(t / 20)) ** 3,
 ]
 
@@ -522,7 +546,7 @@ def test_schedules_that_touch_zero(make: Any, schedule: Any) -> None:
 
 
 def test_nothing_moves_while_a_schedule_is_zero() -> None:
-    for optimizer in (hd.SGD(hd.Steps([5], [0, 0.5])), hd.ClippedSGD(0.5, hd.Steps([5], [0, 0.5]))):
+    for optimizer in (hd.SGD(hd.schedules.Steps([5], [0, 0.5])), hd.ClippedSGD(0.5, hd.schedules.Steps([5], [0, 0.5]))):
         for result in (
             hd.predict(P, optimizer, 6.0, [1, 4.9, 6]),
             hd.simulate(P, optimizer, 6.0, 2, times=[1, 4.9, 6]),
@@ -618,7 +642,7 @@ def test_degrees_of_freedom_at_the_ends(df: float) -> None:
         assert final(problem, optimizer, 5.0) == pytest.approx(final(normal, optimizer, 5.0), rel=1e-5 + 1 / df)
 
 
-@pytest.mark.parametrize("optimizer", [SGD, CLIP, SIGN, hd.SGD(hd.Power(0.5, 0.5))], ids=name_of)
+@pytest.mark.parametrize("optimizer", [SGD, CLIP, SIGN, hd.SGD(hd.schedules.Power(0.5, 0.5))], ids=name_of)
 @pytest.mark.parametrize("noise", [hd.Gaussian(0.5), hd.NoNoise(), hd.StudentT(3, 0.5)], ids=name_of)
 def test_horizon_1e10(noise: Any, optimizer: Any) -> None:
     problem = hd.Problem(hd.PowerLaw(D, 0.5), noise)

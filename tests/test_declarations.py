@@ -156,7 +156,7 @@ def test_the_good_file_is_good(tmp_path: Path) -> None:
     (tmp_path / "good.toml").write_text(GOOD)
     study = hd.read_toml(tmp_path / "good.toml")
     assert study.problem.noise == as_noise(scipy.stats.skewnorm(4, -0.6))
-    assert study.optimizer == hd.ClippedSGD(hd.Cosine(0.8, 0.05, 4), np.inf)
+    assert study.optimizer == hd.ClippedSGD(hd.schedules.Cosine(0.8, 0.05, 4), np.inf)
 
 
 @pytest.mark.parametrize(("old", "new", "message"), BAD, ids=[f"{new or 'no ' + old}" for old, new, _ in BAD])
@@ -164,17 +164,17 @@ def test_bad_toml(tmp_path: Path, old: str, new: str, message: str) -> None:
     file = tmp_path / "bad.toml"
     assert old in GOOD
     file.write_text(GOOD.replace(old, new, 1))
-    with pytest.raises(hd.InvalidInput, match=f"^{file}: (?:{message})"):
+    with pytest.raises(hd.errors.InvalidInput, match=f"^{file}: (?:{message})"):
         hd.read_toml(file)
 
 
 def test_data_rows_are_refused_in_toml(tmp_path: Path) -> None:
     (tmp_path / "rows.toml").write_text(GOOD.replace("[problem]", "[problem]\nrows = { x = [[1.0]] }"))
-    with pytest.raises(hd.InvalidInput, match="only the keys covariance, noise, target, start"):
+    with pytest.raises(hd.errors.InvalidInput, match="only the keys covariance, noise, target, start"):
         hd.read_toml(tmp_path / "rows.toml")
     rng = np.random.default_rng(0)
     problem = hd.Problem.from_data(rng.normal(size=(20, 2)), rng.normal(size=20))
-    with pytest.raises(hd.InvalidInput, match="without data rows"):
+    with pytest.raises(hd.errors.InvalidInput, match="without data rows"):
         hd.to_toml(problem, hd.SGD(0.1), 20.0)
 
 
@@ -183,7 +183,7 @@ def test_unreadable_toml(tmp_path: Path, content: bytes | None) -> None:
     file = tmp_path / "file.toml"
     if content is not None:
         file.write_bytes(content)
-    with pytest.raises(hd.InvalidInput, match="path: expected a readable TOML file, got '.*file.toml'"):
+    with pytest.raises(hd.errors.InvalidInput, match="path: expected a readable TOML file, got '.*file.toml'"):
         hd.read_toml(file)
 
 
@@ -201,5 +201,5 @@ class _Custom(scipy.stats.rv_continuous):
     ],
 )
 def test_what_toml_cannot_hold(problem: Any, optimizer: Any, message: str) -> None:
-    with pytest.raises(hd.InvalidInput, match=message):
+    with pytest.raises(hd.errors.InvalidInput, match=message):
         hd.to_toml(problem, optimizer, 20.0)

@@ -21,7 +21,7 @@ from hdlimit.prediction.curve import Curve
 from hdlimit.simulation.ensemble import Ensemble
 
 PROBLEM = hd.Problem(hd.PowerLaw(50, 0.3), hd.Gaussian(0.5))
-DONE = hd.Outcome(hd.Status.FINISHED, "reached the horizon")
+DONE = hd.errors.Outcome(hd.errors.Status.FINISHED, "reached the horizon")
 
 
 @pytest.fixture(autouse=True)
@@ -54,7 +54,7 @@ def test_curve_is_the_numbers() -> None:
     assert line.get_label() == "SGD(lr=0.5)"
     inside = curve.spread_trusted[1:]
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", hd.ValidityWarning)
+        warnings.simplefilter("ignore", hd.errors.ValidityWarning)
         spread = curve.spread[1:]
     np.testing.assert_allclose((high.get_ydata() - low.get_ydata())[inside] / 2, spread[inside])
     assert np.isnan(low.get_ydata()[~inside]).all()
@@ -132,7 +132,7 @@ def test_figures(tmp_path: Path, suffix: str, magic: bytes) -> None:
 
 @pytest.mark.parametrize("name", ["figure", "figure.txt", "figure.npz", "missing/figure.png"])
 def test_bad_figure_paths(tmp_path: Path, name: str) -> None:
-    with pytest.raises(hd.InvalidInput, match="path: expected a (file name ending in|path that can be written)"):
+    with pytest.raises(hd.errors.InvalidInput, match="path: expected a (file name ending in|path that can be written)"):
         write_figure(tmp_path / name, curve_of().plot)
     assert not list(tmp_path.iterdir())
 

@@ -99,7 +99,7 @@ def _isotropic(result: Result) -> list[Row]:
     ]
 
 
-def quiet(*args: Any, **options: Any) -> hd.Curve:
+def quiet(*args: Any, **options: Any) -> hd.results.Curve:
     """hd.predict without its warnings."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -175,13 +175,13 @@ def compression(repeats: int) -> list[Row]:
     return rows
 
 
-def _bias(curve: hd.Curve) -> str:
+def _bias(curve: hd.results.Curve) -> str:
     text = f"bias of the limit about 1/d_int = {1 / curve.problem.intrinsic_dimension:.2g}"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             largest = float(np.abs(curve.corrected / curve.risk - 1).max())
-        except hd.NotAvailable:
+        except hd.errors.NotAvailable:
             return text
     return f"{text}, to first order at most {largest:.2g}"
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-import hdlimit
 from hdlimit.cli import options as commands
 from hdlimit.cli import text as printing
 from hdlimit.cli.verify import verify
+from hdlimit.core.version import __version__
 from hdlimit.errors import HdlimitError, HdlimitWarning, InvalidInput
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def _warnings_on_one_line() -> Iterator[None]:
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(hdlimit.__version__, prog_name="hdlimit")
+@click.version_option(__version__, prog_name="hdlimit")
 def main() -> None:
     """Risk curves of streaming SGD, clipped SGD and signSGD on least squares in high dimension.
 

@@ -43,9 +43,8 @@ def check_targets(plot: str | None, out: str | None) -> None:
 def write(result: Curve | Report | ScalingStudy, plot: str | None, out: str | None) -> None:
     """Write the files that were asked for."""
     from hdlimit.plotting import write_figure
-    from hdlimit.storage.records import save
 
     if out is not None:
-        save(result, out)
+        result.save(out)
     if plot is not None:
         write_figure(plot, result.plot)

@@ -25,19 +25,15 @@ def json_line(facts: Any) -> str:
 
 def json_text(result: Curve | Report | ScalingStudy) -> str:
     """Metadata and columns of a result as one JSON object."""
-    from hdlimit.storage.records import columns, metadata
-
-    return json_line({**metadata(result), **columns(result)})
+    return json_line({**result.metadata(), **result.columns()})
 
 
 def curve_text(curve: Curve) -> str:
     """The problem, how the curve ended, its risk at a few times, and the standard deviation of one run where known."""
     import numpy as np
 
-    from hdlimit.storage.records import columns
-
     lines = [curve.problem.summary(), f"optimizer: {curve.optimizer!r}", f"outcome: {curve.outcome}", ""]
-    spread = columns(curve).get("spread")
+    spread = curve.columns().get("spread")
     lines.append(f"{'t':>12}{'samples':>14}{'R':>14}" + (f"{'sd of one run':>16}" if spread is not None else ""))
     for i in np.unique(np.linspace(0, curve.time.size - 1, _SHOWN_TIMES).round().astype(int)):
         line = f"{curve.time[i]:>12.4g}{curve.samples[i]:>14.0f}{curve.risk[i]:>14.6g}"

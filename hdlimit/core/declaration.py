@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
-from typing import Any
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hdlimit.errors import Outcome, Status
+
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
 IntArray = NDArray[np.int64]
+
+AnyType = TypeVar("AnyType", bound=type)
+_REGISTERED: dict[str, type] = {}
+
+
+def registered(cls: AnyType) -> AnyType:
+    """Make a class that is no declaration known by its name, so that it can be read back from a file."""
+    _REGISTERED[cls.__name__] = cls
+    return cls
 
 
 def _same(a: object, b: object) -> bool:
@@ -39,7 +51,23 @@ class Declaration:
     """Base of the frozen dataclasses that describe problems and optimizers.
 
     Two declarations are equal when they have the same type and equal fields (arrays by value).
+
+    Attributes
+    ----------
+    written_as : str
+        The name of the class in files, where it is not its own; `to_plain` and `from_plain` are its contents there.
     """
+
+    written_as: ClassVar[str | None] = None
+
+    def to_plain(self) -> dict[str, Any]:
+        """What a file holds of the declaration, by name: its fields."""
+        return self._fields()
+
+    @classmethod
+    def from_plain(cls, values: Mapping[str, Any]) -> Any:
+        """The declaration from what `to_plain` gave."""
+        return cls(**values)
 
     def _fields(self) -> dict[str, Any]:
         assert is_dataclass(self)
@@ -68,3 +96,30 @@ class Declaration:
         """Store validated values into the frozen instance (only from __post_init__)."""
         for name, value in values.items():
             object.__setattr__(self, name, value)
+
+
+registered(Outcome)
+registered(Status)
+
+
+def classes(base: type = Declaration) -> dict[str, type]:
+    """Every declared class below `base` (itself included), by the name it has in files; those of the user too, once
+    they are imported.
+    """
+    name = getattr(base, "written_as", None) or base.__name__
+    found = {name: base} if "__dataclass_fields__" in vars(base) else {}
+    children: list[type] = base.__subclasses__()
+    for child in children:
+        for name, cls in classes(child).items():
+            found.setdefault(name, cls)
+    return found
+
+
+def class_named(name: str) -> type | None:
+    """The declared or registered class that has this name in files."""
+    return classes().get(name) or _REGISTERED.get(name)
+
+
+def name_of(cls: type) -> str:
+    """The name of a class in files."""
+    return getattr(cls, "written_as", None) or cls.__name__

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-import hdlimit
+from hdlimit.core.version import __version__
 from hdlimit.errors import InvalidInput
 from hdlimit.storage.encoding import encode
 from hdlimit.storage.files import new_file
@@ -62,7 +62,7 @@ class Checkpoint:
         except InvalidInput as error:
             expected = "None, as what a study computes must be told from its description"
             raise InvalidInput("checkpoint", expected, f"{self.path.name!r} and {error.got}") from None
-        self.study: dict[str, Any] = json.loads(json.dumps({"version": hdlimit.__version__, **facts}))
+        self.study: dict[str, Any] = json.loads(json.dumps({"version": __version__, **facts}))
 
     @contextmanager
     def opened(self) -> Iterator[Store]:

@@ -14,14 +14,12 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager, nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from hdlimit.errors import InvalidInput, WorkersLost
-
-if TYPE_CHECKING:
-    from hdlimit.execution.checkpoint import Checkpoint, Store
+from hdlimit.execution.checkpoint import Checkpoint, Store
 
 Arrays = tuple[np.ndarray[Any, Any], ...]
 Runs = Sequence[int]

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hdlimit import __version__
 from hdlimit.core import checks
 from hdlimit.core.declaration import FloatArray, IntArray
 from hdlimit.core.timegrid import check_duration
+from hdlimit.core.version import __version__
 from hdlimit.errors import InvalidInput, NoLimit, NotAvailable, Outcome, Status
 from hdlimit.kernels.second_moments import Recursion, second_moments
 from hdlimit.limit.feature_maps import FEATURES
@@ -20,6 +20,7 @@ from hdlimit.limit.moments import MomentSystem
 from hdlimit.limit.stability import stability
 from hdlimit.limit.system import check_types
 from hdlimit.optimizers.base import Optimizer
+from hdlimit.plotting.risk import plot_exact
 from hdlimit.problem.problem import Problem
 from hdlimit.response.residual_maps import residual_map
 
@@ -63,8 +64,6 @@ class ExactMean:
 
     def plot(self, ax: Axes | None = None, **style: Any) -> Axes:
         """Draw the mean risk as a line; returns the Axes."""
-        from hdlimit.plotting import plot_exact
-
         return plot_exact(self, ax, **style)
 
 

@@ -31,13 +31,12 @@ from hdlimit.finite_size.bias import ClippedNorm, Coefficients
 from hdlimit.kernels import formulas
 from hdlimit.limit.feature_maps import FEATURES
 from hdlimit.limit.integrator import value_range
-from hdlimit.limit.interpolant import DenseOutput
+from hdlimit.limit.interpolant import DenseOutput, Integrated
 from hdlimit.limit.modes import basis
 from hdlimit.limit.piecewise import stops, tabulate
 from hdlimit.limit.system import limit_of
 from hdlimit.limit.validity import has_spread
 from hdlimit.optimizers.base import Optimizer
-from hdlimit.prediction.curve import Curve
 from hdlimit.problem.problem import Problem
 from hdlimit.response.response import Compiled, Response
 from hdlimit.response.step_moments import StepMoments, of_map, step_moments
@@ -156,7 +155,7 @@ class _State(NamedTuple):
 class _System:
     """The linear equations of (m, e, p, x), given the curve."""
 
-    def __init__(self, curve: Curve, bins: int, diffusion: str, shifted: bool) -> None:
+    def __init__(self, curve: Integrated, bins: int, diffusion: str, shifted: bool) -> None:
         problem, optimizer = curve.problem, curve.optimizer
         check_spread(problem, optimizer)
         self.curve, self.limit = curve, limit_of(problem, optimizer)
@@ -305,7 +304,9 @@ def _derivatives(values: list[float], h: float) -> tuple[float, float, float]:
     return middle, (high - low) / (2 * h), (high - 2 * middle + low) / h**2
 
 
-def linear_noise(curve: Curve, *, bins: int = BINS, diffusion: str = "algorithm", shifted: bool = True) -> LinearNoise:
+def linear_noise(
+    curve: Integrated, *, bins: int = BINS, diffusion: str = "algorithm", shifted: bool = True
+) -> LinearNoise:
     """Integrate the covariance of the modes and the shift of the mean along a curve.
 
     Some 20 steps, 10 to 150 ms. Against 96 bins the spread
@@ -326,7 +327,7 @@ def linear_noise(curve: Curve, *, bins: int = BINS, diffusion: str = "algorithm"
         raise NotAvailable(f"spread: beyond double precision for {curve.optimizer!r}, choose other units") from None
 
 
-def _integrated(curve: Curve, system: _System) -> DenseOutput:
+def _integrated(curve: Integrated, system: _System) -> DenseOutput:
     """The functionals along the curve; raises OverflowError where they leave double precision."""
     ends = stops((system.limit.lr, system.limit.threshold), curve.horizon, 100 * TOLERANCE)
     ends = np.append(ends[ends < curve.end], curve.end)

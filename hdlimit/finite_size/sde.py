@@ -8,16 +8,16 @@ from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import cached_property, lru_cache, partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from hdlimit import __version__
 from hdlimit.core import checks
 from hdlimit.core.declaration import FloatArray, IntArray
 from hdlimit.core.observable import Observable
 from hdlimit.core.seeds import Seed, as_int, seed_sequence
 from hdlimit.core.timegrid import check_horizon, default_times
+from hdlimit.core.version import __version__
 from hdlimit.errors import DivergenceWarning, InvalidInput, NotAvailable, Outcome, Status
 from hdlimit.execution.parallel import collect
 from hdlimit.finite_size import diffusions
@@ -28,14 +28,14 @@ from hdlimit.limit.system import Limit, check_types, limit_of
 from hdlimit.limit.validity import warn_caveats
 from hdlimit.optimizers.base import Optimizer
 from hdlimit.optimizers.schedules import Schedule
+from hdlimit.plotting.risk import plot_ensemble
 from hdlimit.problem.noise_law import NoiseLaw
 from hdlimit.problem.problem import Problem
 from hdlimit.response.residual_maps import residual_map
 from hdlimit.response.response import Compiled, MapResponse
+from hdlimit.storage.records import Record
 
 if TYPE_CHECKING:
-    from os import PathLike
-
     from matplotlib.axes import Axes
 
 DIFFUSIONS = ("homogenized", "corrected")
@@ -50,13 +50,16 @@ _MODE_SECONDS = 3e-8
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class SdePaths:
+class SdePaths(Record):
     """Sampled paths of a diffusion, not of the algorithm.
 
     problem, optimizer, horizon, diffusion: as given to sample_sde; time: shape (T,); risk: shape (paths, T), inf after
     a path diverged; steps: time steps taken; entropy, spawn_key: of the SeedSequence whose child k drives path k;
     outcome: how the paths ended; version: of the package.
     """
+
+    table: ClassVar[tuple[str, ...]] = ("time", "mean", "spread", "stderr")
+    facts: ClassVar[tuple[str, ...]] = ("runs", "diffusion", "steps", "entropy", "spawn_key")
 
     problem: Problem
     optimizer: Any
@@ -98,16 +101,8 @@ class SdePaths:
 
     def plot(self, ax: Axes | None = None, **style: Any) -> Axes:
         """Draw the mean as markers with the band of one path's spread; returns the Axes."""
-        from hdlimit.plotting import plot_ensemble
-
         label = f"{self.diffusion} SDE, {self.runs} path{'s' if self.runs > 1 else ''}"
         return plot_ensemble(self, ax, **{"label": label, **style})
-
-    def save(self, path: str | PathLike[str]) -> None:
-        """Write to .npz (exact, hd.load reads it back), .csv or .json (columns only)."""
-        from hdlimit.storage.records import save
-
-        save(self, path)
 
 
 def sample_sde(

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 
 from hdlimit.core import checks
-from hdlimit.core.declaration import FloatArray
+from hdlimit.core.declaration import FloatArray, registered
+from hdlimit.problem.problem import Problem
 
 # From coefficients of 1, theta, ..., theta^4 to Bernstein coefficients on [0, 1]; the least of these bounds it.
 _BERNSTEIN = np.array([[math.comb(i, k) / math.comb(4, k) for k in range(5)] for i in range(5)])
@@ -66,6 +68,7 @@ def _bisect(powers: FloatArray, level: float, above: float, below: float) -> flo
             above = middle
 
 
+@registered
 @dataclass(frozen=True, eq=False)
 class DenseOutput:
     """Piecewise quartic interpolant of k linear functionals of the modes.
@@ -87,3 +90,34 @@ class DenseOutput:
         poly = theta * (c[..., 0] + theta * (c[..., 1] + theta * (c[..., 2] + theta * c[..., 3])))
         values: FloatArray = self.start[step, functional] + poly
         return values
+
+
+class Integrated(Protocol):
+    """A limit that has been integrated: what finite-size corrections need of a curve.
+
+    problem, optimizer, horizon, rtol: as given to predict; dense: the interpolant; end: the last time reached.
+    """
+
+    @property
+    def problem(self) -> Problem:
+        """The problem."""
+
+    @property
+    def optimizer(self) -> Any:
+        """The optimizer."""
+
+    @property
+    def horizon(self) -> float:
+        """Up to which it was integrated, in units of t."""
+
+    @property
+    def rtol(self) -> float:
+        """The relative tolerance."""
+
+    @property
+    def dense(self) -> DenseOutput:
+        """The interpolant of v, and of the distance and the gradient norm where these are linear in the modes."""
+
+    @property
+    def end(self) -> float:
+        """The last time reached."""

@@ -9,12 +9,12 @@ import numpy as np
 from hdlimit.core.declaration import FloatArray
 from hdlimit.limit.dynamics.sign import pair_moments
 from hdlimit.limit.integrator import solve
+from hdlimit.limit.interpolant import Integrated
 from hdlimit.limit.modes import basis
 from hdlimit.limit.system import limit_of
-from hdlimit.prediction.curve import Curve
 
 
-def pair_squares(curve: Curve) -> Callable[[FloatArray], FloatArray]:
+def pair_squares(curve: Integrated) -> Callable[[FloatArray], FloatArray]:
     """(norm(delta)^2, norm(K delta)^2) as a function of t, where they need all second moments of the modes (sign
     features, full K).
     """

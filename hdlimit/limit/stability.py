@@ -11,7 +11,7 @@ from hdlimit.errors import Outcome, Status
 from hdlimit.limit.system import Limit, check_types, limit_of
 from hdlimit.optimizers.base import Optimizer
 from hdlimit.optimizers.schedules import Constant, largest_lr
-from hdlimit.problem.critical_step import exact_critical_batch, exact_critical_lr
+from hdlimit.problem.conditions import exact_critical_batch, exact_critical_lr
 from hdlimit.problem.problem import Problem
 
 

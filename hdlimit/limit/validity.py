@@ -8,30 +8,22 @@ from collections.abc import Iterator
 
 from hdlimit.core.timegrid import LONGEST_HORIZON
 from hdlimit.errors import (
-    HeavyTailWarning,
-    LowDimensionWarning,
-    NearCriticalWarning,
     NonGaussianWarning,
     ValidityWarning,
 )
 from hdlimit.limit.feature_maps import FEATURES
 from hdlimit.optimizers.base import Optimizer
 from hdlimit.optimizers.schedules import largest_lr
+from hdlimit.problem import conditions
 from hdlimit.problem.problem import Problem
-from hdlimit.problem.row_moments import RowEffects, row_effects
+from hdlimit.problem.row_moments import row_effects
 from hdlimit.response.residual_maps import CLIP, residual_map
 from hdlimit.response.response import MapResponse
-
-LOW_DIMENSION = 30.0
-
 
 ALIGNED = 0.3
 
 
 LARGE_BATCH = 0.25
-
-
-WORTH_SAYING = 0.1
 
 
 DRIFT = 0.04
@@ -61,11 +53,13 @@ def caveats(problem: Problem, optimizer: Optimizer, horizon: float = LONGEST_HOR
     one is told too (measured, d = 12 to 40: the risk is then between that of the limit and of SGD). horizon: the lr of
     a schedule is judged by its largest value up to this time.
     """
-    found = [*_low_dimension(problem), *_heavy_tail(problem, optimizer)]
+    found = [*conditions.low_dimension(problem.covariance)]
+    found += conditions.heavy_tail(problem.noise) if not _bounded(optimizer) else []
     lr = largest_lr(optimizer.lr_schedule, horizon)
     found += _large_batch(problem, optimizer) if _bounded(optimizer) else []
     if residual_map(optimizer).clips or not _bounded(optimizer):
-        near = list(_near_critical(problem, optimizer, lr))
+        clipped = _bounded(optimizer)
+        near = list(conditions.near_critical(problem.covariance, problem.noise, lr, optimizer.batch_size, clipped))
         found += near if near and (not _bounded(optimizer) or _hardly_clips(problem, optimizer, lr)) else []
     if not FEATURES[optimizer.features].linear:
         found += _aligned(problem, optimizer)
@@ -76,58 +70,15 @@ def _bounded(optimizer: Optimizer) -> bool:
     return residual_map(optimizer).bounded(float(optimizer.threshold_schedule(0.0)))
 
 
-def _low_dimension(problem: Problem) -> Iterator[Warning]:
-    d_int = problem.intrinsic_dimension
-    if d_int < LOW_DIMENSION:
-        yield LowDimensionWarning(
-            f"the intrinsic dimension tr(K)/norm(K) is {d_int:.3g}, below {LOW_DIMENSION:g}: "
-            f"expect deviations from the limit of the order of {1 / d_int:.0%}"
-        )
-
-
-def _heavy_tail(problem: Problem, optimizer: Optimizer) -> Iterator[Warning]:
-    if not has_spread(problem, optimizer):
-        yield HeavyTailWarning(
-            f"E eps^4 is infinite for {problem.noise!r}: the mean curve exists, the variance of a run does not, "
-            "and standard errors of simulated runs mean nothing"
-        )
-
-
-def _near_critical(problem: Problem, optimizer: Optimizer, lr: float) -> Iterator[Warning]:
-    """v settles at E eps^2 X/(1 - X), X = sum g l_i/(2B - g l_i (B + 1)), g = lr/d; the limit has X0 = sum g l_i/(2B)
-    in place of X. Source: derivations/steady.py.
-    """
-    batch, variance = optimizer.batch_size, problem.noise.second_moment
-    values, counts = problem.covariance.counted
-    step = lr / problem.dimension * values
-    at_limit, room = float(counts @ step) / (2 * batch), 2 * batch - step * (batch + 1)
-    here = float(counts @ (step / room)) if room.min() > 0 else math.inf
-    start = f"lr {lr:.4g} is large for d = {problem.dimension} and batch size {batch}: "
-    until, up_to = (" until it is clipped", "up to ") if _bounded(optimizer) else ("", "")
-    if at_limit < 1 <= here:
-        yield NearCriticalWarning(
-            f"{start}it is above the critical lr there, though not above the limit's, and the risk of runs grows{until}"
-        )
-    elif here < 1 and variance == 0 and (slower := (1 - here) / (1 - at_limit)) < 1 - WORTH_SAYING:
-        yield NearCriticalWarning(f"{start}expect the risk of runs to fall at about {slower:.2g} of the limit's rate")
-    elif here < 1 and variance > 0 and (ratio := _settled(here) / _settled(at_limit)) > 1 + WORTH_SAYING:
-        times = f"{up_to}{ratio:.3g} times the risk of the limit"
-        yield NearCriticalWarning(f"{start}at this lr expect runs to settle at {times}")
-
-
 def _hardly_clips(problem: Problem, optimizer: Optimizer, lr: float) -> bool:
     """Whether clipping takes off less than 1 % of the drift where SGD with this lr starts and settles in the limit."""
-    at_limit = lr * problem.covariance.trace / problem.dimension / (2 * optimizer.batch_size)
+    at_limit = conditions.limit_feedback(problem.covariance, lr, optimizer.batch_size)
     variance = problem.noise.second_moment
     if at_limit >= 1 or math.isinf(variance):
         return False
-    v = max(2 * problem.initial_risk, variance * _settled(at_limit))
+    v = max(2 * problem.initial_risk, variance * conditions.settled(at_limit))
     c = float(optimizer.threshold_schedule(0.0))
     return v == 0 or MapResponse(CLIP, problem.noise, optimizer.batch_size)(v, c)[0] > 1 - HARDLY
-
-
-def _settled(x: float) -> float:
-    return x / (1 - x)
 
 
 def _large_batch(problem: Problem, optimizer: Optimizer) -> Iterator[Warning]:
@@ -164,25 +115,13 @@ def _non_gaussian(problem: Problem, optimizer: Optimizer, lr: float) -> Iterator
                 "the risk of the limit or further off"
             )
     elif not _bounded(optimizer):
-        yield from _noisy_rows(lr * problem.covariance.trace / problem.dimension / (2 * optimizer.batch_size), rows)
+        at_limit = conditions.limit_feedback(problem.covariance, lr, optimizer.batch_size)
+        yield from conditions.noisy_rows(at_limit, rows)
     elif (share := rows.norm_variance) > NORMS_VARY:
         yield NonGaussianWarning(
             f"the norms of the rows vary, by {share:.2g} of E norm(x)^2 more than Gaussian ones: expect the risk of "
             f"runs on them to be {share / 2:.0%} to {2 * share:.0%} higher on the way, less when settled"
         )
-
-
-def _noisy_rows(at_limit: float, rows: RowEffects) -> Iterator[Warning]:
-    """v settles at E eps^2 noise X0/(1 - square X0), X0 as in _near_critical."""
-    here = rows.square * at_limit
-    start = (
-        f"the rows are not Gaussian, E norm(x)^4 is {rows.square:.3g} and E eps^2 norm(x)^2 {rows.noise:.3g} of the "
-        "Gaussian value: "
-    )
-    if at_limit < 1 <= here:
-        yield NonGaussianWarning(f"{start}at this lr the risk of runs on them grows, though not that of the limit")
-    elif here < 1 and abs((ratio := rows.noise * (1 - at_limit) / (1 - here)) - 1) > WORTH_SAYING:
-        yield NonGaussianWarning(f"{start}expect runs on them to settle at {ratio:.3g} times the risk of the limit")
 
 
 def largest_alignment(problem: Problem) -> float:

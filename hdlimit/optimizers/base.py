@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Literal, Self
 from hdlimit.core import checks
 from hdlimit.core.declaration import Declaration, FloatArray
 from hdlimit.errors import InvalidInput
-from hdlimit.optimizers.residual_table import ScoreTable
+from hdlimit.optimizers.residual_table import ResidualTable
 from hdlimit.optimizers.schedules import Constant, Schedule, as_schedule
 from hdlimit.problem.problem import Problem
 
@@ -61,7 +61,7 @@ class Optimizer(Declaration):
         return Constant(math.inf)
 
     @property
-    def residual_table(self) -> ScoreTable | None:
+    def residual_table(self) -> ResidualTable | None:
         """The table of a residual map that the optimizer carries with it, None for one that has a name only."""
         return None
 

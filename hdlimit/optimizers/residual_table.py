@@ -14,7 +14,7 @@ from hdlimit.errors import InvalidInput
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class ScoreTable(Declaration):
+class ResidualTable(Declaration):
     """A finished table of a residual map psi(r; s): linear in r between its residuals and in log s between its levels.
 
     Beyond the outermost residuals and levels it keeps its values there: it is bounded, and no step size diverges.

@@ -169,6 +169,10 @@ class Function(Schedule):
 
     function: Callable[[float], float]
 
+    def to_plain(self) -> dict[str, Any]:
+        """Raises InvalidInput: a Python function is not written to a file."""
+        raise InvalidInput("schedule", "one that can be saved (for example a Table)", "a Python function")
+
     def __post_init__(self) -> None:
         if not callable(self.function) or isinstance(self.function, type):
             raise InvalidInput("function", "a function of t", repr(self.function)[:120])

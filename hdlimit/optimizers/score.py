@@ -7,9 +7,8 @@ from typing import Any, ClassVar
 
 from hdlimit.errors import InvalidInput
 from hdlimit.optimizers.base import Optimizer
-from hdlimit.optimizers.residual_table import ScoreTable
+from hdlimit.optimizers.residual_table import ResidualTable
 from hdlimit.optimizers.schedules import Schedule, as_schedule
-from hdlimit.problem.problem import Problem
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -22,7 +21,7 @@ class ScoreSGD(Optimizer):
 
     lr: eta > 0, a number or a schedule of t; table: psi as a finished table over (log s, r); design: the v = 2R at
     which the table is read, a number or a schedule of t; batch_size: B >= 1, fresh samples a step. Made for a problem
-    by `ScoreSGD.for_problem`. Source: the score attains the bound of derivations/fisher.py.
+    by `hdlimit.tuning.score_sgd`. Source: the score attains the bound of derivations/fisher.py.
     """
 
     residual: ClassVar[str] = "score"
@@ -31,13 +30,13 @@ class ScoreSGD(Optimizer):
     name: ClassVar[str] = "score-sgd"
 
     lr: Any
-    table: ScoreTable
+    table: ResidualTable
     design: Any
     batch_size: int = 1
 
     def __post_init__(self) -> None:
-        if not isinstance(self.table, ScoreTable):
-            raise InvalidInput("table", "a ScoreTable", repr(self.table)[:120])
+        if not isinstance(self.table, ResidualTable):
+            raise InvalidInput("table", "a ResidualTable", repr(self.table)[:120])
         as_schedule("design", self.design)
         s = self.design
         self._set(design=s if isinstance(s, Schedule) or callable(s) else float(s))
@@ -49,16 +48,5 @@ class ScoreSGD(Optimizer):
         return as_schedule("design", self.design)
 
     @property
-    def residual_table(self) -> ScoreTable:
+    def residual_table(self) -> ResidualTable:
         return self.table
-
-    @classmethod
-    def for_problem(cls, problem: Problem, lr: Any, horizon: float, batch_size: int = 1) -> ScoreSGD:
-        """The score optimizer of a problem, its design being the curve v(t) that it follows itself.
-
-        problem: supplies noise, covariance and start; lr: eta > 0, a number or a schedule; horizon: up to which the
-        design is needed, in units of t = k/d. Raises: InvalidInput, also where the risk diverges at this lr.
-        """
-        from hdlimit.tuning.score import score_of
-
-        return cls(lr, *score_of(problem, lr, horizon, batch_size), batch_size)

@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -18,23 +18,26 @@ from hdlimit.core import checks
 from hdlimit.core.declaration import BoolArray, FloatArray
 from hdlimit.core.timegrid import steps_at
 from hdlimit.errors import InvalidInput, NotAvailable, Outcome, ValidityWarning
-from hdlimit.limit.interpolant import DenseOutput
+from hdlimit.finite_size.linear_noise import LinearNoise, linear_noise
+from hdlimit.limit.interpolant import DenseOutput, first_crossing
+from hdlimit.limit.pair_moments import pair_squares
+from hdlimit.plotting.risk import plot_curve
 from hdlimit.problem.problem import Problem
 from hdlimit.problem.spectral_measure import Compression
+from hdlimit.response.clipping import clipped_fraction
+from hdlimit.response.efficiency import Efficiency, efficiency
 from hdlimit.response.residual_maps import residual_map
+from hdlimit.storage.records import Record
 
 if TYPE_CHECKING:
-    from os import PathLike
-
     from matplotlib.axes import Axes
 
-    from hdlimit.finite_size.linear_noise import LinearNoise
 
 TRUSTED = 0.3
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Curve:
+class Curve(Record):
     """A predicted risk curve.
 
     problem, optimizer, horizon, rtol: as given to predict; time, risk: shape (T,), up to the divergence if there is
@@ -42,6 +45,9 @@ class Curve:
     delta)^2 where they are linear in the modes); version: of the package; compression: how many eigenvalues were put
     into how many modes with what error, None for every eigenvalue.
     """
+
+    table: ClassVar[tuple[str, ...]] = ("time", "samples", "risk", "distance", "gradient_norm")
+    facts: ClassVar[tuple[str, ...]] = ("rtol",)
 
     problem: Problem
     optimizer: Any
@@ -84,8 +90,6 @@ class Curve:
 
     def time_to(self, risk: float) -> float:
         """The first time at which the excess risk is at most `risk`; inf if that never happens on the curve."""
-        from hdlimit.limit.interpolant import first_crossing
-
         return first_crossing(self.dense, 2 * checks.number("risk", risk))
 
     @cached_property
@@ -95,14 +99,10 @@ class Curve:
         Raises: NotAvailable for sign features with a covariance that is not diagonal, and where E eps^4 is infinite and
         the residual map unbounded.
         """
-        from hdlimit.finite_size.linear_noise import linear_noise
-
         return linear_noise(self)
 
     @cached_property
     def _spread(self) -> FloatArray:
-        from hdlimit.finite_size.linear_noise import linear_noise
-
         return linear_noise(self, shifted=False).spread(self.time)
 
     @cached_property
@@ -145,8 +145,6 @@ class Curve:
     def _squares(self) -> Callable[[FloatArray], FloatArray]:
         if self.dense.start.shape[1] == 3:
             return lambda t: np.maximum(np.stack([self.dense(t, 1), self.dense(t, 2)]), 0.0)
-        from hdlimit.limit.pair_moments import pair_squares
-
         return pair_squares(self)
 
     def squares(self, t: Any) -> FloatArray:
@@ -178,8 +176,6 @@ class Curve:
 
     def clipped_at(self, t: Any) -> FloatArray:
         """The clipped fraction at any times in [0, end]; the shape of t, (1,) for a number."""
-        from hdlimit.response.clipping import clipped_fraction
-
         if not residual_map(self.optimizer).clips:
             raise NotAvailable(f"clipped_fraction: for optimizers that clip, not for {self.optimizer!r}")
         noise, size, c = self.problem.noise, self.optimizer.batch_size, self.optimizer.threshold_schedule
@@ -187,14 +183,26 @@ class Curve:
         values = [clipped_fraction(noise, 2 * float(self.at(x)), float(c(x)), size) for x in times.flat]
         return np.reshape(values, times.shape)
 
+    def efficiency(self, times: Any = None) -> Efficiency:
+        """The efficiencies of SGD, clip and sign at the noise and the risk of the curve.
+
+        times: in [0, end], shape (T,), None for 40 of the curve's own times, evenly spread over its list. Returns: an
+        Efficiency with arrays of shape (T,). Raises: InvalidInput; NotAvailable.
+        """
+        if times is None:
+            times = self.time[np.unique(np.linspace(0, self.time.size - 1, 40).astype(int))]
+        return efficiency(self.problem.noise, 2 * self.at(checks.array("times", times, 1)), self.optimizer.batch_size)
+
+    def columns(self) -> dict[str, Any]:
+        """The columns of a file: time, samples, risk, distance, gradient norm, and the spread where there is one."""
+        table = super().columns()
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ValidityWarning)
+                return table | {"spread": self.spread}
+        except NotAvailable:
+            return table
+
     def plot(self, ax: Axes | None = None, **style: Any) -> Axes:
         """Draw the risk as a line; returns the Axes."""
-        from hdlimit.plotting import plot_curve
-
         return plot_curve(self, ax, **style)
-
-    def save(self, path: str | PathLike[str]) -> None:
-        """Write to .npz (exact, hd.load reads it back), .csv or .json (columns only)."""
-        from hdlimit.storage.records import save
-
-        save(self, path)

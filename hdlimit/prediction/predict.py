@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from hdlimit import __version__
 from hdlimit.core import checks
 from hdlimit.core.timegrid import check_horizon, default_times
+from hdlimit.core.version import __version__
 from hdlimit.errors import InvalidInput, NotAvailable, Outcome, Status
 from hdlimit.kernels import esdirk
 from hdlimit.limit.integrator import Solution, solve

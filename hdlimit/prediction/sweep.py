@@ -10,14 +10,14 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib import import_module
 from itertools import product
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from hdlimit import __version__
 from hdlimit.core import checks
 from hdlimit.core.declaration import FloatArray
 from hdlimit.core.timegrid import check_horizon, default_times
+from hdlimit.core.version import __version__
 from hdlimit.errors import InvalidInput, NotAvailable, Outcome, Status
 from hdlimit.kernels import esdirk
 from hdlimit.kernels import grid as kernels
@@ -25,6 +25,7 @@ from hdlimit.limit.stability import stability
 from hdlimit.limit.system import Limit, check_types, limit_of
 from hdlimit.limit.validity import caveats
 from hdlimit.optimizers.base import Optimizer
+from hdlimit.plotting.grids import plot_sweep
 from hdlimit.prediction.axes import Values, at, at_start, checked_axes, first, labels, plain
 from hdlimit.prediction.curve import Curve
 from hdlimit.prediction.grid import Column, Grid, solved
@@ -33,15 +34,14 @@ from hdlimit.problem.covariance import TOLERANCE
 from hdlimit.problem.problem import Problem
 from hdlimit.response.residual_maps import residual_map
 from hdlimit.response.response import MapResponse
+from hdlimit.storage.records import Record
 
 if TYPE_CHECKING:
-    from os import PathLike
-
     from matplotlib.axes import Axes
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Sweep:
+class Sweep(Record):
     """The predicted risk over a grid of parameters.
 
     problem, optimizer, horizon, rtol: as given, but for the parameters on the axes; names: of the axes; values: of the
@@ -51,6 +51,9 @@ class Sweep:
     ("finished", "unstable", "diverged" or "stopped"), one axis for each name; version: of the package; compress: as
     given.
     """
+
+    table: ClassVar[tuple[str, ...]] = ("time", "risk")
+    facts: ClassVar[tuple[str, ...]] = ("rtol", "names")
 
     problem: Problem
     optimizer: Any
@@ -179,17 +182,9 @@ class Sweep:
         """Draw the sweep: up to one axis, the curves (final: the risk along the axis); two axes of numbers, the risk at
         the last time as filled contours; returns the Axes. Raises: NotAvailable for more axes (sel some first).
         """
-        from hdlimit.plotting import plot_sweep
-
         if (self.final or len(self.names) > 1) and any(isinstance(values, tuple) for values in self.values):
             raise NotAvailable(f"plot: needs axes of numbers, or curves along one axis; sel(...) some first: {self!r}")
         return plot_sweep(self, ax, **style)
-
-    def save(self, path: str | PathLike[str]) -> None:
-        """Write to .npz (exact, hd.load reads it back), .csv or .json (columns: a row for every point and time)."""
-        from hdlimit.storage.records import save
-
-        save(self, path)
 
 
 def sweep(

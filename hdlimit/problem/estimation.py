@@ -13,7 +13,6 @@ from hdlimit.core.declaration import FloatArray
 from hdlimit.errors import InvalidInput, ValidityWarning
 from hdlimit.problem.covariance import LARGEST_VARIANCE, SMALLEST_VARIANCE, Covariance
 from hdlimit.problem.noise import Empirical
-from hdlimit.problem.problem import Problem
 from hdlimit.problem.rows import Rows
 
 if TYPE_CHECKING:
@@ -24,6 +23,15 @@ LARGEST_MEAN_SHARE = 0.05
 RIDGE_GRID = np.geomspace(1e-8, 1e2, 61)
 
 
+class Estimate(NamedTuple):
+    """What rows say of a problem: K, the law of the residuals, theta*, and the rows as they are streamed."""
+
+    covariance: Covariance
+    noise: Empirical
+    target: FloatArray
+    rows: Rows
+
+
 def from_data(
     X: Any,
     y: Any,
@@ -32,7 +40,7 @@ def from_data(
     scale: bool = False,
     ridge: float | str | None = None,
     columns: Sequence[str] | None = None,
-) -> Problem:
+) -> Estimate:
     """A problem whose population is the given rows: streaming them with replacement has exactly this K.
 
         K = X^T X / n,   theta* = the least-squares solution,   eps = y - X theta*
@@ -69,12 +77,12 @@ def from_data(
         x *= np.sqrt(x.size / np.sum(x * x))
     fit = _least_squares(x, labels, ridge, intercept)
     for doubt in _doubts(x, fit, intercept):
-        warnings.warn(doubt, ValidityWarning, stacklevel=3)
+        warnings.warn(doubt, ValidityWarning, stacklevel=4)
     noise = labels - x @ fit.theta
     for values in (x, noise):
         values.setflags(write=False)
     rows = Rows(x, noise, columns=kept, dropped=dropped)
-    return Problem(Covariance(x.T @ x / x.shape[0]), Empirical(noise), target=fit.theta, rows=rows)
+    return Estimate(Covariance(x.T @ x / x.shape[0]), Empirical(noise), fit.theta, rows)
 
 
 def _checked(X: Any, y: Any, names: tuple[str, ...]) -> tuple[FloatArray, FloatArray]:

@@ -14,7 +14,9 @@ import numpy as np
 from hdlimit.core import checks
 from hdlimit.core.declaration import Declaration, FloatArray
 from hdlimit.errors import InvalidInput, NotAvailable
+from hdlimit.problem import conditions
 from hdlimit.problem.covariance import MOST_NUMBERS, CovarianceModel, as_covariance
+from hdlimit.problem.estimation import from_data
 from hdlimit.problem.noise import NoNoise, as_noise
 from hdlimit.problem.noise_law import NoiseLaw
 from hdlimit.problem.rows import Rows
@@ -53,9 +55,8 @@ class Problem(Declaration):
         """A problem with K, theta* and the noise law estimated from rows, which are kept; see
         hdlimit.problem.estimation.from_data.
         """
-        from hdlimit.problem.estimation import from_data
-
-        return from_data(X, y, **options)
+        covariance, noise, target, rows = from_data(X, y, **options)
+        return cls(covariance, noise, target=target, rows=rows)
 
     @property
     def dimension(self) -> int:
@@ -94,6 +95,10 @@ class Problem(Declaration):
 
     def summary(self) -> str:
         """A few lines: dimensions, initial risk, noise variance, critical lr of SGD, and what to be warned of."""
-        from hdlimit.problem.conditions import summarize
-
-        return summarize(self)
+        lines = [
+            f"d = {self.dimension}, intrinsic dimension {self.intrinsic_dimension:.4g}, "
+            f"tr K = {self.covariance.trace:.4g}",
+            f"initial risk {self.initial_risk:.4g}",
+            *conditions.of_sgd(self.covariance, self.noise, self.rows),
+        ]
+        return "\n".join(lines)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from hdlimit.core.declaration import FloatArray
 from hdlimit.errors import InvalidInput
-from hdlimit.problem.problem import Problem
 from hdlimit.problem.rows import Rows
 
 
@@ -76,7 +76,7 @@ def row_effects(rows: Rows) -> RowEffects:
     )
 
 
-def non_gaussianity(problem: Problem) -> NonGaussianity:
+def non_gaussianity(problem: Any) -> NonGaussianity:
     """Compare the rows of a problem with Gaussian features of the same K and noise independent of them.
 
     SGD feels norm_spread (its noise term is E[r^2 x x^T]) and the correlation of eps^2 with norm(x)^2, signSGD the sign
@@ -85,12 +85,13 @@ def non_gaussianity(problem: Problem) -> NonGaussianity:
 
     problem: from Problem.from_data. Raises InvalidInput for a problem without rows.
     """
-    if not isinstance(problem, Problem) or problem.rows is None:
+    rows = getattr(problem, "rows", None)
+    if not isinstance(rows, Rows):
         raise InvalidInput("problem", "a problem with rows, made by Problem.from_data", repr(problem)[:120])
-    x, noise = problem.rows.x, problem.rows.noise
+    x, noise = rows.x, rows.noise
     square = np.einsum("ij,ij->i", x, x)
     k = x.T @ x / x.shape[0]
-    deviation, sampling = _sign_deviation(problem.rows, k)
+    deviation, sampling = _sign_deviation(rows, k)
     return NonGaussianity(
         rows=x.shape[0],
         norm_spread=float(square.std() / square.mean()),

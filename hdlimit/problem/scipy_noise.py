@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -26,7 +27,33 @@ class ScipyNoise(NoiseLaw):
     distribution: a frozen scipy.stats distribution, for example scipy.stats.skewnorm(4).
     """
 
+    written_as: ClassVar[str | None] = "scipy"
+
     distribution: Any
+
+    def to_plain(self) -> dict[str, Any]:
+        """The name of the distribution in scipy.stats and its parameters; raises InvalidInput where it has no name."""
+        if self.public_name is None:
+            raise InvalidInput("noise", "a distribution of scipy.stats (only these can be saved)", repr(self))
+        return {"name": self.public_name, "parameters": {k: float(v) for k, v in self.parameters.items()}}
+
+    @classmethod
+    def from_plain(cls, values: Mapping[str, Any]) -> ScipyNoise:
+        """The law from a name in scipy.stats and parameters."""
+        from scipy import stats
+
+        name, parameters = values["name"], values.get("parameters", {})
+        law = getattr(stats, name, None)
+        if not isinstance(law, stats.rv_continuous | stats.rv_discrete):
+            raise InvalidInput("name", "the name of a scipy.stats distribution", repr(name))
+        try:
+            return cls(law(**parameters))
+        except InvalidInput as error:
+            raise InvalidInput("parameters", error.expected, error.got) from None
+        except TypeError as error:
+            names = [law.shapes, "loc", "scale" if isinstance(law, stats.rv_continuous) else None]
+            expected = f"parameters of {name}: {', '.join(filter(None, names))}"
+            raise InvalidInput("parameters", expected, repr(parameters)) from error
 
     def __post_init__(self) -> None:
         if not (hasattr(self.distribution, "rvs") and hasattr(self.distribution, "dist")):

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from hdlimit.core.declaration import FloatArray
 from hdlimit.problem.noise_law import NoiseLaw
 from hdlimit.response.closed_loop import ClipResponse
+from hdlimit.response.efficiency import share_of_ceiling
 from hdlimit.response.residual_maps import CLIP
 from hdlimit.response.response import MapResponse
 from hdlimit.response.squared_norm import squared_norm
-
-if TYPE_CHECKING:
-    pass
-
 
 MOST_ATOMS = 40
 
@@ -71,8 +67,6 @@ def heuristic_scale(noise: NoiseLaw) -> float:
 
 def efficiency(noise: NoiseLaw, v: float, c: float, batch_size: int = 1) -> float:
     """mu^2/(nu B I_F) of the clip at c: the share of the fastest possible decrease of the risk that it reaches."""
-    from hdlimit.response.efficiency import share_of_ceiling
-
     return share_of_ceiling(noise, v, *MapResponse(CLIP, noise, batch_size)(v, c), batch_size)
 
 

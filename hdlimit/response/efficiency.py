@@ -11,9 +11,9 @@ import numpy as np
 
 from hdlimit.core import checks
 from hdlimit.errors import InvalidInput
-from hdlimit.prediction.curve import Curve
 from hdlimit.problem.noise import as_noise
 from hdlimit.problem.noise_law import NoiseLaw
+from hdlimit.response.best_threshold import best_threshold
 from hdlimit.response.fisher import _information
 from hdlimit.response.residual_maps import SIGN
 from hdlimit.response.response import MapResponse
@@ -60,21 +60,8 @@ def efficiency(noise: Any, v: Any, batch_size: int = 1) -> Efficiency:
 
 @lru_cache(maxsize=4096)
 def _efficiencies(noise: NoiseLaw, v: float, size: int) -> tuple[float, ...]:
-    from hdlimit.response.best_threshold import best_threshold
-
     best = best_threshold(noise, v, size)
     sign = share_of_ceiling(noise, v, *MapResponse(SIGN, noise, size)(v), size)
     clip = share_of_ceiling(noise, v, best.mu, best.nu, size) if best.threshold > 0 else sign
     sgd = share_of_ceiling(noise, v, 1.0, (v + noise.second_moment) / size, size)
     return v, _information(noise, v), sgd, clip, sign, best.threshold
-
-
-def efficiency_along(curve: Curve, times: Any = None) -> Efficiency:
-    """The efficiencies at the noise and the risk of a predicted curve.
-
-    curve: of any optimizer; times: in [0, curve.end], shape (T,), None for 40 of the curve's own times, evenly spread
-    over its list. Returns: an Efficiency with arrays of shape (T,). Raises: InvalidInput; NotAvailable.
-    """
-    if times is None:
-        times = curve.time[np.unique(np.linspace(0, curve.time.size - 1, 40).astype(int))]
-    return efficiency(curve.problem.noise, 2 * curve.at(checks.array("times", times, 1)), curve.optimizer.batch_size)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -12,10 +12,21 @@ from hdlimit.core.declaration import FloatArray
 from hdlimit.problem.noise_law import NoiseLaw
 from hdlimit.problem.scipy_noise import ScipyNoise
 from hdlimit.response.mixtures import density_components
-from hdlimit.response.residual_maps import ResidualMap
 
 
-def quadrature_response(psi: ResidualMap, noise: NoiseLaw, v: float, c: float) -> tuple[float, float]:
+class Kinked(Protocol):
+    """A map psi(r, control) and the r >= 0 at which it jumps or bends (at -r too)."""
+
+    @property
+    def psi(self) -> Callable[[FloatArray, float], FloatArray]:
+        """(r, control) -> psi(r)."""
+
+    @property
+    def kinks(self) -> Callable[[float], tuple[float, ...]]:
+        """control -> kinks."""
+
+
+def quadrature_response(psi: Kinked, noise: NoiseLaw, v: float, c: float) -> tuple[float, float]:
     """(mu, nu) of any residual map by two-dimensional quadrature over eps and z: slow, independent of the closed
     forms.
     """
@@ -28,7 +39,7 @@ _Z, _ZW = np.polynomial.legendre.leggauss(20)
 
 
 def expectation(
-    noise: NoiseLaw, v: float, c: float, psi: ResidualMap, f: Callable[[FloatArray, FloatArray], FloatArray]
+    noise: NoiseLaw, v: float, c: float, psi: Kinked, f: Callable[[FloatArray, FloatArray], FloatArray]
 ) -> float:
     """E f(r, z) for r = z - eps, with f smooth but at the kinks of psi: Gauss-Legendre panels in z that end at the
     kinks.

@@ -10,15 +10,14 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from hdlimit.core.declaration import FloatArray
 from hdlimit.kernels import lazy_table, responses
 from hdlimit.kernels.responses import Response as Kernel
-from hdlimit.optimizers.base import Optimizer
-from hdlimit.optimizers.residual_table import ScoreTable
+from hdlimit.optimizers.residual_table import ResidualTable
 from hdlimit.problem.noise_law import NoiseLaw
 from hdlimit.response.squared_norm import squared_norm
 
@@ -42,7 +41,7 @@ class ResidualMap:
     linear, clips, scale_free, controlled : bool
         Whether psi(r) = r; whether psi(r) = r up to the control and is constant beyond; whether psi(a r) = psi(r) for
         a > 0; whether psi depends on the control.
-    table : ScoreTable, optional
+    table : ResidualTable, optional
         psi itself where it is a finished table; its control is the v at which the table is read. A table acts on every
         residual of a batch, the other maps on the mean gradient.
     closed : mapping
@@ -65,7 +64,7 @@ class ResidualMap:
     clips: bool = False
     scale_free: bool = False
     controlled: bool = False
-    table: ScoreTable | None = None
+    table: ResidualTable | None = None
     closed: Mapping[str, Kernel] = field(default_factory=dict)
     mixture: Kernel | None = None
     remembered: float | None = None
@@ -139,13 +138,25 @@ def _known(name: str) -> ResidualMap:
 
 
 @lru_cache(maxsize=16)
-def tabulated(name: str, table: ScoreTable) -> ResidualMap:
+def tabulated(name: str, table: ResidualTable) -> ResidualMap:
     """The residual map of a finished table."""
     nodes = tuple(np.unique(np.abs(table.residuals)).tolist())
     return ResidualMap(name, table, lambda control: nodes, lambda control: True, controlled=True, table=table)
 
 
-def residual_map(optimizer: Optimizer) -> ResidualMap:
+class Mapped(Protocol):
+    """An optimizer, as far as its residual map goes: the name of one, or a table of its own."""
+
+    @property
+    def residual(self) -> str:
+        """The name of the residual map."""
+
+    @property
+    def residual_table(self) -> ResidualTable | None:
+        """The residual map as a table, None for one that has a name only."""
+
+
+def residual_map(optimizer: Mapped) -> ResidualMap:
     """The residual map of an optimizer: the one that it names, or its own table."""
     table = optimizer.residual_table
     return RESIDUALS[optimizer.residual] if table is None else tabulated(optimizer.residual, table)

@@ -19,7 +19,7 @@ import numpy as np
 
 from hdlimit.errors import NotAvailable
 from hdlimit.kernels.responses import SMALLEST, clip_fourth_mixture
-from hdlimit.optimizers.residual_table import ScoreTable
+from hdlimit.optimizers.residual_table import ResidualTable
 from hdlimit.response.expectation import expectation
 from hdlimit.response.mixtures import density_components, flat
 from hdlimit.response.residual_law import ResidualLaw
@@ -117,7 +117,7 @@ def _of_sample(response: MapResponse, v: float, c: float) -> StepMoments:
     return StepMoments(nu_2, 3 * (nu - (c * c * (1 - mu) if mu < 1 else 0.0)), clip_fourth_mixture(v, c, flat(parts)))
 
 
-def _of_table(response: MapResponse, table: ScoreTable, v: float, s: float) -> StepMoments:
+def _of_table(response: MapResponse, table: ResidualTable, v: float, s: float) -> StepMoments:
     """A table acts on every residual of the batch; E[z | r] = v score(r)."""
     size = response.batch_size
     mu, nu = response(v, s)

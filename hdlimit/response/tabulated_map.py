@@ -1,4 +1,4 @@
-"""Responses of a residual map that is a finished table (optimizers.ScoreTable).
+"""Responses of a residual map that is a finished table (optimizers.ResidualTable).
 
 At a level s_j, psi is piecewise linear in r, so that mu_j(v) = E psi_j' and nu_jk(v) = E psi_j psi_k are integrals over
 the density of r. Between two levels psi is a blend, hence mu is linear and nu quadratic in log s, exactly.
@@ -15,7 +15,7 @@ import numpy as np
 from hdlimit.core.declaration import FloatArray
 from hdlimit.errors import NotAvailable
 from hdlimit.kernels.responses import SMALLEST, TABLE_DEGREE
-from hdlimit.optimizers.residual_table import ScoreTable
+from hdlimit.optimizers.residual_table import ResidualTable
 from hdlimit.problem.noise_law import NoiseLaw
 from hdlimit.response.residual_law import ResidualLaw
 
@@ -29,7 +29,7 @@ _AT_CHECKS = np.polynomial.chebyshev.chebvander(_CHECKS, TABLE_DEGREE)
 
 
 @lru_cache(maxsize=512)
-def level_moments(table: ScoreTable, noise: NoiseLaw, v: float) -> FloatArray:
+def level_moments(table: ResidualTable, noise: NoiseLaw, v: float) -> FloatArray:
     """mu of the m levels, nu of the m levels, and E psi_j psi_(j+1) of the m - 1 pairs, shape (3 m - 1,), at v > 0;
     kept, as every level is read at the same v.
     """
@@ -50,7 +50,7 @@ def level_moments(table: ScoreTable, noise: NoiseLaw, v: float) -> FloatArray:
     return moments
 
 
-def table_response(table: ScoreTable, noise: NoiseLaw, v: float, s: float) -> tuple[float, float]:
+def table_response(table: ResidualTable, noise: NoiseLaw, v: float, s: float) -> tuple[float, float]:
     """(mu, nu) of the table read at level s, for batch size 1."""
     m, (k, b) = table.levels.size, table.place(s)
     mu, nu, cross = np.split(level_moments(table, noise, v), [m, 2 * m])
@@ -59,7 +59,7 @@ def table_response(table: ScoreTable, noise: NoiseLaw, v: float, s: float) -> tu
 
 
 @lru_cache(maxsize=32)
-def table_parameters(table: ScoreTable, noise: NoiseLaw, batch_size: int, low: float, high: float) -> FloatArray:
+def table_parameters(table: ResidualTable, noise: NoiseLaw, batch_size: int, low: float, high: float) -> FloatArray:
     """Parameters of kernels.responses.levels over at least v in [low, high].
 
     Raises: NotAvailable where a response cannot be tabulated to 1e-6.
@@ -80,7 +80,7 @@ class Piece(NamedTuple):
 
 
 @lru_cache(maxsize=512)
-def _pieces(table: ScoreTable, noise: NoiseLaw, k: int) -> list[Piece]:
+def _pieces(table: ResidualTable, noise: NoiseLaw, k: int) -> list[Piece]:
     """The moments over log v in [k, k + 1] LONGEST, halved until the error between the nodes is below 1e-9 of the
     largest moment of its kind.
     """

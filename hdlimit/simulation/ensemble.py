@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -12,11 +12,11 @@ from hdlimit.core.declaration import FloatArray
 from hdlimit.core.observable import Observable
 from hdlimit.core.timegrid import steps_at
 from hdlimit.errors import NotAvailable, Outcome
+from hdlimit.plotting.risk import plot_ensemble
 from hdlimit.problem.problem import Problem
+from hdlimit.storage.records import Record
 
 if TYPE_CHECKING:
-    from os import PathLike
-
     from matplotlib.axes import Axes
 
 
@@ -24,7 +24,7 @@ RECORDABLE = ("distance", "gradient_norm", "clipped_fraction")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Ensemble:
+class Ensemble(Record):
     """Simulated runs of the real algorithm.
 
     problem, optimizer, horizon: as given to simulate; time: shape (T,), exact step times k/d; risk: shape (runs, T),
@@ -32,6 +32,9 @@ class Ensemble:
     "gaussian"; outcome: how the runs ended; version: of the package; method: "direct" or "blocks"; recorded: what was
     recorded beside the risk.
     """
+
+    table: ClassVar[tuple[str, ...]] = ("time", "samples", "mean", "spread", "stderr")
+    facts: ClassVar[tuple[str, ...]] = ("runs", "rows", "method", "entropy", "spawn_key")
 
     problem: Problem
     optimizer: Any
@@ -110,14 +113,14 @@ class Ensemble:
         d = self.problem.dimension
         return np.array([float(self.optimizer.batch_size * steps_at(t, d)) for t in self.time])
 
+    def columns(self) -> dict[str, Any]:
+        """The columns of a file: time, samples, mean, spread and stderr of the risk and of what was recorded."""
+        table = super().columns()
+        for observable in self.recorded:
+            name = observable.name
+            table |= {name: observable.mean, f"{name}_spread": observable.spread, f"{name}_stderr": observable.stderr}
+        return table
+
     def plot(self, ax: Axes | None = None, **style: Any) -> Axes:
         """Draw the mean as markers with the band of one run's spread; returns the Axes."""
-        from hdlimit.plotting import plot_ensemble
-
         return plot_ensemble(self, ax, **style)
-
-    def save(self, path: str | PathLike[str]) -> None:
-        """Write to .npz (exact, hd.load reads it back), .csv or .json (columns only)."""
-        from hdlimit.storage.records import save
-
-        save(self, path)

@@ -35,7 +35,7 @@ class Rule:
     """What is done with the samples of a block.
 
     update: number of the update; step: eta/d, shape (steps,); control: max_norm, or the level at which a table is
-    read, (steps,); table: of the residual map (optimizers.ScoreTable.flat), empty for psi(r) = r.
+    read, (steps,); table: of the residual map (optimizers.ResidualTable.flat), empty for psi(r) = r.
     """
 
     update: int

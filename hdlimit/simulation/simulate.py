@@ -15,18 +15,19 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-import hdlimit
 from hdlimit.core import checks
 from hdlimit.core.backend import require_numba
 from hdlimit.core.declaration import FloatArray, IntArray
 from hdlimit.core.observable import Observable
 from hdlimit.core.seeds import Seed, as_int, seed_sequence
 from hdlimit.core.timegrid import check_duration, check_horizon, default_times, steps_at
+from hdlimit.core.version import __version__
 from hdlimit.errors import DivergenceWarning, InvalidInput, Outcome, Status
+from hdlimit.execution.checkpoint import Checkpoint
 from hdlimit.execution.parallel import collect
 from hdlimit.optimizers.base import Optimizer
 from hdlimit.optimizers.schedules import Schedule
@@ -35,9 +36,6 @@ from hdlimit.simulation import samplers, updates
 from hdlimit.simulation.eigenspaces import block_chain
 from hdlimit.simulation.ensemble import RECORDABLE, Ensemble
 from hdlimit.simulation.state import Chain, direct_chain, excess_risk, readable
-
-if TYPE_CHECKING:
-    from hdlimit.execution.checkpoint import Checkpoint
 
 METHODS = ("direct", "blocks")
 
@@ -200,7 +198,7 @@ def simulate(
         spawn_key=task.spawn_key,
         rows=rows,
         outcome=outcome,
-        version=hdlimit.__version__,
+        version=__version__,
         method=method,
         recorded=tuple(map(Observable, record, others)),
     )
@@ -243,8 +241,6 @@ def _chain(problem: Problem, optimizer: Optimizer, rows: str, method: str) -> Ch
 
 
 def _checkpoint(path: Any, task: Task, problem: Problem, rows: str, method: str) -> Checkpoint:
-    from hdlimit.execution.checkpoint import Checkpoint
-
     shared = ("optimizer", "steps", "marks", "record", "entropy", "spawn_key")
     study = {"problem": problem, "rows": rows, "method": method} | {name: getattr(task, name) for name in shared}
     computed = (task.chain.start, task.chain.covariance, getattr(task.chain.sampler, "factor", np.empty(0)))

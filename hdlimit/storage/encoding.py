@@ -13,31 +13,8 @@ from typing import Any
 
 import numpy as np
 
-import hdlimit
-import hdlimit.optimizers.base  # declares the optimizers; results and schedules declare the rest
-from hdlimit.core.declaration import Declaration
+from hdlimit.core.declaration import Declaration, class_named, name_of
 from hdlimit.errors import InvalidInput
-from hdlimit.limit.interpolant import DenseOutput
-from hdlimit.optimizers.schedules import Function
-from hdlimit.problem.scipy_noise import ScipyNoise
-
-SCIPY = "scipy"
-
-
-def classes(base: type = Declaration) -> dict[str, type]:
-    """Every declared class below `base` (itself included), by name; those of the user too, once they are imported."""
-    found = {base.__name__: base} if "__dataclass_fields__" in vars(base) else {}
-    children: list[type] = base.__subclasses__()
-    for child in children:
-        for name, cls in classes(child).items():
-            found.setdefault(name, cls)
-    return found
-
-
-def _class_named(name: str) -> type | None:
-    known: dict[str, type] = {"DenseOutput": DenseOutput, **classes()}
-    cls = known.get(name) or getattr(hdlimit, name, None)
-    return cls if isinstance(cls, type) else None
 
 
 def encode(value: Any, array: Callable[[Any], Any]) -> Any:
@@ -51,29 +28,23 @@ def encode(value: Any, array: Callable[[Any], Any]) -> Any:
         return value.item()
     if isinstance(value, tuple | list):
         return [encode(item, array) for item in value]
+    if isinstance(value, dict):
+        return {key: encode(item, array) for key, item in value.items()}
     if isinstance(value, StrEnum):
         return {"type": type(value).__name__, "value": value.value}
     if value is None or isinstance(value, bool | int | float | str):
         return value
-    if isinstance(value, ScipyNoise):
-        return _encode_scipy(value)
-    name = type(value).__name__
-    known = _class_named(name) is type(value)
-    if isinstance(value, Function) or (callable(value) and not known):
+    name = name_of(type(value))
+    if class_named(name) is type(value):
+        plain = value.to_plain() if isinstance(value, Declaration) else _fields(value)
+        return {"type": name} | {key: encode(item, array) for key, item in plain.items()}
+    if callable(value):
         raise InvalidInput("schedule", "one that can be saved (for example a Table)", "a Python function")
-    if not known:
-        raise InvalidInput("value", "a declaration or a result of hdlimit", f"a {name}, which cannot be saved")
-    return {"type": name} | _encode_fields(value, array)
+    raise InvalidInput("value", "a declaration or a result of hdlimit", f"a {name}, which cannot be saved")
 
 
-def _encode_fields(declared: Any, array: Callable[[Any], Any]) -> dict[str, Any]:
-    return {f.name: encode(getattr(declared, f.name), array) for f in fields(declared)}
-
-
-def _encode_scipy(noise: ScipyNoise) -> dict[str, Any]:
-    if noise.public_name is None:
-        raise InvalidInput("noise", "a distribution of scipy.stats (only these can be saved)", repr(noise))
-    return {"type": SCIPY, "name": noise.public_name, "parameters": {k: float(v) for k, v in noise.parameters.items()}}
+def _fields(record: Any) -> dict[str, Any]:
+    return {f.name: getattr(record, f.name) for f in fields(record)}
 
 
 def decode(node: Any, arrays: Mapping[str, Any], path: str) -> Any:
@@ -87,29 +58,13 @@ def decode(node: Any, arrays: Mapping[str, Any], path: str) -> Any:
         return node
     if "array" in node:
         return arrays[node["array"]]
-    if node["type"] == SCIPY:
-        return _decode_scipy(node["name"], node.get("parameters", {}), path)
-    if (cls := _class_named(node["type"])) is None:
+    if "type" not in node:
+        return {key: decode(value, arrays, f"{path}.{key}") for key, value in node.items()}
+    if (cls := class_named(node["type"])) is None:
         expected = "a known class (import the module that defines it first)"
         raise InvalidInput(f"{path}.type", expected, repr(node["type"]))
     values = {key: decode(value, arrays, f"{path}.{key}") for key, value in node.items() if key != "type"}
     try:
-        return cls(**values)
+        return cls.from_plain(values) if issubclass(cls, Declaration) else cls(**values)
     except InvalidInput as error:
         raise InvalidInput(f"{path}.{error.argument}", error.expected, error.got) from None
-
-
-def _decode_scipy(name: str, parameters: dict[str, float], path: str) -> ScipyNoise:
-    from scipy import stats
-
-    law = getattr(stats, name, None)
-    if not isinstance(law, stats.rv_continuous | stats.rv_discrete):
-        raise InvalidInput(f"{path}.name", "the name of a scipy.stats distribution", repr(name))
-    try:
-        return ScipyNoise(law(**parameters))
-    except InvalidInput as error:
-        raise InvalidInput(f"{path}.parameters", error.expected, error.got) from None
-    except TypeError as error:
-        names = [law.shapes, "loc", "scale" if isinstance(law, stats.rv_continuous) else None]
-        expected = f"parameters of {name}: {', '.join(filter(None, names))}"
-        raise InvalidInput(f"{path}.parameters", expected, repr(parameters)) from error

@@ -18,6 +18,7 @@ import numpy as np
 from hdlimit.core import checks
 from hdlimit.core.declaration import FloatArray
 from hdlimit.core.timegrid import steps_at
+from hdlimit.core.version import __version__
 from hdlimit.errors import InvalidInput
 from hdlimit.limit.integrator import solve
 from hdlimit.limit.interpolant import DenseOutput
@@ -31,6 +32,7 @@ from hdlimit.problem.noise_law import NoiseLaw
 from hdlimit.problem.problem import Problem
 from hdlimit.response.clipping import BestNow, clipped_fraction, efficiency, heuristic_scale, rate_gain
 from hdlimit.response.closed_loop import ClipResponse, Feedback, compensated
+from hdlimit.storage.files import checked_path, new_file
 from hdlimit.tuning.search import Family, Trial, best_scale, polish
 
 if TYPE_CHECKING:
@@ -103,8 +105,6 @@ class ClipSchedule:
 
         path: ends in .csv or .json; loss, every: as for trainer.
         """
-        from hdlimit.storage.files import checked_path, new_file
-
         target = checked_path(path, SCHEDULE_FILES)
         columns = {name: column.tolist() for name, column in self.trainer(loss, every).items()}
         facts = self._facts() | {"loss": loss}
@@ -117,8 +117,6 @@ class ClipSchedule:
             file.write(("\n".join(lines) + "\n").encode())
 
     def _facts(self) -> dict[str, Any]:
-        from hdlimit import __version__
-
         kind = "max-CCC" if self.k is None else "heuristic"
         facts = {"result": "ClipSchedule", "version": __version__, "schedule": kind, "k": self.k}
         return facts | {"problem": repr(self.problem), "horizon": self.horizon, "batch_size": self.optimizer.batch_size}

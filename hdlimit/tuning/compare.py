@@ -14,6 +14,7 @@ from hdlimit.limit.validity import warn_caveats
 from hdlimit.optimizers.base import Optimizer
 from hdlimit.optimizers.sgd import SGD, ClippedSGD
 from hdlimit.optimizers.sign import SignSGD
+from hdlimit.plotting.risk import plot_comparison
 from hdlimit.prediction.curve import Curve
 from hdlimit.prediction.predict import predict
 from hdlimit.problem.problem import Problem
@@ -103,8 +104,6 @@ class Comparison:
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw the predicted curves, each labelled with its constants; returns the Axes."""
-        from hdlimit.plotting import plot_comparison
-
         return plot_comparison(self, ax)
 
 

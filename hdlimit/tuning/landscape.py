@@ -13,6 +13,7 @@ from hdlimit.core.declaration import FloatArray
 from hdlimit.errors import InvalidInput
 from hdlimit.optimizers.schedules import Constant
 from hdlimit.optimizers.sgd import ClippedSGD
+from hdlimit.plotting.grids import plot_landscape
 from hdlimit.prediction.sweep import Points
 from hdlimit.problem.problem import Problem
 from hdlimit.tuning.search import checked_trial
@@ -52,8 +53,6 @@ class Landscape:
 
     def plot(self, ax: Axes | None = None, **style: Any) -> Axes:
         """Draw the risk as filled contours over lr and threshold, the best point as a cross; returns the Axes."""
-        from hdlimit.plotting import plot_landscape
-
         return plot_landscape(self, ax, **style)
 
 

@@ -14,8 +14,9 @@ from hdlimit.kernels import esdirk
 from hdlimit.limit.compression import compressed
 from hdlimit.limit.integrator import solve
 from hdlimit.limit.system import Limit
-from hdlimit.optimizers.residual_table import ScoreTable
+from hdlimit.optimizers.residual_table import ResidualTable
 from hdlimit.optimizers.schedules import Constant, Table, as_schedule
+from hdlimit.optimizers.score import ScoreSGD
 from hdlimit.problem.noise_law import NoiseLaw
 from hdlimit.problem.problem import Problem
 from hdlimit.response.fisher import Ceiling, smooth_information
@@ -28,7 +29,16 @@ LOSS = 2e-8
 MOST_RESIDUALS = 2000
 
 
-def score_of(problem: Problem, lr: Any, horizon: float, batch_size: int) -> tuple[ScoreTable, Table]:
+def score_sgd(problem: Problem, lr: Any, horizon: float, batch_size: int = 1) -> ScoreSGD:
+    """The score optimizer of a problem, its design being the curve v(t) that it follows itself.
+
+    problem: supplies noise, covariance and start; lr: eta > 0, a number or a schedule; horizon: up to which the design
+    is needed, in units of t = k/d. Raises: InvalidInput, also where the risk diverges at this lr.
+    """
+    return ScoreSGD(lr, *score_of(problem, lr, horizon, batch_size), batch_size)
+
+
+def score_of(problem: Problem, lr: Any, horizon: float, batch_size: int) -> tuple[ResidualTable, Table]:
     """The score of a problem and the v(t) that it follows itself, on the times of a default curve.
 
     dm_i/dt = -2 eta lambda_i m_i + eta^2 lambda_i/(d B I_F(v)) gives v(t) without any table, as mu = 1 and nu =
@@ -58,7 +68,7 @@ def score_of(problem: Problem, lr: Any, horizon: float, batch_size: int) -> tupl
     return score_table(problem.noise, float(v.min()), float(v.max())), Table(times, v)
 
 
-def score_table(noise: NoiseLaw, low: float, high: float) -> ScoreTable:
+def score_table(noise: NoiseLaw, low: float, high: float) -> ResidualTable:
     """The score, scaled to mu = 1, over v in [low, high]: levels 16 % apart, and residuals between which the linear
     interpolation of psi loses less than about 1e-5 of efficiency at every level.
     """
@@ -81,7 +91,7 @@ def score_table(noise: NoiseLaw, low: float, high: float) -> ScoreTable:
         place = np.flatnonzero(wanted) + 1
         r = np.insert(r, place, middle[wanted])
         score = np.insert(score, place, score_middle[:, wanted], axis=1)
-    return ScoreTable(levels, r, score / scale[:, None])
+    return ResidualTable(levels, r, score / scale[:, None])
 
 
 def _on(ladder: list[ResidualLaw], r: FloatArray) -> tuple[FloatArray, FloatArray]:

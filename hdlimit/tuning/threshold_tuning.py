@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from hdlimit.core import checks
+from hdlimit.core.version import __version__
 from hdlimit.errors import HdlimitWarning, InvalidInput
 from hdlimit.limit.validity import warn_caveats
 from hdlimit.optimizers.base import Loss, Optimizer, loss_factor
@@ -20,7 +21,10 @@ from hdlimit.prediction.curve import Curve
 from hdlimit.prediction.predict import predict
 from hdlimit.problem.problem import Problem
 from hdlimit.response.clipping import clipped_fraction, efficiency, rate_gain
+from hdlimit.storage.files import checked_path, new_file
+from hdlimit.storage.records import finite_or_none
 from hdlimit.tuning.clip_schedule import ClipSchedule, clip_schedule, tuned_heuristic, tuned_max_ccc
+from hdlimit.tuning.landscape import around
 from hdlimit.tuning.search import Trial, best_clip, best_step, check_found, checked_trial
 
 if TYPE_CHECKING:
@@ -86,8 +90,6 @@ class Tuning:
     @cached_property
     def landscape(self) -> Landscape:
         """The risk at the horizon over lr x threshold around the optimum, 24 x 24 points."""
-        from hdlimit.tuning.landscape import around
-
         return around(self.problem, self.optimizer, self.horizon)
 
     def trainer(self, loss: Loss = "half_squared", every: int = 1) -> dict[str, Any]:
@@ -129,8 +131,6 @@ class Tuning:
 
     def facts(self) -> dict[str, Any]:
         """The answer as plain values."""
-        from hdlimit import __version__
-
         facts: dict[str, Any] = {"result": "Tuning", "version": __version__, "problem": repr(self.problem)}
         facts |= {"horizon": self.horizon, "target": self.target, "batch_size": self.optimizer.batch_size}
         facts |= {"lr": self.lr if isinstance(self.lr, float) else repr(self.lr)}
@@ -144,9 +144,6 @@ class Tuning:
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write the answer to .json, whole or not at all; a schedule's own save writes a trainer's steps."""
-        from hdlimit.storage.files import checked_path, new_file
-        from hdlimit.storage.records import finite_or_none
-
         target = checked_path(path, (".json",))
         with new_file(target) as file:
             file.write((json.dumps(finite_or_none(self.facts()), allow_nan=False, indent=1) + "\n").encode())

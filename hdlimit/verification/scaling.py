@@ -12,7 +12,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, fields, replace
 from os import PathLike, fspath
 from os.path import isdir
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -23,10 +23,12 @@ from hdlimit.errors import InvalidInput, LowDimensionWarning, NearCriticalWarnin
 from hdlimit.limit.feature_maps import FEATURES
 from hdlimit.limit.system import check_types
 from hdlimit.optimizers.base import Optimizer
+from hdlimit.plotting.scaling import plot_scaling
 from hdlimit.problem.covariance import CovarianceModel, Rotated
 from hdlimit.problem.problem import Problem
 from hdlimit.simulation.ensemble import Ensemble
 from hdlimit.simulation.simulate import simulate
+from hdlimit.storage.records import Record
 from hdlimit.verification.decay import Slope, detectable_constant, positive_slope, signed_slope
 from hdlimit.verification.observables import measured
 from hdlimit.verification.sequential import extended, plan, until_decided
@@ -44,7 +46,7 @@ _FEW_BLOCKS = 4
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class ScalingStudy:
+class ScalingStudy(Record):
     """What a study of several dimensions found.
 
     dimensions: d, shape (k,); size: D = (tr K)^2/tr(K^2), shape (k,); bias: (mean - curve)/curve averaged over the 20
@@ -55,6 +57,25 @@ class ScalingStudy:
     that is seen with 95 % power; verdict, reason: see scaling_study; stopped: why no more runs were added, empty where
     their number was given; reports: of verify, one a dimension.
     """
+
+    table: ClassVar[tuple[str, ...]] = (
+        "dimensions",
+        "size",
+        "bias",
+        "bias_stderr",
+        "spread",
+        "spread_stderr",
+        "predicted_spread",
+    )
+    facts: ClassVar[tuple[str, ...]] = (
+        "verdict",
+        "reason",
+        "detectable",
+        "slopes",
+        "confidence",
+        "false_alarm",
+        "stopped",
+    )
 
     dimensions: IntArray
     size: FloatArray
@@ -105,16 +126,12 @@ class ScalingStudy:
         named = {"bias": self.bias_slope, "spread": self.spread_slope}
         return {name: [slope.value, slope.low, slope.high] for name, slope in named.items()}
 
-    def save(self, path: str | PathLike[str]) -> None:
-        """Write to .npz (exact, hd.load reads it back), .csv or .json (columns only)."""
-        from hdlimit.storage.records import save
-
-        save(self, path)
+    def parts(self) -> tuple[Any, ...]:
+        """The curve and the runs of the largest dimension."""
+        return self.reports[-1].parts()
 
     def plot(self, ax: Axes | None = None, **style: Any) -> Axes:
         """Draw |bias| and spread against D, log-log, with lines of the expected slopes; returns the Axes."""
-        from hdlimit.plotting import plot_scaling
-
         return plot_scaling(self, ax, **style)
 
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -19,11 +19,13 @@ from hdlimit.errors import InvalidInput, Status, VerificationRefused
 from hdlimit.limit.system import check_types, limit_of
 from hdlimit.limit.validity import has_spread
 from hdlimit.optimizers.base import Optimizer
+from hdlimit.plotting.risk import plot_report
 from hdlimit.prediction.curve import Curve
 from hdlimit.prediction.predict import predict
 from hdlimit.problem.problem import Problem
 from hdlimit.simulation.ensemble import Ensemble
 from hdlimit.simulation.simulate import checked_record, simulate
+from hdlimit.storage.records import Record
 from hdlimit.verification.observables import allowance, measured, predicted, rounding
 from hdlimit.verification.sequential import extended, plan, until_decided
 
@@ -39,7 +41,7 @@ TARGET = 0.05
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Report:
+class Report(Record):
     """Verdict of a verification.
 
     curve: the prediction; runs: the simulation, at the default times and the test times; time: the test times, shape
@@ -48,6 +50,17 @@ class Report:
     number was given; quantity: "risk", or the quantity of one of the `others`; quantities: those
     verified beside the risk.
     """
+
+    table: ClassVar[tuple[str, ...]] = ("time", "predicted", "mean", "stderr", "allowance", "relative_error")
+    facts: ClassVar[tuple[str, ...]] = (
+        "verdict",
+        "passed",
+        "detectable",
+        "z_max",
+        "critical",
+        "false_alarm",
+        "stopped",
+    )
 
     curve: Curve
     runs: Ensemble
@@ -159,16 +172,19 @@ class Report:
             f"detectable={self.detectable:.2%})"
         )
 
-    def save(self, path: str | PathLike[str]) -> None:
-        """Write to .npz (exact, hd.load reads it back), .csv or .json (columns only)."""
-        from hdlimit.storage.records import save
+    def parts(self) -> tuple[Any, ...]:
+        """The curve and the runs."""
+        return self.curve, self.runs
 
-        save(self, path)
+    def columns(self) -> dict[str, Any]:
+        """The columns of a file: what was tested at every time, for the risk and for the other quantities."""
+        table = super().columns()
+        for other in self.others:
+            table |= {f"{other.quantity}_{name}": getattr(other, name) for name in self.table[1:]}
+        return table
 
     def plot(self, ax: Axes | None = None, **style: Any) -> Axes:
         """Draw the curve, the runs with their band, and the test times; returns the Axes."""
-        from hdlimit.plotting import plot_report
-
         return plot_report(self, ax, **style)
 
 

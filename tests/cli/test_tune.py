@@ -162,13 +162,13 @@ def test_read_column(tmp_path: Path, name: str, text: str, column: str | None) -
 )
 def test_unreadable_columns(tmp_path: Path, name: str, content: bytes, column: str | None, words: str) -> None:
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(hd.InvalidInput, match=words):
+    with pytest.raises(hd.errors.InvalidInput, match=words):
         read_column(tmp_path / name, column)
 
 
 def test_arrays_must_be_columns(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", np.ones((3, 2)))
-    with pytest.raises(hd.InvalidInput, match="one dimension"):
+    with pytest.raises(hd.errors.InvalidInput, match="one dimension"):
         read_column(tmp_path / "a.npy")
 
 

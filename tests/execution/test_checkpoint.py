@@ -25,7 +25,7 @@ PROBLEM = hd.Problem(hd.PowerLaw(40, 0.3), hd.StudentT(df=5, scale=0.5))
 STUDY: dict[str, Any] = {"problem": PROBLEM, "optimizer": hd.ClippedSGD(0.4, 0.8), "horizon": 3.0, "runs": 6, "seed": 1}
 
 
-def study(path: Path | None, **changed: Any) -> hd.Ensemble:
+def study(path: Path | None, **changed: Any) -> hd.results.Ensemble:
     return hd.simulate(**{**STUDY, "checkpoint": path, **changed})
 
 
@@ -92,7 +92,7 @@ def test_more_runs_extend_it_and_fewer_use_the_first(tmp_path: Path, computed: l
         {"optimizer": hd.SGD(50.0), "problem": hd.Problem(hd.Isotropic(40), hd.Gaussian(1.0)), "horizon": 20.0},
         {"problem": hd.Problem(hd.Wishart(12, 0.5), hd.Gaussian(0.5)), "optimizer": hd.SignSGD(0.3)},
         {"problem": hd.Problem.from_data(np.eye(9)[:, :3] + np.arange(9)[:, None] % 2, np.arange(9.0))},
-        {"optimizer": hd.SGD(hd.Cosine(0.4, 0.1, 3.0), batch_size=2), "times": [0.0, 1.5, 1.5, 3.0]},
+        {"optimizer": hd.SGD(hd.schedules.Cosine(0.4, 0.1, 3.0), batch_size=2), "times": [0.0, 1.5, 1.5, 3.0]},
         {"seed": np.random.SeedSequence(7, spawn_key=(2, 3))},
     ],
     ids=["blocks", "diverged", "sign", "rows", "schedule", "spawned"],
@@ -405,7 +405,7 @@ study(4)
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.RLIM_INFINITY))
 try:
     study(64)
-except hd.InvalidInput as error:
+except hd.errors.InvalidInput as error:
     print(error)
 """
 

@@ -83,7 +83,7 @@ PROBLEM = hd.Problem(hd.PowerLaw(D, 0.3), hd.StudentT(df=5, scale=0.5))
 STUDIES = {
     "clip": (PROBLEM, hd.ClippedSGD(0.4, 0.8), {"record": ("distance", "gradient_norm", "clipped_fraction")}),
     "blocks": (PROBLEM, hd.SGD(0.4, batch_size=2), {"method": "blocks"}),
-    "sign": (hd.Problem(hd.Wishart(D, 0.5), hd.Laplace(0.5)), hd.SignSGD(hd.Cosine(0.4, 0.1, 4.0)), {}),
+    "sign": (hd.Problem(hd.Wishart(D, 0.5), hd.Laplace(0.5)), hd.SignSGD(hd.schedules.Cosine(0.4, 0.1, 4.0)), {}),
     "rows": (hd.Problem.from_data(np.sin(np.arange(300.0).reshape(60, 5) ** 2), np.arange(60) % 7), hd.SGD(0.3), {}),
 }
 

@@ -13,9 +13,10 @@ from scipy import stats
 import hdlimit as hd
 from hdlimit.core.declaration import FloatArray
 from hdlimit.finite_size.exact_mean import exact_bias
+from hdlimit.problem.scipy_noise import ScipyNoise
 
-SKEWED = hd.ScipyNoise(stats.skewnorm(4, loc=0.3))  # its mean is not 0
-FALLING = hd.Cosine(0.9, 0.1, 2.0)
+SKEWED = ScipyNoise(stats.skewnorm(4, loc=0.3))  # its mean is not 0
+FALLING = hd.schedules.Cosine(0.9, 0.1, 2.0)
 
 
 def full_matrices(problem: hd.Problem, optimizer: hd.SGD, steps: int) -> FloatArray:
@@ -67,7 +68,7 @@ def test_the_bias_of_the_recursion_is_the_bias_of_the_limit(optimizer: hd.SGD) -
         found = exact_bias(problem, optimizer, steps)
         np.testing.assert_allclose(found, bias, rtol=1 / d**2, atol=1e-8)
         assert (np.abs(bias) > 1e-4).all()
-    with pytest.raises(hd.NotAvailable, match="diverges"):
+    with pytest.raises(hd.errors.NotAvailable, match="diverges"):
         exact_bias(problem, hd.SGD(5.0), [10_000])
 
 
@@ -103,8 +104,8 @@ def test_bounded_below_the_critical_lr_and_growing_above(covariance: Any, batch:
     late = below.risk[100_000:]
     assert below.outcome.finished and late.max() <= late.min() * (1 + 1e-6)
     growth = np.diff(at.risk[[50_000, 100_000, 150_000, 200_000]])
-    assert at.outcome.status is hd.Status.UNSTABLE and growth == pytest.approx(growth[0], rel=1e-3)  # linear
-    assert above.outcome.status is hd.Status.DIVERGED
+    assert at.outcome.status is hd.errors.Status.UNSTABLE and growth == pytest.approx(growth[0], rel=1e-3)  # linear
+    assert above.outcome.status is hd.errors.Status.DIVERGED
     assert above.steps.size < 200_001 and np.isfinite(above.risk).all()
     assert above.risk[-1] <= 1e12 * max(problem.initial_risk, 0.09) < 2 * above.risk[-1] * critical**2 * 20
 
@@ -151,7 +152,7 @@ def test_the_limit_is_not_the_mean_of_block_runs() -> None:
     """The twin: at d = 30 the O(1/d) bias of the limit is seen in 3000 runs."""
     problem, optimizer, times = hd.Problem(hd.Isotropic(30), hd.Gaussian(0.5)), hd.SGD(1.2), np.linspace(2, 4, 6)
     runs = hd.simulate(problem, optimizer, 4.0, runs=3000, seed=12, times=times, method="blocks")
-    with pytest.warns(hd.NearCriticalWarning, match="1.11 times"):
+    with pytest.warns(hd.errors.NearCriticalWarning, match="1.11 times"):
         limit = hd.predict(problem, optimizer, 4.0, times=times).risk
     exact = hd.exact_mean(problem, optimizer, np.rint(times * 30)).risk
     assert (np.abs(runs.mean - limit) / runs.stderr).max() > 4 > (np.abs(runs.mean - exact) / runs.stderr).max()
@@ -172,20 +173,20 @@ def test_at_the_target_without_noise_nothing_moves() -> None:
 
 def test_only_sgd() -> None:
     problem = hd.Problem(hd.Isotropic(20), hd.Gaussian(0.3))
-    for optimizer in (hd.ClippedSGD(0.5, 0.9), hd.SignSGD(0.5), hd.ScoreSGD.for_problem(problem, 0.5, 2.0)):
-        with pytest.raises(hd.NotAvailable, match="no closed recursion"):
+    for optimizer in (hd.ClippedSGD(0.5, 0.9), hd.SignSGD(0.5), hd.tuning.score_sgd(problem, 0.5, 2.0)):
+        with pytest.raises(hd.errors.NotAvailable, match="no closed recursion"):
             hd.exact_mean(problem, optimizer, 10)
 
 
 @pytest.mark.parametrize("noise", [hd.StudentT(1.5, 0.3), hd.StudentT(2, 0.3)], ids=repr)
 def test_noise_of_infinite_variance(noise: Any) -> None:
-    with pytest.raises(hd.NoLimit, match="its mean risk is infinite"):
+    with pytest.raises(hd.errors.NoLimit, match="its mean risk is infinite"):
         hd.exact_mean(hd.Problem(hd.Isotropic(20), noise), hd.SGD(0.5), 10)
 
 
 @pytest.mark.parametrize("steps", [-1, 1.5, [3, 2], [0, 1.5], [-1, 2], [], [math.nan], "ten", None, [[1, 2]]], ids=repr)
 def test_bad_steps(steps: Any) -> None:
-    with pytest.raises(hd.InvalidInput, match="steps"):
+    with pytest.raises(hd.errors.InvalidInput, match="steps"):
         hd.exact_mean(hd.Problem(hd.Isotropic(20), hd.Gaussian(0.3)), hd.SGD(0.5), steps)
 
 

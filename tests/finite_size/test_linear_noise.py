@@ -15,7 +15,7 @@ from scipy import stats
 
 import hdlimit as hd
 from hdlimit.finite_size.linear_noise import linear_noise
-from hdlimit.optimizers.residual_table import ScoreTable
+from hdlimit.optimizers.residual_table import ResidualTable
 from hdlimit.optimizers.schedules import Steps, Table
 from hdlimit.problem.noise_law import NoiseLaw
 from hdlimit.response.residual_maps import tabulated
@@ -29,7 +29,7 @@ JUMP = Steps([1.5], [0.5, 0.2])
 MOVING = Table([0.0, 2.0, 5.0], [0.9, 0.4, 0.6])
 LAWS = [hd.Gaussian(0.5), hd.StudentT(5, 0.4), hd.Laplace(0.5), hd.Rademacher(0.5)]
 COVARIANCES = [hd.Isotropic(24), hd.PowerLaw(24, 0.5), hd.MarchenkoPastur(24, 2.0)]
-TABLE = next(optimizer.table for optimizer in OPTIMIZERS if isinstance(optimizer, hd.ScoreSGD))
+TABLE = next(optimizer.table for optimizer in OPTIMIZERS if isinstance(optimizer, hd.tuning.ScoreSGD))
 TWO_BLOCKS: Callable[[int], hd.Covariance] = lambda d: hd.Covariance(np.repeat([1.6, 0.4], d // 2))  # noqa: E731
 
 
@@ -109,11 +109,11 @@ def test_clipping_at_infinity_is_sgd(size: int) -> None:
 
 # ---- moments of a step
 
-KINDS: list[str | ScoreTable] = ["identity", "clip", "sign", TABLE]
+KINDS: list[str | ResidualTable] = ["identity", "clip", "sign", TABLE]
 STATES = [(0.2, 0.4), (0.7, 0.4), (10.0, 1.2)]
 
 
-def response_of(kind: str | ScoreTable, noise: NoiseLaw, size: int) -> MapResponse:
+def response_of(kind: str | ResidualTable, noise: NoiseLaw, size: int) -> MapResponse:
     return MapResponse(kind if isinstance(kind, str) else tabulated("score", kind), noise, size)
 
 
@@ -128,7 +128,7 @@ def found(response: MapResponse, v: float, c: float) -> np.ndarray:
     return np.array([nu_2 - response(v, c)[0] ** 2, chi, kappa])
 
 
-def states_of(kind: str | ScoreTable, noise: NoiseLaw) -> list[tuple[float, float]]:
+def states_of(kind: str | ResidualTable, noise: NoiseLaw) -> list[tuple[float, float]]:
     return [] if kind == "identity" and math.isinf(noise.second_moment) else STATES
 
 
@@ -385,9 +385,9 @@ def test_spread_over_the_whole_curve(name: str, size: int, noise: NoiseLaw, cova
 
 def test_no_spread_without_fourth_moment() -> None:
     problem = hd.Problem(hd.Isotropic(100), hd.StudentT(4, 0.3))
-    with pytest.warns(hd.HeavyTailWarning):
+    with pytest.warns(hd.errors.HeavyTailWarning):
         curve = hd.predict(problem, hd.SGD(0.5), 5.0)
-    with pytest.raises(hd.NotAvailable, match="E eps\\^4 is infinite for StudentT.*their mean curve exists"):
+    with pytest.raises(hd.errors.NotAvailable, match="E eps\\^4 is infinite for StudentT.*their mean curve exists"):
         _ = curve.spread
     for optimizer in (hd.ClippedSGD(0.5, 0.5), hd.SignSGD(0.3)):
         assert np.isfinite(hd.predict(problem, optimizer, 5.0).spread).all()
@@ -395,14 +395,14 @@ def test_no_spread_without_fourth_moment() -> None:
 
 def test_no_spread_for_signs_with_a_full_covariance() -> None:
     curve = hd.predict(hd.Problem(hd.PowerLaw(60, 0.3).rotated(1), hd.Gaussian(0.3)), hd.SignSGD(0.3), 5.0)
-    with pytest.raises(hd.NotAvailable, match="diagonal covariance only"):
+    with pytest.raises(hd.errors.NotAvailable, match="diagonal covariance only"):
         _ = curve.spread
 
 
 def test_wide_spreads_are_said_to_be() -> None:
     """Without noise the spread of SGD in units of the risk grows with time."""
     curve = hd.predict(hd.Problem(hd.Isotropic(50)), hd.SGD(0.5), 30.0)
-    with pytest.warns(hd.ValidityWarning, match="above 0.3 of the risk from t = "):
+    with pytest.warns(hd.errors.ValidityWarning, match="above 0.3 of the risk from t = "):
         wide = curve.spread > 0.3 * curve.risk
     assert wide.any() and not wide.all()
     assert np.array_equal(curve.spread_trusted, ~wide)

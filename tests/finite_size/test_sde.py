@@ -119,7 +119,7 @@ def test_frozen_coefficients_are_of_order_one() -> None:
 
 def quiet(sample: Callable[[], Any]) -> Any:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", hd.HdlimitWarning)
+        warnings.simplefilter("ignore", hd.errors.HdlimitWarning)
         return sample()
 
 
@@ -190,10 +190,14 @@ MEANS = [
     (hd.Problem(hd.Isotropic(1), hd.Gaussian(0.5)), hd.SGD(0.2), 0.0),
     (hd.Problem(hd.PowerLaw(60, 1.5), hd.Laplace(0.5)), hd.SGD(0.02), 0.0),
     (hd.Problem(hd.Covariance(np.append(np.ones(20), 0.0)), hd.NoNoise()), hd.SGD(0.4), 0.0),
-    (hd.Problem(hd.Isotropic(100), hd.Gaussian(0.5)), hd.SGD(hd.Steps([1.0, 3.0], [0.8, 0.1, 0.6])), 0.0),
-    (hd.Problem(hd.Isotropic(100), hd.Gaussian(0.5)), hd.SGD(hd.Cosine(0.8, 0.1, 2.0)), 0.0),
+    (hd.Problem(hd.Isotropic(100), hd.Gaussian(0.5)), hd.SGD(hd.schedules.Steps([1.0, 3.0], [0.8, 0.1, 0.6])), 0.0),
+    (hd.Problem(hd.Isotropic(100), hd.Gaussian(0.5)), hd.SGD(hd.schedules.Cosine(0.8, 0.1, 2.0)), 0.0),
     (hd.Problem(FULL, hd.Gaussian(0.5)), hd.SGD(0.4, batch_size=4), 0.0),
-    (hd.Problem(hd.Isotropic(100), hd.StudentT(1.5, 0.5)), hd.ClippedSGD(0.5, hd.Table([0.0, 4.0], [2.0, 0.2])), 2.0),
+    (
+        hd.Problem(hd.Isotropic(100), hd.StudentT(1.5, 0.5)),
+        hd.ClippedSGD(0.5, hd.schedules.Table([0.0, 4.0], [2.0, 0.2])),
+        2.0,
+    ),
     (hd.Problem(hd.Isotropic(100), hd.NoNoise()), hd.SignSGD(0.5), 2.0),
     (hd.Problem(hd.Isotropic(100), hd.StudentT(3, 0.5)), hd.SignSGD(0.5, batch_size=4), 2.0),
     (hd.Problem(FULL, hd.Gaussian(0.5)), hd.SignSGD(0.2), 4.0),
@@ -267,9 +271,9 @@ def test_work_can_be_sent_to_other_processes(optimizer: Any, diffusion: str) -> 
 
 def test_divergence_is_an_outcome() -> None:
     problem = hd.Problem(hd.Isotropic(60), hd.Gaussian(0.5))
-    with pytest.warns(hd.DivergenceWarning, match="4 of 4 paths diverged, the first at t = "):
+    with pytest.warns(hd.errors.DivergenceWarning, match="4 of 4 paths diverged, the first at t = "):
         paths = hd.sample_sde(problem, hd.SGD(4.0), 20.0, paths=4)
-    assert paths.outcome.status is hd.Status.DIVERGED
+    assert paths.outcome.status is hd.errors.Status.DIVERGED
     assert np.isfinite(paths.risk[:, 0]).all() and np.isinf(paths.risk[:, -1]).all()
 
 
@@ -298,21 +302,21 @@ def test_finer_steps_where_asked_for() -> None:
 )
 def test_bad_input(change: dict[str, Any], message: str) -> None:
     arguments = {"problem": hd.Problem(hd.Isotropic(60), hd.Gaussian(0.5)), "optimizer": hd.SGD(0.5), "horizon": 2.0}
-    with pytest.raises(hd.InvalidInput, match=message):
+    with pytest.raises(hd.errors.InvalidInput, match=message):
         hd.sample_sde(**{**arguments, **change})
 
 
 def test_what_has_no_limit_or_no_spread() -> None:
     heavy = hd.Problem(hd.Isotropic(60), hd.StudentT(1.5, 0.5))
-    with pytest.raises(hd.NoLimit, match="infinite variance"):
+    with pytest.raises(hd.errors.NoLimit, match="infinite variance"):
         hd.sample_sde(heavy, hd.SGD(0.5), 2.0)
     third = hd.Problem(hd.Isotropic(60), hd.StudentT(3, 0.5))
     assert hd.sample_sde(third, hd.SGD(0.5), 2.0, 2).outcome.finished
-    with pytest.raises(hd.NotAvailable, match="E eps\\^4 is infinite"):
+    with pytest.raises(hd.errors.NotAvailable, match="E eps\\^4 is infinite"):
         hd.sample_sde(third, hd.SGD(0.5), 2.0, 2, diffusion="corrected")
-    with pytest.raises(hd.NotAvailable, match="diagonal covariance only"):
+    with pytest.raises(hd.errors.NotAvailable, match="diagonal covariance only"):
         quiet(lambda: hd.sample_sde(hd.Problem(FULL), hd.SignSGD(0.2), 2.0, 2, diffusion="corrected"))
-    with pytest.raises(hd.NotAvailable, match="time steps are needed.*; predict has the curve of any horizon"):
+    with pytest.raises(hd.errors.NotAvailable, match="time steps are needed.*; predict has the curve of any horizon"):
         hd.sample_sde(third, hd.SGD(0.5), 1e9, 2, times=[1e9])
 
 
@@ -320,7 +324,9 @@ def test_what_has_no_limit_or_no_spread() -> None:
 
 
 @pytest.mark.parametrize(
-    "optimizer", [hd.SGD(1.2), hd.SGD(0.2), hd.ClippedSGD(0.5, hd.Steps([1.0], [0.8, 0.4])), hd.SignSGD(0.5)], ids=repr
+    "optimizer",
+    [hd.SGD(1.2), hd.SGD(0.2), hd.ClippedSGD(0.5, hd.schedules.Steps([1.0], [0.8, 0.4])), hd.SignSGD(0.5)],
+    ids=repr,
 )
 def test_corrected_spread_is_the_algorithms(optimizer: Any) -> None:
     """d = 2000, 3000 paths: within 4 standard errors and 3 % (the time steps) of the linear-noise equation for the
@@ -360,7 +366,7 @@ def test_paths_are_saved_and_drawn(tmp_path: Path) -> None:
     paths = hd.sample_sde(problem, hd.SGD(0.5), 2.0, paths=4)
     paths.save(tmp_path / "paths.npz")
     again = hd.load(tmp_path / "paths.npz")
-    assert isinstance(again, hd.SdePaths)
+    assert isinstance(again, hd.results.SdePaths)
     np.testing.assert_array_equal(again.risk, paths.risk)
     assert (again.diffusion, again.steps, again.problem) == ("homogenized", paths.steps, problem)
     paths.save(tmp_path / "paths.csv")

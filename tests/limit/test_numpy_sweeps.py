@@ -58,7 +58,10 @@ print(loaded[0], loaded[-1], loaded == sorted(loaded))
     ("more", "expected"),
     [
         ("", "False True True"),
-        ("print(hd.predict(problem, hd.SignSGD(hd.Steps([1.0], [0.5, 0.1])), 1e6).outcome)", "finished at t = 1e+06"),
+        (
+            "print(hd.predict(problem, hd.SignSGD(hd.schedules.Steps([1.0], [0.5, 0.1])), 1e6).outcome)",
+            "finished at t = 1e+06",
+        ),
     ],
     ids=["few", "long"],
 )

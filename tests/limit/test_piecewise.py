@@ -20,13 +20,13 @@ pytestmark = pytest.mark.filterwarnings("ignore::hdlimit.errors.HdlimitWarning")
 PROBLEM = hd.Problem(hd.PowerLaw(30, 0.7), hd.Laplace(0.3))
 MORE: list[Schedule] = [
     FUNCTION_SCHEDULE,
-    hd.Cosine(0.5, 0.0, 10.0),
-    hd.Power(0.9, 1.0, 0.01),
-    hd.Power(0.01, -0.7, 1.0),
-    hd.Function(lambda t: abs(t - 1.7) / 3),  # a kink that touches 0
-    hd.Function(lambda t: 0.3 + 0.2 * math.sin(20 * t)),
-    hd.Function(lambda t: math.exp(-3 * t)),
-    hd.Function(lambda t: 1.0 - math.tanh(t)),  # from t = 10 on mostly rounding errors
+    hd.schedules.Cosine(0.5, 0.0, 10.0),
+    hd.schedules.Power(0.9, 1.0, 0.01),
+    hd.schedules.Power(0.01, -0.7, 1.0),
+    hd.schedules.Function(lambda t: abs(t - 1.7) / 3),  # a kink that touches 0
+    hd.schedules.Function(lambda t: 0.3 + 0.2 * math.sin(20 * t)),
+    hd.schedules.Function(lambda t: math.exp(-3 * t)),
+    hd.schedules.Function(lambda t: 1.0 - math.tanh(t)),  # from t = 10 on mostly rounding errors
 ]
 
 
@@ -36,7 +36,7 @@ def value(table: Piecewise, t: float) -> float:
 
 
 FINITE = [(s, h) for s in [*SCHEDULES, *MORE] for h in (1e-3, 5.0, 30.0)]
-ENDLESS = [(s, 1e12) for s in [*SCHEDULES, *MORE] if not isinstance(s, hd.Function)]
+ENDLESS = [(s, 1e12) for s in [*SCHEDULES, *MORE] if not isinstance(s, hd.schedules.Function)]
 
 
 @pytest.mark.parametrize(("schedule", "horizon"), [*FINITE, *ENDLESS], ids=name_of)
@@ -57,7 +57,7 @@ def test_tables_are_the_schedule(schedule: Schedule, horizon: float) -> None:
 
 def test_a_decay_keeps_its_relative_accuracy() -> None:
     """1/t falls by 14 decades up to 1e12."""
-    schedule = hd.Power(0.9, 1.0, 0.01)
+    schedule = hd.schedules.Power(0.9, 1.0, 0.01)
     table = tabulate(schedule, 1e12)
     times = np.geomspace(1e-4, 9e11, 1000)
     np.testing.assert_allclose([value(table, t) for t in times], schedule(times), rtol=1e-10)
@@ -65,14 +65,14 @@ def test_a_decay_keeps_its_relative_accuracy() -> None:
 
 def test_pieces_are_read_from_the_side_of_the_step() -> None:
     """Beyond the end of a step's stretch its last piece is extrapolated; at its start the new piece holds."""
-    steps = tabulate(hd.Steps([1.0, 2.0], [0.5, 0.2, 0.9]), 3.0)
+    steps = tabulate(hd.schedules.Steps([1.0, 2.0], [0.5, 0.2, 0.9]), 3.0)
     assert [piecewise(t, end, *steps) for t, end in ((1.0, 1.0), (1.1, 1.0), (1.0, 2.0), (2.0, 3.0))] == [
         0.5,
         0.5,
         0.2,
         0.9,
     ]
-    ramp = tabulate(hd.Table([0.0, 1.0, 2.0], [0.0, 1.0, 0.0]), 2.0)
+    ramp = tabulate(hd.schedules.Table([0.0, 1.0, 2.0], [0.0, 1.0, 0.0]), 2.0)
     assert piecewise(1.25, 1.0, *ramp) == pytest.approx(1.25)
     assert piecewise(1.25, 2.0, *ramp) == pytest.approx(0.75)
     assert piecewise(2.5, 2.0, *ramp) == 0.0
@@ -89,13 +89,13 @@ def test_pieces_are_read_from_the_side_of_the_step() -> None:
 )
 def test_functions_that_jump_are_refused(jumps: Callable[[float], float]) -> None:
     for optimizer in (hd.SGD(jumps), hd.ClippedSGD(0.5, jumps)):
-        with pytest.raises(hd.InvalidInput, match="^schedule: expected a smooth schedule .*near t ="):
+        with pytest.raises(hd.errors.InvalidInput, match="^schedule: expected a smooth schedule .*near t ="):
             hd.predict(PROBLEM, optimizer, 10.0)
 
 
 @pytest.mark.parametrize("bad", [lambda t: 1.0 - t, lambda t: math.nan, lambda t: math.inf, lambda t: 0.1 / (2.5 - t)])
 def test_functions_with_wrong_values_are_refused(bad: Callable[[float], float]) -> None:
-    with pytest.raises(hd.InvalidInput, match="^schedule: expected a function with finite values >= 0"):
+    with pytest.raises(hd.errors.InvalidInput, match="^schedule: expected a function with finite values >= 0"):
         hd.predict(PROBLEM, hd.SGD(bad), 5.0)
 
 
@@ -104,7 +104,7 @@ def extrapolated(make: Callable[[Schedule], Optimizer], schedule: Schedule, hori
 
     def final(pieces: int) -> float:
         edges = np.linspace(0.0, horizon, pieces + 1)
-        steps = hd.Steps(edges[1:-1], schedule((edges[1:] + edges[:-1]) / 2))
+        steps = hd.schedules.Steps(edges[1:-1], schedule((edges[1:] + edges[:-1]) / 2))
         return float(hd.predict(PROBLEM, make(steps), horizon, times=[horizon], rtol=1e-9).risk[-1])
 
     return (4 * final(400) - final(200)) / 3
@@ -134,7 +134,7 @@ def test_rough_tables(knots: int) -> None:
         risk = _one_piece(risk, right - left, a, b)
     for rtol in (1e-4, 1e-6, 1e-8):
         problem = hd.Problem(hd.Isotropic(30), hd.Gaussian(1.0))
-        curve = hd.predict(problem, hd.SGD(hd.Table(times, values)), 20.0, times=[20.0], rtol=rtol)
+        curve = hd.predict(problem, hd.SGD(hd.schedules.Table(times, values)), 20.0, times=[20.0], rtol=rtol)
         assert curve.risk[-1] == pytest.approx(risk, rel=3 * rtol)
 
 
@@ -158,7 +158,11 @@ def _one_piece(risk: float, span: float, a: float, b: float) -> float:
 )
 @pytest.mark.parametrize(
     "threshold",
-    [hd.Cosine(0.5, 0.0, 10.0), hd.Table([0, 1, 2, 3], [0, 1, 0, 1]), hd.Steps([1, 2], [0.0, 1.0, 0.0])],
+    [
+        hd.schedules.Cosine(0.5, 0.0, 10.0),
+        hd.schedules.Table([0, 1, 2, 3], [0, 1, 0, 1]),
+        hd.schedules.Steps([1, 2], [0.0, 1.0, 0.0]),
+    ],
     ids=name_of,
 )
 def test_a_threshold_of_zero_stops_the_risk(law: object, threshold: Schedule) -> None:
@@ -172,29 +176,36 @@ def test_a_threshold_of_zero_stops_the_risk(law: object, threshold: Schedule) ->
 
 @pytest.mark.parametrize("make", [hd.SGD, hd.SignSGD, lambda lr: hd.ClippedSGD(lr, 0.5)], ids=["sgd", "sign", "clip"])
 def test_a_step_size_that_falls_to_zero_freezes_the_curve(make: Callable[[Schedule], Optimizer]) -> None:
-    for lr in (hd.Steps([3.0], [0.5, 0.0]), hd.Cosine(0.5, 0.0, 3.0), hd.Table([0, 3], [0.5, 0.0])):
+    for lr in (
+        hd.schedules.Steps([3.0], [0.5, 0.0]),
+        hd.schedules.Cosine(0.5, 0.0, 3.0),
+        hd.schedules.Table([0, 3], [0.5, 0.0]),
+    ):
         curve = hd.predict(PROBLEM, make(lr), 1e9)
         assert curve.outcome.finished
         np.testing.assert_allclose(curve.at([4.0, 1e3, 1e9]), curve.at(3.0), rtol=1e-12)
 
 
 def test_stops() -> None:
-    steps, table = hd.Steps([1.0, 2.0, 9.0], [1.0, 2.0, 3.0, 4.0]), hd.Table([0.0, 1.5, 2.0], [1.0, 2.0, 0.5])
+    steps, table = (
+        hd.schedules.Steps([1.0, 2.0, 9.0], [1.0, 2.0, 3.0, 4.0]),
+        hd.schedules.Table([0.0, 1.5, 2.0], [1.0, 2.0, 0.5]),
+    )
     assert stops((steps, table), 5.0, 1e-6).tolist() == [0.0, 1.0, 1.5, 2.0, 5.0]
-    assert stops((hd.Constant(1.0), hd.Power(1.0, 1.0)), 5.0, 1e-6).tolist() == [0.0, 5.0]
-    straight = hd.Table([0.0, 1.0, 2.0, 4.0], [1.0, 2.0, 3.0, 5.0])
+    assert stops((hd.schedules.Constant(1.0), hd.schedules.Power(1.0, 1.0)), 5.0, 1e-6).tolist() == [0.0, 5.0]
+    straight = hd.schedules.Table([0.0, 1.0, 2.0, 4.0], [1.0, 2.0, 3.0, 5.0])
     assert stops((straight,), 5.0, 1e-6).tolist() == [0.0, 4.0, 5.0]
     fine = np.linspace(0.0, 5.0, 20_001)
-    assert stops((hd.Table(fine, np.cos(fine) + 1.5),), 5.0, 1e-5).tolist() == [0.0, 5.0]  # bends by 3e-8
-    assert stops((hd.Table(fine, np.cos(fine) + 1.5),), 5.0, 1e-10).size > 19_000
-    assert stops((hd.Table([1.0], [0.3]),), 5.0, 1e-6).tolist() == [0.0, 1.0, 5.0]
+    assert stops((hd.schedules.Table(fine, np.cos(fine) + 1.5),), 5.0, 1e-5).tolist() == [0.0, 5.0]  # bends by 3e-8
+    assert stops((hd.schedules.Table(fine, np.cos(fine) + 1.5),), 5.0, 1e-10).size > 19_000
+    assert stops((hd.schedules.Table([1.0], [0.3]),), 5.0, 1e-6).tolist() == [0.0, 1.0, 5.0]
 
 
 def test_fine_tables_are_the_function() -> None:
     """A table of 100 001 points of a smooth schedule, not stopped at, is the schedule."""
     fine = np.linspace(0.0, 5.0, 100_001)
-    smooth = hd.Cosine(0.8, 0.05, 5.0)
-    table = hd.predict(PROBLEM, hd.SGD(hd.Table(fine, smooth(fine))), 5.0)
+    smooth = hd.schedules.Cosine(0.8, 0.05, 5.0)
+    table = hd.predict(PROBLEM, hd.SGD(hd.schedules.Table(fine, smooth(fine))), 5.0)
     np.testing.assert_allclose(table.risk, hd.predict(PROBLEM, hd.SGD(smooth), 5.0).risk, rtol=3e-6)
     assert len(table.dense.knots) < 200
 
@@ -203,7 +214,7 @@ def test_knots_one_rounding_apart() -> None:
     """A jump written as two knots of a table that differ by one rounding error is a jump: Steps give the same curve."""
     problem = hd.Problem(hd.Isotropic(100), hd.Gaussian(0.3))
     after = float(np.nextafter(2.0, 3.0))
-    table = hd.predict(problem, hd.SGD(hd.Table([0.0, 2.0, after, 9.0], [0.8, 0.8, 0.2, 0.2])), 5.0)
-    steps = hd.predict(problem, hd.SGD(hd.Steps([2.0], [0.8, 0.2])), 5.0)
+    table = hd.predict(problem, hd.SGD(hd.schedules.Table([0.0, 2.0, after, 9.0], [0.8, 0.8, 0.2, 0.2])), 5.0)
+    steps = hd.predict(problem, hd.SGD(hd.schedules.Steps([2.0], [0.8, 0.2])), 5.0)
     assert table.outcome.finished
     np.testing.assert_allclose(table.risk, steps.risk, rtol=3e-6)

@@ -59,5 +59,5 @@ def test_the_method_has_order_five() -> None:
 
 def test_the_reference_refuses_what_it_cannot_follow() -> None:
     limit = limit_of(hd.Problem(hd.Isotropic(30)), hd.SGD(0.5))
-    with pytest.raises(hd.NotAvailable, match="a risk of 0"):
+    with pytest.raises(hd.errors.NotAvailable, match="a risk of 0"):
         integrate_reference(limit, limit.modes, 1e4, 1e-4)

@@ -66,7 +66,7 @@ def test_limit_critical_lr(covariance: CovarianceModel, batch: int) -> None:
     for share, stable in ((0.999, True), (1.001, False)):
         judged = hd.stability(hd.Problem(covariance), hd.SGD(share * st.critical_lr, batch_size=batch))
         assert judged.stable is stable
-        assert (judged.outcome.status is hd.Status.FINISHED) is stable
+        assert (judged.outcome.status is hd.errors.Status.FINISHED) is stable
         assert judged.lr == share * st.critical_lr
 
 
@@ -94,7 +94,7 @@ def test_curves_diverge_above_and_settle_below_the_limits_critical_lr(covariance
     problem = hd.Problem(covariance, hd.Gaussian(0.5))
     critical = hd.stability(problem, hd.SGD(1.0)).limit_critical_lr
     above = hd.predict(problem, hd.SGD(1.05 * critical), 1e12)
-    assert above.outcome.status is hd.Status.DIVERGED and above.end < 1e6
+    assert above.outcome.status is hd.errors.Status.DIVERGED and above.end < 1e6
     assert hd.steady_state(problem, hd.SGD(1.05 * critical)).risk == math.inf
     below = hd.predict(problem, hd.SGD(0.95 * critical), 1e12)
     assert below.end == 1e12
@@ -103,11 +103,15 @@ def test_curves_diverge_above_and_settle_below_the_limits_critical_lr(covariance
 
 def test_a_schedule_is_judged_by_its_largest_value() -> None:
     problem = hd.Problem(hd.Isotropic(40), hd.Gaussian(0.5))
-    for lr in (hd.Steps([3.0, 4.0], [0.1, 3.0, 0.1]), hd.Table([0, 5, 9], [0, 3, 0]), hd.Cosine(3.0, 0.0, 10.0)):
+    for lr in (
+        hd.schedules.Steps([3.0, 4.0], [0.1, 3.0, 0.1]),
+        hd.schedules.Table([0, 5, 9], [0, 3, 0]),
+        hd.schedules.Cosine(3.0, 0.0, 10.0),
+    ):
         assert not hd.stability(problem, hd.SGD(lr)).stable
         assert hd.stability(problem, hd.SGD(lr)).lr == pytest.approx(3.0, rel=1e-12)
         assert hd.stability(problem, hd.SGD(lr), horizon=1e-3).stable is bool(lr(0.0) < 1)
-    with pytest.raises(hd.InvalidInput, match="horizon"):
+    with pytest.raises(hd.errors.InvalidInput, match="horizon"):
         hd.stability(problem, hd.SGD(0.1), horizon=-1.0)
 
 
@@ -173,10 +177,10 @@ def test_steady_states_that_are_none() -> None:
     assert hd.steady_state(hd.Problem(hd.Isotropic(40)), hd.ClippedSGD(0.5, 0.1)).risk == 0.0
     unstable = hd.steady_state(hd.Problem(hd.Isotropic(40), hd.Gaussian(1.0)), hd.SGD(2.0))
     assert unstable.risk == math.inf and "grows without limit" in str(unstable)
-    assert unstable.outcome.status is hd.Status.UNSTABLE
-    with pytest.raises(hd.InvalidInput, match="constant lr"):
-        hd.steady_state(hd.Problem(hd.Isotropic(40)), hd.SGD(hd.Cosine(0.5, 0.1, 3.0)))
-    with pytest.raises(hd.NoLimit, match="infinite variance"):
+    assert unstable.outcome.status is hd.errors.Status.UNSTABLE
+    with pytest.raises(hd.errors.InvalidInput, match="constant lr"):
+        hd.steady_state(hd.Problem(hd.Isotropic(40)), hd.SGD(hd.schedules.Cosine(0.5, 0.1, 3.0)))
+    with pytest.raises(hd.errors.NoLimit, match="infinite variance"):
         hd.steady_state(hd.Problem(hd.Isotropic(40), hd.StudentT(1.5, 1.0)), hd.SGD(0.1))
-    with pytest.raises(hd.InvalidInput, match="problem"):
+    with pytest.raises(hd.errors.InvalidInput, match="problem"):
         hd.stability(3, hd.SGD(0.1))

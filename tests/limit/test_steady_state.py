@@ -14,8 +14,8 @@ import pytest
 import hdlimit as hd
 from hdlimit.limit.system import limit_of
 from hdlimit.optimizers.base import Optimizer
+from hdlimit.problem.conditions import exact_critical_batch, exact_critical_lr
 from hdlimit.problem.covariance import CovarianceModel
-from hdlimit.problem.critical_step import exact_critical_batch, exact_critical_lr
 from hdlimit.problem.noise_law import NoiseLaw
 
 COVARIANCES = [

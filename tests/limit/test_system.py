@@ -44,7 +44,7 @@ def test_a_smooth_map_between_sgd_and_clipping(new_map: Any) -> None:
     problem = hd.Problem(hd.Isotropic(100), hd.Gaussian(0.4))
     wide = hd.predict(problem, new_optimizer(0.5, 1e3), 10.0)
     np.testing.assert_allclose(wide.risk, hd.predict(problem, hd.SGD(0.5), 10.0).risk, rtol=1e-5)
-    with pytest.raises(hd.NotAvailable, match="batch"):
+    with pytest.raises(hd.errors.NotAvailable, match="batch"):
         hd.predict(problem, new_optimizer(0.5, 1.0, batch_size=2), 1.0)
 
 
@@ -54,7 +54,7 @@ def test_alignment_is_warned_of() -> None:
     one_hot[3] = 1.0
     aligned = hd.Problem(hd.Isotropic(d), hd.Gaussian(0.4), target=one_hot)
     assert largest_alignment(aligned) == pytest.approx(1.0)
-    with pytest.warns(hd.ValidityWarning, match="aligned with a coordinate"):
+    with pytest.warns(hd.errors.ValidityWarning, match="aligned with a coordinate"):
         hd.predict(aligned, hd.SignSGD(0.2), 1.0)
     assert caveats(aligned, hd.SGD(0.2)) == []
     assert largest_alignment(hd.Problem(hd.Isotropic(d))) == pytest.approx(1 / d)
@@ -65,11 +65,11 @@ def test_low_dimension_and_batch_are_warned_of() -> None:
         type(c)
         for c in caveats(hd.Problem(hd.PowerLaw(500, 1.2), hd.Gaussian(1.0)), hd.ClippedSGD(0.2, 0.5, batch_size=8))
     ]
-    assert kinds == [hd.LowDimensionWarning, hd.ValidityWarning]
+    assert kinds == [hd.errors.LowDimensionWarning, hd.errors.ValidityWarning]
     wide = hd.Problem(hd.Isotropic(100), hd.Gaussian(1.0))
     assert caveats(wide, hd.ClippedSGD(0.2, 0.5, batch_size=25)) == []
     (large,) = caveats(wide, hd.SignSGD(0.2, batch_size=26))
-    assert isinstance(large, hd.ValidityWarning) and "D = (tr K)^2/tr(K^2) = 100" in str(large)
+    assert isinstance(large, hd.errors.ValidityWarning) and "D = (tr K)^2/tr(K^2) = 100" in str(large)
 
 
 def settled(problem: hd.Problem, optimizer: hd.SGD) -> float:
@@ -96,7 +96,7 @@ def test_a_large_lr_is_told_with_the_exact_steady_risk(covariance: Any, lr: floa
     problem, optimizer = hd.Problem(covariance, hd.Gaussian(0.5)), hd.SGD(lr, batch_size=batch_size)
     ratio, found = settled(problem, optimizer), caveats(problem, optimizer)
     assert (ratio > 1.1) is told
-    assert [type(c) for c in found] == [hd.NearCriticalWarning] * told
+    assert [type(c) for c in found] == [hd.errors.NearCriticalWarning] * told
     assert all(float(str(c).split("settle at ")[1].split()[0]) == pytest.approx(ratio, rel=6e-3) for c in found)
 
 
@@ -108,7 +108,7 @@ def test_lr_between_the_critical_one_at_this_d_and_that_of_the_limit() -> None:
     assert "settle at" in str(below) and "the risk of runs grows" in str(above)
     assert caveats(problem, hd.SGD(2.01)) == []  # the curve itself grows
     clipped = hd.ClippedSGD(1.95, np.inf)
-    assert [type(c) for c in caveats(problem, clipped)] == [hd.NearCriticalWarning]
+    assert [type(c) for c in caveats(problem, clipped)] == [hd.errors.NearCriticalWarning]
     assert caveats(problem, hd.ClippedSGD(1.95, 0.5)) == []
 
 
@@ -128,7 +128,9 @@ def test_a_large_lr_is_told_where_hardly_a_step_is_clipped(share: float, c: floa
     problem = hd.Problem(hd.Isotropic(20), hd.Gaussian(0.3))
     critical = hd.stability(problem, hd.SGD(1.0)).critical_lr
     optimizer, times = hd.ClippedSGD(share * critical, c), np.linspace(40, 60, 11)
-    near = [str(warning) for warning in caveats(problem, optimizer) if isinstance(warning, hd.NearCriticalWarning)]
+    near = [
+        str(warning) for warning in caveats(problem, optimizer) if isinstance(warning, hd.errors.NearCriticalWarning)
+    ]
     assert len(near) == bool(told) and all(told in each for each in near)
     late = hd.simulate(problem, optimizer, 60.0, 400, times=times, method="blocks").risk.mean(axis=1)
     ratio, error = late.mean() / hd.steady_state(problem, optimizer).risk, late.std(ddof=1) / 20
@@ -143,7 +145,7 @@ def test_without_noise_the_slower_rate_is_told() -> None:
     problem, optimizer, d = hd.Problem(hd.Isotropic(200)), hd.SGD(1.85), 200
     (caveat,) = caveats(problem, optimizer)
     exact = hd.exact_mean(problem, optimizer, [10 * d, 20 * d]).risk
-    with pytest.warns(hd.NearCriticalWarning):
+    with pytest.warns(hd.errors.NearCriticalWarning):
         limit = hd.predict(problem, optimizer, 20.0, times=[10.0, 20.0]).risk
     slower = np.log(exact[0] / exact[1]) / np.log(limit[0] / limit[1])
     assert float(str(caveat).split("at about ")[1].split()[0]) == pytest.approx(slower, abs=0.02)
@@ -151,9 +153,9 @@ def test_without_noise_the_slower_rate_is_told() -> None:
 
 
 def test_a_schedule_is_judged_up_to_the_horizon() -> None:
-    problem, rising = hd.Problem(hd.Isotropic(200), hd.Gaussian(0.5)), hd.SGD(hd.Steps([5.0], [0.5, 1.9]))
+    problem, rising = hd.Problem(hd.Isotropic(200), hd.Gaussian(0.5)), hd.SGD(hd.schedules.Steps([5.0], [0.5, 1.9]))
     assert caveats(problem, rising, 4.0) == []
-    with pytest.warns(hd.NearCriticalWarning, match="lr 1.9 is large"):
+    with pytest.warns(hd.errors.NearCriticalWarning, match="lr 1.9 is large"):
         hd.predict(problem, rising, 6.0)
 
 
@@ -172,8 +174,8 @@ def test_rows_that_are_not_gaussian_are_told() -> None:
     optimizers = (hd.SGD(0.5), hd.ClippedSGD(0.5, 0.6), hd.SignSGD(0.3))
     gaussian, signs, elliptical = (from_rows(kind) for kind in ("gaussian", "signs", "elliptical"))
     assert [caveats(gaussian, o) for o in optimizers] == [[], [], []]
-    assert [[type(c) for c in caveats(signs, o)] for o in optimizers] == [[], [], [hd.NonGaussianWarning]]
-    assert [[type(c) for c in caveats(elliptical, o)] for o in optimizers] == [[hd.NonGaussianWarning]] * 3
+    assert [[type(c) for c in caveats(signs, o)] for o in optimizers] == [[], [], [hd.errors.NonGaussianWarning]]
+    assert [[type(c) for c in caveats(elliptical, o)] for o in optimizers] == [[hd.errors.NonGaussianWarning]] * 3
     assert "1.25 of the Gaussian value" in str(caveats(signs, optimizers[2])[0])
     assert "grows" in str(caveats(elliptical, hd.SGD(1.4))[0])
 
@@ -199,7 +201,7 @@ def test_the_side_of_an_aligned_start_is_the_one_told(batch_size: int, side: str
     one_hot[3] = 1.0
     problem = hd.Problem(hd.Isotropic(100), hd.Gaussian(0.4), target=one_hot)
     optimizer = hd.SignSGD(0.3, batch_size=batch_size)
-    with pytest.warns(hd.ValidityWarning, match=side):
+    with pytest.warns(hd.errors.ValidityWarning, match=side):
         limit = float(hd.predict(problem, optimizer, 1.0).risk[-1])
     runs = hd.simulate(problem, optimizer, 1.0, runs=100, seed=1, times=[1.0])
     off = float(runs.mean[0]) / limit - 1

@@ -50,7 +50,7 @@ RANDOM_BASIS, SINGULAR = hd.PowerLaw(12, 0.8).rotated(1), hd.Wishart(12, 2.0, ro
 ZEROS = hd.Covariance(np.concatenate([np.zeros(4), np.geomspace(0.1, 2, 16)]))
 DEAD_ROW = hd.Covariance(np.pad(hd.Wishart(9, 0.5).matrix, (0, 1)))
 OFFSET = np.linspace(-1, 2, 30)
-COSINE, PAUSE = hd.Cosine(0.8, 0.05, 4), hd.Steps([1, 3], [0.5, 0, 0.3])
+COSINE, PAUSE = hd.schedules.Cosine(0.8, 0.05, 4), hd.schedules.Steps([1, 3], [0.5, 0, 0.3])
 BIMODAL = hd.GaussianMixture(weights=[0.2, 0.5, 0.3], scales=[0.4, 0.0, 0.2], means=[-0.5, 0.1, 0.9])
 RARE = hd.GaussianMixture(weights=[0.95, 0.05], scales=[0.1, 5.0])
 
@@ -64,10 +64,10 @@ CASES = [
     Case(hd.Problem(STEEP, hd.Gaussian(0.1)), hd.SGD(0.2), 1e6, stiff=True),
     Case(hd.Problem(STEEP), hd.SGD(0.2), 100, stiff=True),
     Case(at_target(MILD, hd.Gaussian(0.3)), hd.SGD(0.5), 20),
-    Case(hd.Problem(FLAT, hd.Gaussian(1)), hd.SGD(hd.Power(1.0, 1.0)), 1e10),
-    Case(hd.Problem(STEEP, hd.Uniform(1.2)), hd.SGD(hd.Cosine(0.4, 0.0, 10)), 30),
-    Case(hd.Problem(MILD, hd.Gaussian(0.3)), hd.SGD(hd.Steps([1.0, 3.5], [0.6, 0.0, 0.1])), 10),
-    Case(hd.Problem(MILD, hd.Gaussian(0.3)), hd.SGD(hd.Table([0, 0.5, 4], [0.0, 0.6, 0.2])), 10),
+    Case(hd.Problem(FLAT, hd.Gaussian(1)), hd.SGD(hd.schedules.Power(1.0, 1.0)), 1e10),
+    Case(hd.Problem(STEEP, hd.Uniform(1.2)), hd.SGD(hd.schedules.Cosine(0.4, 0.0, 10)), 30),
+    Case(hd.Problem(MILD, hd.Gaussian(0.3)), hd.SGD(hd.schedules.Steps([1.0, 3.5], [0.6, 0.0, 0.1])), 10),
+    Case(hd.Problem(MILD, hd.Gaussian(0.3)), hd.SGD(hd.schedules.Table([0, 0.5, 4], [0.0, 0.6, 0.2])), 10),
     Case(hd.Problem(FLAT, hd.Gaussian(0.7)), hd.ClippedSGD(0.5, 0.9), 20),
     Case(hd.Problem(MILD), hd.ClippedSGD(0.5, 0.1), 100),
     Case(hd.Problem(GRADED, hd.StudentT(1.5, 0.6)), hd.ClippedSGD(1.5, 0.4), 100),
@@ -78,9 +78,9 @@ CASES = [
     Case(hd.Problem(MILD, RARE), hd.ClippedSGD(3.0, 0.3), 30),
     Case(hd.Problem(MILD, hd.Gaussian(0.3)), hd.ClippedSGD(0.5, 0.4, batch_size=3), 20),
     Case(hd.Problem(FLAT, hd.Gaussian(0.7)), hd.ClippedSGD(0.3, math.inf), 20),
-    Case(hd.Problem(MILD, hd.Laplace(0.1)), hd.ClippedSGD(COSINE, hd.Table([0, 2, 6], [1, 0.2, 0.5])), 20),
-    Case(hd.Problem(MILD, hd.Laplace(0.1)), hd.ClippedSGD(0.5, hd.Cosine(0.5, 0.0, 10)), 30),
-    Case(hd.Problem(ZEROS, hd.Laplace(0.1)), hd.ClippedSGD(PAUSE, hd.Steps([2], [0.5, 0.1])), 20),
+    Case(hd.Problem(MILD, hd.Laplace(0.1)), hd.ClippedSGD(COSINE, hd.schedules.Table([0, 2, 6], [1, 0.2, 0.5])), 20),
+    Case(hd.Problem(MILD, hd.Laplace(0.1)), hd.ClippedSGD(0.5, hd.schedules.Cosine(0.5, 0.0, 10)), 30),
+    Case(hd.Problem(ZEROS, hd.Laplace(0.1)), hd.ClippedSGD(PAUSE, hd.schedules.Steps([2], [0.5, 0.1])), 20),
     Case(hd.Problem(FLAT, hd.Gaussian(0.7)), hd.SignSGD(0.5), 20),
     Case(hd.Problem(MILD), hd.SignSGD(0.5), 40),
     Case(at_target(MILD, hd.Laplace(1e-3)), hd.SignSGD(0.5), 20),
@@ -94,8 +94,8 @@ CASES = [
     Case(hd.Problem(ZEROS, hd.Uniform(1.2)), hd.SignSGD(0.3), 30),
     Case(hd.Problem(DEAD_ROW, hd.Gaussian(0.4), start=np.ones(10)), hd.SignSGD(0.3), 30),
     Case(hd.Problem(MILD, hd.Gaussian(0.3)), hd.SignSGD(0.5, batch_size=4), 20),
-    Case(hd.Problem(STEEP, hd.Gaussian(0.01)), hd.SignSGD(hd.Power(0.3, 0.9)), 1e6, stiff=True),
-    Case(hd.Problem(RANDOM_BASIS, hd.Laplace(0.5)), hd.SignSGD(hd.Steps([5.0], [0.5, 0.05])), 20),
+    Case(hd.Problem(STEEP, hd.Gaussian(0.01)), hd.SignSGD(hd.schedules.Power(0.3, 0.9)), 1e6, stiff=True),
+    Case(hd.Problem(RANDOM_BASIS, hd.Laplace(0.5)), hd.SignSGD(hd.schedules.Steps([5.0], [0.5, 0.05])), 20),
 ]
 
 
@@ -109,14 +109,14 @@ def reference(case: Case) -> LimitTwin:
 
 def predict(
     problem: hd.Problem, optimizer: Optimizer, horizon: float, rtol: float = 1e-6, times: object = None
-) -> hd.Curve:
+) -> hd.results.Curve:
     """predict, its warnings about small dimensions and aligned starts being expected here."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", hd.HdlimitWarning)
+        warnings.simplefilter("ignore", hd.errors.HdlimitWarning)
         return hd.predict(problem, optimizer, horizon, times, rtol)
 
 
-def error(curve: hd.Curve, exact: LimitTwin) -> float:
+def error(curve: hd.results.Curve, exact: LimitTwin) -> float:
     """Largest relative error of risk, distance and gradient norm over the grid (0/0 is no error)."""
     worst = 0.0
     for name in ("risk", "distance", "gradient_norm"):
@@ -224,7 +224,7 @@ def test_steps_close_to_the_critical_one(below: float) -> None:
 def test_divergence_ends_the_curve_and_is_right_until_then() -> None:
     """v(t) = e^(3t)(1 + 3 sigma^2) - 3 sigma^2 for eta = 3: 1e12 is passed at t = ln(1e12/(1 + 3 sigma^2))/3."""
     curve = predict(hd.Problem(FLAT, hd.Gaussian(0.1)), hd.SGD(3.0), 100.0)
-    assert curve.outcome.status is hd.Status.DIVERGED
+    assert curve.outcome.status is hd.errors.Status.DIVERGED
     assert curve.outcome.sentence.startswith("diverged at t = 9.")
     assert "lr 3 is not below the critical lr" in curve.outcome.sentence
     crossing = math.log((1e12 + 0.03) / 1.03) / 3
@@ -305,22 +305,22 @@ def test_a_bounded_map_never_counts_as_diverged(noise: object) -> None:
 
 def test_a_schedule_is_judged_over_the_horizon_only() -> None:
     problem = hd.Problem(FLAT, hd.Gaussian(1.0))
-    assert predict(problem, hd.SGD(hd.Power(0.1, -0.5)), 20.0).outcome.finished
+    assert predict(problem, hd.SGD(hd.schedules.Power(0.1, -0.5)), 20.0).outcome.finished
     assert predict(problem, hd.SGD(lambda t: 0.01 * math.exp(t / 10)), 20.0).outcome.finished  # overflows at t = 7100
-    late = predict(problem, hd.SGD(hd.Power(0.1, -0.5)), 1e3).outcome
-    assert late.status is hd.Status.DIVERGED and "the largest lr 3.164 is not below" in late.sentence
+    late = predict(problem, hd.SGD(hd.schedules.Power(0.1, -0.5)), 1e3).outcome
+    assert late.status is hd.errors.Status.DIVERGED and "the largest lr 3.164 is not below" in late.sentence
 
 
 def test_an_unstable_step_is_named_even_where_the_limit_is_not() -> None:
     """lr 1.95 is below the limit's critical lr, 2, and above that of d = 30, 2/(1 + 2/30)."""
     outcome = predict(hd.Problem(FLAT, hd.Gaussian(1.0)), hd.SGD(1.95), 20.0).outcome
-    assert outcome.status is hd.Status.UNSTABLE and "1.875" in outcome.sentence
+    assert outcome.status is hd.errors.Status.UNSTABLE and "1.875" in outcome.sentence
 
 
 def test_no_limit_has_its_reason() -> None:
-    with pytest.raises(hd.NoLimit, match="infinite variance"):
+    with pytest.raises(hd.errors.NoLimit, match="infinite variance"):
         predict(hd.Problem(FLAT, hd.StudentT(2, 1.0)), hd.SGD(0.5), 10.0)
-    with pytest.raises(hd.NoLimit, match="infinite variance"):
+    with pytest.raises(hd.errors.NoLimit, match="infinite variance"):
         predict(hd.Problem(FLAT, hd.StudentT(2, 1.0)), hd.ClippedSGD(0.5, math.inf), 10.0)
 
 
@@ -343,27 +343,27 @@ def test_no_limit_has_its_reason() -> None:
 )
 def test_wrong_arguments_are_named(arguments: dict[str, object], name: str) -> None:
     given: dict[str, object] = {"problem": hd.Problem(FLAT), "optimizer": hd.SGD(0.5), "horizon": 20.0}
-    with pytest.raises(hd.InvalidInput, match=f"^{name}: expected"):
+    with pytest.raises(hd.errors.InvalidInput, match=f"^{name}: expected"):
         hd.predict(**{**given, **arguments})
 
 
 def test_what_a_reader_must_know_is_warned_of() -> None:
     one_hot = np.zeros(200)
     one_hot[3] = 1.0
-    with pytest.warns(hd.LowDimensionWarning, match="below 30"):
+    with pytest.warns(hd.errors.LowDimensionWarning, match="below 30"):
         hd.predict(hd.Problem(hd.PowerLaw(200, 1.5)), hd.SGD(0.1), 1.0)
-    with pytest.warns(hd.ValidityWarning, match="aligned"):
+    with pytest.warns(hd.errors.ValidityWarning, match="aligned"):
         hd.predict(hd.Problem(hd.Isotropic(200), start=one_hot, target=np.zeros(200)), hd.SignSGD(0.1), 1.0)
-    with pytest.warns(hd.ValidityWarning, match="batch_size"):
+    with pytest.warns(hd.errors.ValidityWarning, match="batch_size"):
         hd.predict(hd.Problem(hd.Isotropic(200)), hd.ClippedSGD(0.1, 1.0, batch_size=64), 1.0)
-    with pytest.warns(hd.HeavyTailWarning, match="infinite"):
+    with pytest.warns(hd.errors.HeavyTailWarning, match="infinite"):
         hd.predict(hd.Problem(hd.Isotropic(200), hd.StudentT(3, 1.0)), hd.SGD(0.1), 1.0)
 
 
 def test_a_ramp_from_zero_at_the_target() -> None:
     """eta = s t, start = target: v = int_0^t (s u sigma)^2 e^(D(u) - D(t)) du, D(t) = s t^2 - s^2 t^3/3 (isotropic)."""
     s, problem = 1e-4, at_target(FLAT, hd.Gaussian(0.5))
-    curve = predict(problem, hd.SGD(hd.Table([0.0, 1e4], [0.0, 1.0])), 1e4)
+    curve = predict(problem, hd.SGD(hd.schedules.Table([0.0, 1e4], [0.0, 1.0])), 1e4)
     assert curve.outcome.finished and len(curve.dense.knots) < 400
 
     def decay(t: float) -> float:
@@ -380,7 +380,7 @@ def test_a_ramp_from_zero_at_the_target() -> None:
 def test_a_sudden_rise_late_in_a_run() -> None:
     """At t = 2e9 times are known to 5e-7 and v rises 1e6-fold within one step: R goes on to eta sigma^2/(4 - 2 eta)."""
     problem = hd.Problem(FLAT, hd.Gaussian(1e3))
-    curve = predict(problem, hd.SGD(hd.Steps([2e9], [1e-6, 1.0])), 1e12)
+    curve = predict(problem, hd.SGD(hd.schedules.Steps([2e9], [1e-6, 1.0])), 1e12)
     assert curve.outcome.finished
     assert curve.at(2e9 - 1.0) == pytest.approx(1e-6 * 1e6 / 4, rel=1e-5)
     assert curve.at([2e9 + 30.0, 1e12]) == pytest.approx(1e6 / 2, rel=PROMISE * 1e-6)
@@ -390,7 +390,7 @@ def test_a_cosine_to_zero_is_followed_to_its_end() -> None:
     """Without noise R of signSGD follows lr^2 until the last few steps, where lr ~ (T - t)^2: R(T) ~ T^-4."""
     scaled = []
     for horizon in (1e6, 1e8, 1e10):
-        curve = predict(hd.Problem(FLAT), hd.SignSGD(hd.Cosine(0.5, 0.0, horizon)), horizon)
+        curve = predict(hd.Problem(FLAT), hd.SignSGD(hd.schedules.Cosine(0.5, 0.0, horizon)), horizon)
         assert curve.outcome.finished
         scaled.append(curve.risk[-1] * horizon**4)
     assert scaled == pytest.approx([scaled[0]] * 3, rel=2 * PROMISE * 1e-6)
@@ -406,7 +406,7 @@ def test_until_ends_the_curve_where_the_risk_is_reached() -> None:
     assert short.outcome.finished and f"t = {reached:.6g}" in short.outcome.sentence
     assert hd.predict(problem, optimizer, 10.0, until=1e-9).end == 10.0
     assert hd.predict(problem, optimizer, 10.0, until=9.0).end < 1.0
-    with pytest.raises(hd.InvalidInput, match="until"):
+    with pytest.raises(hd.errors.InvalidInput, match="until"):
         hd.predict(problem, optimizer, 10.0, until=-1.0)
 
 
@@ -414,7 +414,7 @@ def test_until_ends_the_curve_where_the_risk_is_reached() -> None:
 def test_a_curve_that_has_fallen_to_zero_stays_there(rtol: float) -> None:
     """Without noise a risk falls beyond double precision; the steps after that are few, and no residue is left."""
     problem = hd.Problem(hd.Covariance([1.454949126565352, 0.026782686459292982]), hd.NoNoise())
-    optimizer = hd.ClippedSGD(hd.Cosine(2.34, 2.34e-3, 2.6e5), 4.29)
+    optimizer = hd.ClippedSGD(hd.schedules.Cosine(2.34, 2.34e-3, 2.6e5), 4.29)
     limit = limit_of(problem, optimizer)
     until, whole = (solve(limit, limit.modes, horizon, rtol) for horizon in (1.2e3, 5.2e5))
     assert (whole.dense(np.geomspace(3e3, 5.2e5, 50), 0) == 0).all()

@@ -17,6 +17,7 @@ import hdlimit as hd
 from hdlimit.optimizers.base import Optimizer
 from hdlimit.problem.covariance import CovarianceModel
 from hdlimit.problem.noise_law import NoiseLaw
+from hdlimit.problem.scipy_noise import ScipyNoise
 
 pytestmark = pytest.mark.filterwarnings("ignore::hdlimit.errors.HdlimitWarning")
 
@@ -74,8 +75,8 @@ def noises(draw: st.DrawFn) -> NoiseLaw:
                 hd.GaussianMixture([0.2, 0.5, 0.3], [0.4 * s, 0.0, 0.2 * s], [-0.5 * s, 0.1 * s, 0.9 * s]),
                 hd.GaussianMixture([0.99, 0.01], [0.1 * s, 100 * s]),
                 hd.Empirical(np.array([-1.3, -0.2, 0.0, 0.1, 0.1, 0.4, 2.5]) * s),
-                hd.ScipyNoise(stats.logistic(scale=s)),
-                hd.ScipyNoise(stats.poisson(1.5, loc=-1)),
+                ScipyNoise(stats.logistic(scale=s)),
+                ScipyNoise(stats.poisson(1.5, loc=-1)),
             ]
         )
     )
@@ -98,9 +99,9 @@ def schedules(draw: st.DrawFn, largest: float, horizon: float) -> Any:
     """A number or a schedule with values from 0 to largest, whose times fit the horizon."""
     t = horizon * draw(powers(-3, 0))
     low = largest * draw(st.sampled_from([0.0, 1e-6, 0.3]))
-    kinds: list[Any] = [largest, largest, largest, hd.Steps([t / 2, t], [largest, low, largest / 2])]
-    kinds += [hd.Cosine(largest, low, t), hd.Power(largest, draw(st.floats(0, 1.5)), t)]
-    kinds += [hd.Table([0.0, t / 3, t], [low, largest, low])]
+    kinds: list[Any] = [largest, largest, largest, hd.schedules.Steps([t / 2, t], [largest, low, largest / 2])]
+    kinds += [hd.schedules.Cosine(largest, low, t), hd.schedules.Power(largest, draw(st.floats(0, 1.5)), t)]
+    kinds += [hd.schedules.Table([0.0, t / 3, t], [low, largest, low])]
     return draw(st.sampled_from(kinds))
 
 
@@ -121,7 +122,7 @@ def questions(draw: st.DrawFn) -> tuple[hd.Problem, Optimizer, float]:
     if map_ == "sgd":
         return problem, hd.SGD(lr, batch), horizon
     c = width * draw(powers(-6, 6))
-    moving = st.just(c) if isinstance(problem.noise, hd.ScipyNoise) else schedules(c, horizon)  # surfaces take seconds
+    moving = st.just(c) if isinstance(problem.noise, ScipyNoise) else schedules(c, horizon)  # surfaces take seconds
     threshold = draw(st.one_of(st.just(math.inf), moving))
     return problem, hd.ClippedSGD(lr, threshold, batch), horizon
 
@@ -131,10 +132,10 @@ def answer(question: tuple[hd.Problem, Optimizer, float], seen: Counter[str]) ->
     problem, optimizer, horizon = question
     try:
         curve = hd.predict(problem, optimizer, horizon)
-    except (hd.NoLimit, hd.NotAvailable) as reason:
+    except (hd.errors.NoLimit, hd.errors.NotAvailable) as reason:
         assert len(str(reason)) > 20
         seen[type(reason).__name__] += 1
-        if isinstance(reason, hd.NoLimit):
+        if isinstance(reason, hd.errors.NoLimit):
             assert math.isinf(problem.noise.second_moment)
         return
     for values in (curve.time, curve.risk, curve.distance, curve.gradient_norm):
@@ -149,7 +150,7 @@ def answer(question: tuple[hd.Problem, Optimizer, float], seen: Counter[str]) ->
     stable = hd.stability(problem, optimizer, horizon).stable
     if outcome.finished:
         assert curve.end == horizon == curve.time[-1] and stable
-    elif outcome.status in (hd.Status.UNSTABLE, hd.Status.DIVERGED):
+    elif outcome.status in (hd.errors.Status.UNSTABLE, hd.errors.Status.DIVERGED):
         assert not stable and "not below the critical lr" in outcome.sentence
     seen[outcome.status if stable else f"above critical, {outcome.status}"] += 1
 
@@ -164,11 +165,11 @@ def run(profile: settings) -> None:
         answer(question, seen)
 
     check()
-    ended = {status: seen[status] for status in hd.Status}
-    assert ended[hd.Status.UNSTABLE] == ended[hd.Status.DIVERGED] == 0
+    ended = {status: seen[status] for status in hd.errors.Status}
+    assert ended[hd.errors.Status.UNSTABLE] == ended[hd.errors.Status.DIVERGED] == 0
     below = sum(ended.values()) + seen["NotAvailable"]
     assert below > profile.max_examples / 2  # most questions are about stable optimizers
-    assert ended[hd.Status.FINISHED] >= 0.95 * below, seen
+    assert ended[hd.errors.Status.FINISHED] >= 0.95 * below, seen
 
 
 def test_every_valid_problem_has_an_answer() -> None:
@@ -183,7 +184,7 @@ def test_every_valid_problem_has_an_answer_ten_thousand_times() -> None:
 # Symmetries of the limit, exact up to the integration error (rtol 1e-8).
 
 TIGHT, SAME = 1e-8, 1e-7
-LAWS = [law for law in NOISES if not isinstance(law, hd.ScipyNoise)]
+LAWS = [law for law in NOISES if not isinstance(law, ScipyNoise)]
 MAPS = ["sgd", "clip", "sign"]
 
 
@@ -285,7 +286,7 @@ def test_dead_coordinates_only_rescale_time(case: tuple[hd.Problem, str, float, 
     padded = hd.Problem(hd.Covariance(k), problem.noise, target=np.zeros(b * d), start=start)
     for schedule, slow in (
         (lr, lr * b),
-        (hd.Cosine(lr, 0.1 * lr, horizon / 2), hd.Cosine(b * lr, 0.1 * b * lr, horizon / 2 / b)),
+        (hd.schedules.Cosine(lr, 0.1 * lr, horizon / 2), hd.schedules.Cosine(b * lr, 0.1 * b * lr, horizon / 2 / b)),
     ):
         fast = optimizer_of(name, slow, c)
         left = risk(padded, fast, horizon / b)
@@ -303,7 +304,7 @@ def test_an_infinite_threshold_is_sgd(problem: hd.Problem, share: float, horizon
     lr = share * problem.dimension / problem.covariance.trace
     if math.isinf(problem.noise.second_moment):
         for optimizer in (hd.SGD(lr), hd.ClippedSGD(lr, math.inf)):
-            with pytest.raises(hd.NoLimit):
+            with pytest.raises(hd.errors.NoLimit):
                 hd.predict(problem, optimizer, horizon)
         return
     plain, clipped = hd.predict(problem, hd.SGD(lr), horizon), hd.predict(problem, hd.ClippedSGD(lr, math.inf), horizon)

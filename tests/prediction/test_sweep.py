@@ -26,11 +26,11 @@ CLIP = hd.ClippedSGD(lr=0.5, threshold=0.9)
 pytestmark = pytest.mark.filterwarnings("ignore::hdlimit.errors.HdlimitWarning")
 
 
-def place_of(sweep: hd.Sweep, index: tuple[int, ...]) -> dict[str, Any]:
+def place_of(sweep: hd.results.Sweep, index: tuple[int, ...]) -> dict[str, Any]:
     return {name: values[k] for (name, values), k in zip(sweep.axes.items(), index)}
 
 
-def assert_predicted(sweep: hd.Sweep, rtol: float) -> None:
+def assert_predicted(sweep: hd.results.Sweep, rtol: float) -> None:
     """Every point against predict, built here from the declarations and not by `sel`."""
     for index in np.ndindex(*sweep.status.shape):
         values = place_of(sweep, index)
@@ -150,7 +150,7 @@ def test_divergence_is_an_outcome() -> None:
         sweep.outcome.status is Status.DIVERGED and sweep.outcome.sentence == "1 finished, 1 unstable, 1 diverged of 3"
     )
     assert "critical lr" in sweep.sel(lr=4.0).outcome.sentence
-    with pytest.raises(hd.NotAvailable, match="best: 1 diverged of 1"):
+    with pytest.raises(hd.errors.NotAvailable, match="best: 1 diverged of 1"):
         hd.sweep(problem, hd.SGD(0.5), 60.0, lr=[4.0], final=True).best  # noqa: B018
 
 
@@ -177,7 +177,7 @@ def test_threads_and_executors_change_no_bit(case: str) -> None:
     axes: dict[str, Any] = {"lr": np.geomspace(0.05, 2, 11), "df": [1.5, 5.0]}
     optimizer = replace(CLIP, batch_size=1 if case == "remembered" else 3)
     if case == "surface":
-        axes, optimizer = {"lr": axes["lr"]}, replace(optimizer, threshold=hd.Cosine(1.0, 0.5, 5.0))
+        axes, optimizer = {"lr": axes["lr"]}, replace(optimizer, threshold=hd.schedules.Cosine(1.0, 0.5, 5.0))
     problem = replace(PROBLEM, noise=hd.Laplace(0.02)) if case == "surface" else PROBLEM
     one = hd.sweep(problem, optimizer, 8.0, threads=1, **axes)
     others = [hd.sweep(problem, optimizer, 8.0, threads=threads, **axes) for threads in (2, 5)]
@@ -215,8 +215,8 @@ def test_an_interrupt_ends_a_sweep() -> None:
 
 def test_schedules_as_an_axis(tmp_path: Path) -> None:
     """Schedules and numbers among them on the axes of lr and of the threshold: predict's curves, found by value."""
-    rates = [0.3, hd.Cosine(0.6, 0.1, 4.0), hd.Steps([2.0], [0.5, 0.1])]
-    clips = (1.0, hd.Power(2.0, 0.3, 1.0), math.inf)
+    rates = [0.3, hd.schedules.Cosine(0.6, 0.1, 4.0), hd.schedules.Steps([2.0], [0.5, 0.1])]
+    clips = (1.0, hd.schedules.Power(2.0, 0.3, 1.0), math.inf)
     sweep = hd.sweep(PROBLEM, CLIP, 6.0, lr=rates, threshold=clips)
     assert sweep.names == ("lr", "threshold") and sweep.values == (tuple(rates), clips)
     for i, lr in enumerate(rates):
@@ -231,7 +231,7 @@ def test_schedules_as_an_axis(tmp_path: Path) -> None:
     sweep.save(tmp_path / "sweep.npz")
     assert hd.load(tmp_path / "sweep.npz").values == sweep.values  # type: ignore[union-attr]
     assert set(sweep.columns()["lr"]) == {"0.3", *map(repr, rates[1:])}
-    with pytest.raises(hd.NotAvailable, match="plot: needs axes of numbers"):
+    with pytest.raises(hd.errors.NotAvailable, match="plot: needs axes of numbers"):
         sweep.plot()
     assert len(sweep.sel(threshold=1.0).plot().lines) == 3
 
@@ -273,17 +273,19 @@ def test_lookup_by_value() -> None:
     assert point.outcome == point.curve.outcome and "one point" in repr(point)
     laws = hd.sweep(PROBLEM, CLIP, 8.0, noise=[hd.NoNoise(), hd.Gaussian(0.3)])
     np.testing.assert_array_equal(laws.sel(noise=hd.Gaussian(0.3)).risk, laws.risk[1])
-    with pytest.raises(hd.InvalidInput, match=r"lr: expected one of the values on the axis \(0.2, 0.5\), got 0.3"):
+    with pytest.raises(
+        hd.errors.InvalidInput, match=r"lr: expected one of the values on the axis \(0.2, 0.5\), got 0.3"
+    ):
         sweep.sel(lr=0.3)
-    with pytest.raises(hd.InvalidInput, match="sel: expected one of 'lr', 'threshold', 'df', got 'std'"):
+    with pytest.raises(hd.errors.InvalidInput, match="sel: expected one of 'lr', 'threshold', 'df', got 'std'"):
         sweep.sel(std=0.3)
-    with pytest.raises(hd.InvalidInput, match="curve: expected one point: sel"):
+    with pytest.raises(hd.errors.InvalidInput, match="curve: expected one point: sel"):
         part.curve  # noqa: B018
 
 
 def test_warnings_come_once_each() -> None:
     problem = hd.Problem(hd.Isotropic(10), hd.StudentT(df=3, scale=0.5))
-    with pytest.warns(hd.HdlimitWarning) as caught:
+    with pytest.warns(hd.errors.HdlimitWarning) as caught:
         hd.sweep(problem, CLIP, 2.0, df=[2.5, 3.5], lr=[0.1, 0.2], threshold=[1.0, math.inf])
     assert sorted(w.category.__name__ for w in caught) == ["HeavyTailWarning", "LowDimensionWarning"]
     assert all(w.filename == __file__ for w in caught)
@@ -310,11 +312,19 @@ def test_progress(capsys: pytest.CaptureFixture[str]) -> None:
         (CLIP, {"lr": [0.1, math.nan]}, "lr"),
         (CLIP, {"lr": [[0.1], [0.2]]}, "lr: expected a finite array with 1 dimension"),
         (CLIP, {"lr": "fast"}, "lr"),
-        (CLIP, {"lr": [hd.Cosine(0.5, 0.1, 2.0), "fast"]}, "lr: expected a number > 0, a schedule or a function of t"),
-        (CLIP, {"lr": [hd.Cosine(0.5, 0.1, 2.0), -0.1]}, "lr: expected a number > 0, a schedule"),
-        (CLIP, {"lr": [hd.Cosine(0.5, 0.1, 2.0), hd.Cosine(0.5, 0.1, 2.0)]}, "lr: expected distinct schedules"),
-        (CLIP, {"lr": [hd.Cosine(0.5, 0.1, 2.0), math.inf]}, "lr"),
-        (CLIP, {"batch_size": [hd.Cosine(0.5, 0.1, 2.0)]}, "batch_size"),
+        (
+            CLIP,
+            {"lr": [hd.schedules.Cosine(0.5, 0.1, 2.0), "fast"]},
+            "lr: expected a number > 0, a schedule or a function of t",
+        ),
+        (CLIP, {"lr": [hd.schedules.Cosine(0.5, 0.1, 2.0), -0.1]}, "lr: expected a number > 0, a schedule"),
+        (
+            CLIP,
+            {"lr": [hd.schedules.Cosine(0.5, 0.1, 2.0), hd.schedules.Cosine(0.5, 0.1, 2.0)]},
+            "lr: expected distinct schedules",
+        ),
+        (CLIP, {"lr": [hd.schedules.Cosine(0.5, 0.1, 2.0), math.inf]}, "lr"),
+        (CLIP, {"batch_size": [hd.schedules.Cosine(0.5, 0.1, 2.0)]}, "batch_size"),
         (CLIP, {"lr": [0.1, 0.1]}, "lr: expected distinct values"),
         (CLIP, {"threshold": [0.0, 1.0]}, "threshold: expected values > 0"),
         (CLIP, {"threshold": [math.inf, math.nan]}, "threshold"),
@@ -338,14 +348,14 @@ def test_progress(capsys: pytest.CaptureFixture[str]) -> None:
     ],
 )
 def test_bad_input(optimizer: Any, axes: dict[str, Any], match: str) -> None:
-    with pytest.raises(hd.InvalidInput, match=match):
+    with pytest.raises(hd.errors.InvalidInput, match=match):
         hd.sweep(PROBLEM, optimizer, 2.0, **axes)
 
 
 def test_points_without_a_limit_are_refused() -> None:
-    with pytest.raises(hd.NoLimit, match="infinite variance"):
+    with pytest.raises(hd.errors.NoLimit, match="infinite variance"):
         hd.sweep(PROBLEM, hd.SGD(0.5), 2.0, df=[3.0, 1.5], lr=[0.1])
-    with pytest.raises(hd.NoLimit, match="infinite variance"):
+    with pytest.raises(hd.errors.NoLimit, match="infinite variance"):
         hd.sweep(replace(PROBLEM, noise=hd.StudentT(df=2, scale=1)), CLIP, 2.0, threshold=[1.0, math.inf])
 
 
@@ -358,7 +368,7 @@ def test_files(tmp_path: Path, final: bool) -> None:
     sweep = hd.sweep(PROBLEM, hd.SGD(0.5), 40.0, final=final, noise=laws, lr=[0.2, 6.0])
     sweep.save(tmp_path / "sweep.npz")
     loaded = hd.load(tmp_path / "sweep.npz")
-    assert isinstance(loaded, hd.Sweep) and loaded.names == sweep.names and loaded.values[0] == tuple(laws)
+    assert isinstance(loaded, hd.results.Sweep) and loaded.names == sweep.names and loaded.values[0] == tuple(laws)
     for name in ("time", "risk", "status", "end"):
         a, b = getattr(loaded, name), getattr(sweep, name)
         assert (a.dtype, a.shape, a.tobytes()) == (b.dtype, b.shape, b.tobytes())
@@ -389,7 +399,9 @@ def test_labels_for_xarray() -> None:
 
 def test_without_xarray(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "xarray", None)
-    with pytest.raises(hd.NotAvailable, match=r"to_xarray: xarray is not installed, pip install 'hdlimit\[labels\]'"):
+    with pytest.raises(
+        hd.errors.NotAvailable, match=r"to_xarray: xarray is not installed, pip install 'hdlimit\[labels\]'"
+    ):
         hd.sweep(PROBLEM, CLIP, 4.0, lr=[0.2]).to_xarray()
 
 
@@ -409,6 +421,6 @@ def test_figures() -> None:
     assert ax.lines[0].get_xdata() == [both.best["lr"]] and ax.lines[0].get_ydata() == [
         min(both.best["threshold"], 1.0)
     ]
-    with pytest.raises(hd.NotAvailable, match="plot: needs two axes of numbers"):
+    with pytest.raises(hd.errors.NotAvailable, match="plot: needs two axes of numbers"):
         hd.sweep(PROBLEM, CLIP, 4.0, lr=lr, threshold=[1.0], df=[3.0]).plot()
     plt.close("all")

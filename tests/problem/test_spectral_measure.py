@@ -138,7 +138,7 @@ def test_compress_says_what_it_did(tmp_path: Any) -> None:
 
 @pytest.mark.parametrize("compress", ["yes", None, -1.0, 0.0, 0.5, math.nan])
 def test_bad_compress(compress: Any) -> None:
-    with pytest.raises(hd.InvalidInput, match="compress"):
+    with pytest.raises(hd.errors.InvalidInput, match="compress"):
         hd.predict(hd.Problem(hd.PowerLaw(50, 0.5)), hd.SGD(0.5), 1.0, compress=compress)
 
 
@@ -205,7 +205,7 @@ REFUSED = {
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_needs_every_number_is_refused(name: str) -> None:
-    with pytest.raises(hd.NotAvailable, match="would be an array of 1e"):
+    with pytest.raises(hd.errors.NotAvailable, match="would be an array of 1e"):
         REFUSED[name]()
 
 

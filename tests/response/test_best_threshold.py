@@ -229,14 +229,14 @@ def test_batch_clipped_fraction_by_sampling():
 
 @pytest.mark.parametrize("v", [0.0, -1.0, math.nan, math.inf, "big"])
 def test_bad_v(v):
-    with pytest.raises(hd.InvalidInput, match="v: expected a finite number > 0"):
+    with pytest.raises(hd.errors.InvalidInput, match="v: expected a finite number > 0"):
         best_threshold(hd.Gaussian(1.0), v)
 
 
 def test_bad_noise_and_batch():
-    with pytest.raises(hd.InvalidInput, match="noise"):
+    with pytest.raises(hd.errors.InvalidInput, match="noise"):
         best_threshold("normal", 1.0)
-    with pytest.raises(hd.InvalidInput, match="batch_size"):
+    with pytest.raises(hd.errors.InvalidInput, match="batch_size"):
         best_threshold(hd.Gaussian(1.0), 1.0, 0)
 
 

@@ -15,6 +15,7 @@ import hdlimit as hd
 from hdlimit.kernels import formulas
 from hdlimit.kernels import lazy_table as memory
 from hdlimit.kernels import responses as kernels
+from hdlimit.problem.scipy_noise import ScipyNoise
 from hdlimit.response import batch_law as batch
 from hdlimit.response.expectation import quadrature_response
 from hdlimit.response.mixtures import density_components, flat
@@ -45,7 +46,7 @@ def test_closed_forms_agree_with_quadrature_over_the_density(noise: Any, name: s
     for v in V:
         for c in C if name == "clip" else C[:1]:
             parts = density_components(
-                hd.ScipyNoise(DENSITIES[noise]), v, RESIDUALS[name].kinks(c), c if name == "clip" else 0.0
+                ScipyNoise(DENSITIES[noise]), v, RESIDUALS[name].kinks(c), c if name == "clip" else 0.0
             )
             kernel = memory.clip_mixture if name == "clip" else kernels.sign_mixture
             np.testing.assert_allclose(closed(v, c), kernel(v, c, flat(parts)), rtol=1e-9, err_msg=f"v={v} c={c}")
@@ -197,7 +198,7 @@ def test_three_routes_to_a_batch(size: int, c: float) -> None:
 
 @pytest.mark.parametrize(
     "noise",
-    [hd.ScipyNoise(stats.logistic(scale=0.4)), hd.Empirical(np.random.default_rng(0).standard_t(3, 3000))],
+    [ScipyNoise(stats.logistic(scale=0.4)), hd.Empirical(np.random.default_rng(0).standard_t(3, 3000))],
     ids=repr,
 )
 def test_tables_are_right_between_their_nodes(noise: Any) -> None:
@@ -212,7 +213,7 @@ def test_tables_are_right_between_their_nodes(noise: Any) -> None:
 
 
 def test_infinite_variance_is_refused_with_the_reason() -> None:
-    with pytest.raises(hd.NoLimit, match="infinite variance"):
+    with pytest.raises(hd.errors.NoLimit, match="infinite variance"):
         MapResponse("identity", hd.StudentT(2.0, 1.0))(1.0)
     assert MapResponse("identity", hd.StudentT(2.0001, 1.0))(1.0)[1] == pytest.approx(1 + 2.0001 / 0.0001)
 

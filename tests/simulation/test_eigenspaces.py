@@ -18,7 +18,7 @@ from scipy import stats
 
 from hdlimit.errors import DivergenceWarning, InvalidInput, Status
 from hdlimit.optimizers.base import Optimizer
-from hdlimit.optimizers.residual_table import ScoreTable
+from hdlimit.optimizers.residual_table import ResidualTable
 from hdlimit.optimizers.schedules import Steps, Table
 from hdlimit.optimizers.score import ScoreSGD
 from hdlimit.optimizers.sgd import SGD, ClippedSGD
@@ -46,7 +46,7 @@ from hdlimit.simulation.state import Chain
 
 RECORD = ("distance", "gradient_norm")
 FALSE_ALARM = 1e-3
-SCORE = ScoreTable(
+SCORE = ResidualTable(
     levels=[0.1, 0.5], residuals=[-1.0, -0.2, 0.2, 2.0], scores=[[-0.8, -0.3, 0.3, 1.0], [-1.0, -0.1, 0.1, 2.0]]
 )
 IDENTITY = [optimizer for optimizer in OPTIMIZERS if optimizer.features == "identity"]

@@ -105,7 +105,7 @@ def test_statistics_are_those_of_the_values() -> None:
 
 def test_after_divergence_everything_is_infinite() -> None:
     problem = hd.Problem(hd.Isotropic(20), hd.Gaussian(0.5))
-    with pytest.warns(hd.DivergenceWarning):
+    with pytest.warns(hd.errors.DivergenceWarning):
         runs = hd.simulate(problem, hd.ClippedSGD(6.0, math.inf), 20.0, 3, record=RECORDABLE)
     gone = np.isinf(runs.risk)
     assert gone.any() and not gone.all()
@@ -133,11 +133,11 @@ def test_lengths_neither_overflow_nor_vanish(scale: float) -> None:
 def test_what_was_not_recorded_says_how_to_record_it() -> None:
     runs = hd.simulate(PROBLEM, CLIP, 1.0, 2, record=("distance",))
     message = r"gradient_norm: was not recorded; simulate\(..., record=\('gradient_norm',\)\) records it"
-    with pytest.raises(hd.NotAvailable, match=message):
+    with pytest.raises(hd.errors.NotAvailable, match=message):
         _ = runs.gradient_norm
-    with pytest.raises(hd.NotAvailable, match="clipped_fraction: was not recorded"):
+    with pytest.raises(hd.errors.NotAvailable, match="clipped_fraction: was not recorded"):
         runs.observable("clipped_fraction")
-    with pytest.raises(hd.InvalidInput, match="name: expected one of 'risk', 'distance', .* got 'speed'"):
+    with pytest.raises(hd.errors.InvalidInput, match="name: expected one of 'risk', 'distance', .* got 'speed'"):
         runs.observable("speed")
 
 
@@ -153,7 +153,7 @@ def test_what_was_not_recorded_says_how_to_record_it() -> None:
     ],
 )
 def test_bad_records_are_refused(optimizer: Any, record: Any, message: str) -> None:
-    with pytest.raises(hd.InvalidInput, match=message):
+    with pytest.raises(hd.errors.InvalidInput, match=message):
         hd.simulate(PROBLEM, optimizer, 1.0, 2, record=record)
 
 

@@ -17,6 +17,7 @@ from cases import COVARIANCES, FUNCTION_SCHEDULE, NOISES, OPTIMIZERS, name_of
 import hdlimit as hd
 from hdlimit.limit.interpolant import DenseOutput
 from hdlimit.prediction.curve import Curve
+from hdlimit.problem.scipy_noise import ScipyNoise
 from hdlimit.simulation.ensemble import Ensemble
 from hdlimit.storage import records
 from hdlimit.verification.verify import Report
@@ -28,7 +29,7 @@ def curve_of(problem: Any, optimizer: Any) -> Curve:
     knots = np.array([0.0, 1e-3, 0.7, 20.0])
     dense = DenseOutput(knots, rng.uniform(1, 2, (3, 3)), rng.uniform(0, 0.1, (3, 3, 4)) * 1e-7)
     time = np.array([0.0, 1e-300, 1 / 3, 20.0])
-    outcome = hd.Outcome(hd.Status.UNSTABLE, 'a sentence with "quotes", a µ and a\nnew line')
+    outcome = hd.errors.Outcome(hd.errors.Status.UNSTABLE, 'a sentence with "quotes", a µ and a\nnew line')
     return Curve(problem, optimizer, 20.0, 1e-6, time, dense(time, 0) / 2, outcome, dense, "0.1.0")
 
 
@@ -37,7 +38,7 @@ def ensemble_of(problem: Any, optimizer: Any) -> Ensemble:
     rng = np.random.default_rng(4)
     risk = rng.uniform(1, 2, (3, 4))
     risk[1, 2:] = math.inf
-    outcome = hd.Outcome(hd.Status.DIVERGED, "one run diverged")
+    outcome = hd.errors.Outcome(hd.errors.Status.DIVERGED, "one run diverged")
     time = np.array([0.0, 0.5, 1.0, 20.0])
     return Ensemble(problem, optimizer, 20.0, time, risk, 2**127 + 1, (5, 0), "gaussian", outcome, "0.1.0")
 
@@ -53,7 +54,7 @@ def assert_identical(a: Any, b: Any, where: str = "result") -> None:
     assert type(a) is type(b), where
     if isinstance(a, np.ndarray):
         assert (a.dtype, a.shape, a.tobytes()) == (b.dtype, b.shape, b.tobytes()), where
-    elif is_dataclass(a) and not isinstance(a, hd.ScipyNoise):
+    elif is_dataclass(a) and not isinstance(a, ScipyNoise):
         for f in fields(a):
             assert_identical(getattr(a, f.name), getattr(b, f.name), f"{where}.{f.name}")
     elif isinstance(a, tuple):
@@ -175,22 +176,22 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, list[Any]]]:
 
 @pytest.mark.parametrize("optimizer", [hd.SGD(FUNCTION_SCHEDULE), hd.SGD(abs), hd.ClippedSGD(0.1, FUNCTION_SCHEDULE)])
 def test_functions_cannot_be_saved(tmp_path: Path, optimizer: Any) -> None:
-    with pytest.raises(hd.InvalidInput, match="schedule: .*for example a Table.*got a Python function"):
+    with pytest.raises(hd.errors.InvalidInput, match="schedule: .*for example a Table.*got a Python function"):
         curve_of(PROBLEM, optimizer).save(tmp_path / "result.npz")
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("name", ["result", "result.npy", "result.npz.gz", ".npz", ""])
 def test_unknown_ending(tmp_path: Path, name: str) -> None:
-    with pytest.raises(hd.InvalidInput, match=r"path: expected a file name ending in \.npz, \.csv or \.json"):
+    with pytest.raises(hd.errors.InvalidInput, match=r"path: expected a file name ending in \.npz, \.csv or \.json"):
         curve_of(PROBLEM, hd.SGD(0.1)).save(tmp_path / name if name else "")
 
 
 @pytest.mark.parametrize("path", [3, None, b"result.npz", ["result.npz"]])
 def test_not_a_path(path: Any) -> None:
-    with pytest.raises(hd.InvalidInput, match="path: expected a "):
+    with pytest.raises(hd.errors.InvalidInput, match="path: expected a "):
         curve_of(PROBLEM, hd.SGD(0.1)).save(path)
-    with pytest.raises(hd.InvalidInput, match="path: expected a "):
+    with pytest.raises(hd.errors.InvalidInput, match="path: expected a "):
         hd.load(path)
 
 
@@ -199,7 +200,7 @@ def test_path_that_cannot_be_written(tmp_path: Path, place: str) -> None:
     (tmp_path / "file").write_text("a file")
     (tmp_path / "folder.npz").mkdir()
     before = sorted(tmp_path.rglob("*"))
-    with pytest.raises(hd.InvalidInput, match="path: expected a path that can be written, got .* \\("):
+    with pytest.raises(hd.errors.InvalidInput, match="path: expected a path that can be written, got .* \\("):
         curve_of(PROBLEM, hd.SGD(0.1)).save(tmp_path / place)
     assert sorted(tmp_path.rglob("*")) == before
 
@@ -218,7 +219,7 @@ def test_a_failure_keeps_the_old_file(
         raise failure
 
     monkeypatch.setattr(os, "fsync", fail)
-    with pytest.raises(hd.InvalidInput if isinstance(failure, OSError) else KeyboardInterrupt):
+    with pytest.raises(hd.errors.InvalidInput if isinstance(failure, OSError) else KeyboardInterrupt):
         curve_of(PROBLEM, hd.SGD(0.2)).save(path)
     assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
 
@@ -238,7 +239,7 @@ def test_truncated_and_changed(tmp_path: Path) -> None:
     whole = path.read_bytes()
     for size in range(0, len(whole), 97):
         path.write_bytes(whole[:size])
-        with pytest.raises(hd.InvalidInput, match="path: expected a .npz file written by save"):
+        with pytest.raises(hd.errors.InvalidInput, match="path: expected a .npz file written by save"):
             hd.load(path)
     refused = 0
     for position in range(0, len(whole), 29):
@@ -247,7 +248,7 @@ def test_truncated_and_changed(tmp_path: Path) -> None:
         path.write_bytes(bytes(changed))
         try:
             result = hd.load(path)
-        except hd.InvalidInput:
+        except hd.errors.InvalidInput:
             refused += 1
         else:
             assert_identical(result, curve)
@@ -299,10 +300,10 @@ def _foreign(path: Path, kind: str) -> None:
 def test_foreign_files(tmp_path: Path, kind: str, message: str) -> None:
     path = tmp_path / "result.npz"
     _foreign(path, kind)
-    with pytest.raises(hd.InvalidInput, match=message):
+    with pytest.raises(hd.errors.InvalidInput, match=message):
         hd.load(path)
 
 
 def test_only_results_are_saved(tmp_path: Path) -> None:
-    with pytest.raises(hd.InvalidInput, match="result: expected a Curve, .* or a Sweep"):
+    with pytest.raises(hd.errors.InvalidInput, match="result: expected a Curve, .* or a Sweep"):
         records.save(PROBLEM, tmp_path / "problem.npz")  # type: ignore[arg-type]

@@ -31,24 +31,24 @@ def agg() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def found() -> dict[str, hd.Comparison]:
+def found() -> dict[str, hd.results.Comparison]:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", hd.HdlimitWarning)
+        warnings.simplefilter("ignore", hd.errors.HdlimitWarning)
         return {name: hd.compare(problem, 15.0) for name, problem in PROBLEMS.items()}
 
 
-def risks(comparison: hd.Comparison) -> dict[str, float]:
+def risks(comparison: hd.results.Comparison) -> dict[str, float]:
     return {entry.name: entry.risk for entry in comparison.entries}
 
 
 def end_risk(problem: hd.Problem, optimizer: Any) -> float:
     curve = hd.predict(problem, optimizer, 15.0, times=[0.0, 15.0], rtol=1e-4)
-    return float(curve.risk[-1]) if curve.outcome.status != hd.Status.DIVERGED else math.inf
+    return float(curve.risk[-1]) if curve.outcome.status != hd.errors.Status.DIVERGED else math.inf
 
 
 @pytest.mark.filterwarnings("ignore::hdlimit.errors.HdlimitWarning")
 @pytest.mark.parametrize("name", PROBLEMS)
-def test_no_grid_point_does_better(name: str, found: dict[str, hd.Comparison]) -> None:
+def test_no_grid_point_does_better(name: str, found: dict[str, hd.results.Comparison]) -> None:
     """A grid of 10 x 10 constants, a factor 1.5 apart around the answers; a risk 2 % too high must be caught."""
     problem, comparison = PROBLEMS[name], found[name]
     factors = 1.5 ** np.arange(-5.0, 5.0)
@@ -67,7 +67,7 @@ def test_no_grid_point_does_better(name: str, found: dict[str, hd.Comparison]) -
         assert entry.risk == pytest.approx(entry.curve.risk[-1], rel=1e-4)
 
 
-def test_answers(found: dict[str, hd.Comparison]) -> None:
+def test_answers(found: dict[str, hd.results.Comparison]) -> None:
     assert found["light"].best.name == "SGD" and "clipping does not help" in found["light"].sentence
     assert found["light"].entries[1].optimizer.threshold == math.inf
     assert found["heavy"].best.name == "clipped SGD" and "SGD's is" in found["heavy"].sentence
@@ -81,7 +81,7 @@ def test_answers(found: dict[str, hd.Comparison]) -> None:
 
 @pytest.mark.filterwarnings("ignore::hdlimit.errors.HdlimitWarning")
 @pytest.mark.parametrize("name", ["light", "wild", "uneven"])
-def test_runs_come_out_in_the_predicted_order(name: str, found: dict[str, hd.Comparison]) -> None:
+def test_runs_come_out_in_the_predicted_order(name: str, found: dict[str, hd.results.Comparison]) -> None:
     """Every pair of risks that is predicted to differ by over 10 % differs in the same direction by over 4 standard
     errors of 12 runs (a wrong order is accepted with probability below 4e-5); equal optimizers are skipped.
     """
@@ -99,7 +99,7 @@ def test_runs_come_out_in_the_predicted_order(name: str, found: dict[str, hd.Com
     assert compared >= 1
 
 
-def test_table_and_figure_are_the_numbers(found: dict[str, hd.Comparison]) -> None:
+def test_table_and_figure_are_the_numbers(found: dict[str, hd.results.Comparison]) -> None:
     comparison = found["heavy"]
     lines = str(comparison).splitlines()
     assert len(lines) == 5 and lines[-1] == comparison.sentence
@@ -117,7 +117,7 @@ def test_table_and_figure_are_the_numbers(found: dict[str, hd.Comparison]) -> No
     assert sum(not str(line.get_label()).startswith("_") for line in wild) == 2
 
 
-def test_of_equals_the_simpler_one(found: dict[str, hd.Comparison]) -> None:
+def test_of_equals_the_simpler_one(found: dict[str, hd.results.Comparison]) -> None:
     assert risks(found["light"])["clipped SGD"] == pytest.approx(risks(found["light"])["SGD"], rel=1e-3)
     assert found["light"].best is found["light"].entries[0]
 
@@ -131,11 +131,15 @@ def test_batches() -> None:
 
 def test_caveats_are_told_once() -> None:
     problem = hd.Problem(hd.Covariance(np.arange(1.0, 11) ** -2.0), hd.StudentT(3, 0.5))
-    with pytest.warns(hd.HdlimitWarning) as caught:
+    with pytest.warns(hd.errors.HdlimitWarning) as caught:
         hd.compare(problem, 2.0)
     messages = [str(w.message) for w in caught]
     assert len(messages) == len(set(messages)) >= 3
-    assert {type(w.message) for w in caught} == {hd.LowDimensionWarning, hd.HeavyTailWarning, hd.ValidityWarning}
+    assert {type(w.message) for w in caught} == {
+        hd.errors.LowDimensionWarning,
+        hd.errors.HeavyTailWarning,
+        hd.errors.ValidityWarning,
+    }
 
 
 @pytest.mark.parametrize(
@@ -150,6 +154,6 @@ def test_caveats_are_told_once() -> None:
     ],
 )
 def test_refusals(argument: str, wrong: dict[str, Any]) -> None:
-    with pytest.raises(hd.InvalidInput) as caught:
+    with pytest.raises(hd.errors.InvalidInput) as caught:
         hd.compare(**{"problem": LIGHT, "horizon": 15.0, **wrong})
     assert caught.value.argument == argument

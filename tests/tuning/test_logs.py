@@ -148,7 +148,7 @@ def test_losses_and_gradient_norms():
     assert with_norms.trainer() == {"max_norm": with_norms.max_norm}
     doubled = tune(losses=r**2, loss="squared", gradient_norms=2 * norms, bootstrap=20)
     assert doubled.max_norm == pytest.approx(2 * with_norms.max_norm, rel=1e-9)
-    with pytest.raises(hd.NotAvailable, match="gradient norms"):
+    with pytest.raises(hd.errors.NotAvailable, match="gradient norms"):
         plain.trainer()
 
 
@@ -213,5 +213,5 @@ BAD = [
 
 @pytest.mark.parametrize(("arguments", "message"), BAD, ids=[m for _, m in BAD])
 def test_bad_input(arguments, message):
-    with pytest.raises(hd.InvalidInput, match=message):
+    with pytest.raises(hd.errors.InvalidInput, match=message):
         tune(**arguments)

@@ -32,7 +32,7 @@ HEAVY: list[NoiseLaw] = [
     hd.GaussianMixture(weights=[0.9, 0.1], scales=[0.2, 2.0]),
 ]
 RISKS = [0.01, 0.5]
-TABLE = hd.ScoreTable(
+TABLE = hd.tuning.ResidualTable(
     levels=[0.1, 0.3, 2.0],
     residuals=[-2.0, -0.4, 0.1, 1.5],
     scores=[[-1.0, -0.5, 0.2, 0.4], [-1.5, -0.3, 0.2, 0.9], [-2.0, 0.1, -0.3, 1.5]],
@@ -85,11 +85,11 @@ def test_the_table_reaches_the_ceiling_along_its_own_curve(noise: NoiseLaw) -> N
     the design to 0.2 %; and no constant clip threshold, nor SGD, falls faster at the start of the curve.
     """
     p = problem(noise)
-    optimizer = hd.ScoreSGD.for_problem(p, 0.4, 6.0)
+    optimizer = hd.tuning.score_sgd(p, 0.4, 6.0)
     levels = optimizer.table.levels
     for s in np.concatenate([levels, np.sqrt(levels[1:] * levels[:-1])]):
         mu, nu = table_response(optimizer.table, noise, s, s)
-        ceiling = hd.fisher_information(noise, float(s))
+        ceiling = hd.tuning.fisher_information(noise, float(s))
         assert (1 - 3e-5) * ceiling < mu**2 / nu < (1 + 1e-9) * ceiling
         assert mu == pytest.approx(1, abs=3e-3)
     curve = hd.predict(p, optimizer, 6.0)
@@ -102,7 +102,7 @@ def test_gaussian_noise_makes_it_sgd() -> None:
     """psi(r) = r inside the table: the same prediction, runs, spread and bias, for B = 1 and 3."""
     p = hd.Problem(hd.Isotropic(60), hd.Gaussian(0.4))
     for batch in (1, 3):
-        score, sgd = hd.ScoreSGD.for_problem(p, 0.5, 4.0, batch), hd.SGD(0.5, batch_size=batch)
+        score, sgd = hd.tuning.score_sgd(p, 0.5, 4.0, batch), hd.SGD(0.5, batch_size=batch)
         np.testing.assert_allclose(hd.predict(p, score, 4.0).risk, hd.predict(p, sgd, 4.0).risk, rtol=1e-5)
         runs = [hd.simulate(p, o, 4.0, runs=3).risk for o in (score, sgd)]
         np.testing.assert_allclose(*runs, rtol=1e-8)
@@ -115,8 +115,8 @@ def test_gaussian_noise_makes_it_sgd() -> None:
 @pytest.mark.parametrize("batch", [1, 3])
 def test_simulated_as_defined(batch: int) -> None:
     """The simulator against the naive twin, for diagonal, full and row problems and a design that moves."""
-    design = hd.Table([0.0, 1.0], [2.5, 0.05])
-    optimizer = hd.ScoreSGD(hd.Steps([0.5], [0.9, 0.4]), TABLE, design, batch)
+    design = hd.schedules.Table([0.0, 1.0], [2.5, 0.05])
+    optimizer = hd.tuning.ScoreSGD(hd.schedules.Steps([0.5], [0.9, 0.4]), TABLE, design, batch)
     data = np.random.default_rng(1).standard_normal((30, 5))
     rows = hd.Problem.from_data(data, data @ np.arange(5.0) + np.random.default_rng(2).standard_t(3, 30))
     full = hd.Problem(hd.Wishart(9, 0.5), hd.Laplace(0.4))
@@ -125,7 +125,7 @@ def test_simulated_as_defined(batch: int) -> None:
         runs = hd.simulate(p, optimizer, 2.0, runs=2, seed=3, times=np.arange(steps + 1) / p.dimension)
         twin = simulated_run(p, optimizer, steps, 3, 1, f)
         np.testing.assert_allclose(runs.risk[1], twin, rtol=1e-9)
-        still = hd.simulate(p, hd.ScoreSGD(optimizer.lr, TABLE, 0.05, batch), 2.0, runs=2, seed=3)
+        still = hd.simulate(p, hd.tuning.ScoreSGD(optimizer.lr, TABLE, 0.05, batch), 2.0, runs=2, seed=3)
         assert abs(still.risk[1, -1] / twin[-1] - 1) > 1e-6
 
 
@@ -141,7 +141,7 @@ def one_step_decreases(noise: NoiseLaw, v: float, level: float, count: int) -> t
     delta *= math.sqrt(v / float(k @ delta**2))
     p = hd.Problem(hd.Covariance(k), noise, target=np.zeros(d), start=delta)
     a, b = float(k**2 @ delta**2), float(k @ k) / d
-    ceiling = hd.fisher_information(noise, v)
+    ceiling = hd.tuning.fisher_information(noise, v)
     eta, table = a * ceiling / b, score_table(noise, 0.99 * level, 1.01 * level)
     sampler, generators = sampler_of(p, 1, "gaussian"), [np.random.default_rng([k, int(1e3 * v)]) for k in (0, 1)]
     found = []
@@ -169,9 +169,9 @@ def test_one_step_decrease_is_the_ceiling(noise: NoiseLaw, risk: float) -> None:
     print(f"{noise!r} R = {risk}: {mean / ceiling:.4f} +- {error / ceiling:.4f} planted {planted / ceiling:.4f}")
     assert abs(mean - ceiling) < 3 * error
     assert planted < ceiling - 3 * spread
-    psi = residual_map(hd.ScoreSGD(1.0, score_table(noise, 1.98 * risk, 2.02 * risk), 2 * risk))
+    psi = residual_map(hd.tuning.ScoreSGD(1.0, score_table(noise, 1.98 * risk, 2.02 * risk), 2 * risk))
     mu, nu = MapResponse(psi, noise)(2 * risk, 2 * risk)
-    assert mu**2 / nu == pytest.approx(hd.fisher_information(noise, 2 * risk), rel=1e-5)
+    assert mu**2 / nu == pytest.approx(hd.tuning.fisher_information(noise, 2 * risk), rel=1e-5)
 
 
 @pytest.mark.slow
@@ -190,7 +190,7 @@ def test_verified(noise: NoiseLaw, batch: int, monkeypatch: pytest.MonkeyPatch) 
     prediction reads the table with the noise 20 % too narrow.
     """
     p = hd.Problem(hd.PowerLaw(300, 0.3).binned(16), noise)
-    optimizer = hd.ScoreSGD.for_problem(p, 0.5, 8.0, batch)
+    optimizer = hd.tuning.score_sgd(p, 0.5, 8.0, batch)
     report = hd.verify(p, optimizer, 8.0, runs=64, false_alarm=1e-3, method="blocks")
     print(report.summary())
     assert report.verdict == "consistent"
@@ -206,7 +206,7 @@ def test_verified(noise: NoiseLaw, batch: int, monkeypatch: pytest.MonkeyPatch) 
 
 def test_the_simulator_needs_no_theory_for_it(tmp_path: Path) -> None:
     p = problem(hd.StudentT(1.5, 0.5), 40)
-    optimizer = hd.ScoreSGD.for_problem(p, 0.5, 2.0)
+    optimizer = hd.tuning.score_sgd(p, 0.5, 2.0)
     (tmp_path / "pair").write_bytes(pickle.dumps((p, optimizer)))
     code = f"""
 import pickle, sys
@@ -224,8 +224,8 @@ print(*[m for m in sys.modules if m.startswith("hdlimit")])
 def test_declaration(tmp_path: Path) -> None:
     """Pickles, files and TOML give back an equal optimizer."""
     p = problem(hd.Laplace(0.5), 40)
-    optimizer = hd.ScoreSGD.for_problem(p, hd.Power(0.5, 0.3), 2.0)
-    assert pickle.loads(pickle.dumps(optimizer)) == optimizer != hd.ScoreSGD(0.5, TABLE, 0.3)
+    optimizer = hd.tuning.score_sgd(p, hd.schedules.Power(0.5, 0.3), 2.0)
+    assert pickle.loads(pickle.dumps(optimizer)) == optimizer != hd.tuning.ScoreSGD(0.5, TABLE, 0.3)
     curve = hd.predict(p, optimizer, 2.0)
     curve.save(tmp_path / "curve.npz")
     assert hd.load(tmp_path / "curve.npz").optimizer == optimizer
@@ -239,7 +239,7 @@ def test_declaration(tmp_path: Path) -> None:
 
 def test_infinite_variance_is_no_obstacle() -> None:
     p = problem(hd.StudentT(0.8, 0.5))
-    optimizer = hd.ScoreSGD.for_problem(p, 0.3, 5.0)
+    optimizer = hd.tuning.score_sgd(p, 0.3, 5.0)
     score, sign = hd.predict(p, optimizer, 5.0), hd.predict(p, hd.ClippedSGD(0.3, 0.4), 5.0)
     assert score.risk[-1] < sign.risk[-1] < sign.risk[0]
     mu, nu = limit_of(p, optimizer).response(1.0, 1.0)
@@ -253,34 +253,38 @@ PARTS: dict[str, Any] = {"levels": [0.1, 1.0], "residuals": [-1.0, 1.0], "scores
 @pytest.mark.parametrize(
     ("make", "changed", "message"),
     [
-        (hd.ScoreSGD, {"table": 3}, "table: expected a ScoreTable, got 3"),
-        (hd.ScoreSGD, {"design": 0}, "design: expected a number > 0"),
-        (hd.ScoreSGD, {"lr": -1}, "lr: expected a number > 0"),
-        (hd.ScoreTable, {"levels": [1.0, 0.1]}, "levels: expected at least 2 increasing numbers > 0"),
-        (hd.ScoreTable, {"levels": [0.0, 0.1]}, "levels: expected at least 2 increasing numbers > 0"),
-        (hd.ScoreTable, {"residuals": [1.0]}, "residuals: expected at least 2 increasing numbers"),
-        (hd.ScoreTable, {"scores": [[0.0, 1.0]]}, r"scores: expected a finite array of shape \(2, 2\)"),
-        (hd.ScoreTable, {"scores": [[0.0, math.nan]] * 2}, "scores: expected a finite array"),
+        (hd.tuning.ScoreSGD, {"table": 3}, "table: expected a ResidualTable, got 3"),
+        (hd.tuning.ScoreSGD, {"design": 0}, "design: expected a number > 0"),
+        (hd.tuning.ScoreSGD, {"lr": -1}, "lr: expected a number > 0"),
+        (hd.tuning.ResidualTable, {"levels": [1.0, 0.1]}, "levels: expected at least 2 increasing numbers > 0"),
+        (hd.tuning.ResidualTable, {"levels": [0.0, 0.1]}, "levels: expected at least 2 increasing numbers > 0"),
+        (hd.tuning.ResidualTable, {"residuals": [1.0]}, "residuals: expected at least 2 increasing numbers"),
+        (hd.tuning.ResidualTable, {"scores": [[0.0, 1.0]]}, r"scores: expected a finite array of shape \(2, 2\)"),
+        (hd.tuning.ResidualTable, {"scores": [[0.0, math.nan]] * 2}, "scores: expected a finite array"),
     ],
 )
 def test_bad_declarations(make: Any, changed: dict[str, Any], message: str) -> None:
-    with pytest.raises(hd.InvalidInput, match=f"^{message}"):
-        make(**{**(GOOD if make is hd.ScoreSGD else PARTS), **changed})
+    with pytest.raises(hd.errors.InvalidInput, match=f"^{message}"):
+        make(**{**(GOOD if make is hd.tuning.ScoreSGD else PARTS), **changed})
 
 
 def test_bad_problems() -> None:
     noisy = problem(hd.Laplace(0.5))
     with pytest.raises(
-        hd.InvalidInput, match="lr: expected a step size below 2, so that the risk stays bounded, got 2.5"
+        hd.errors.InvalidInput, match="lr: expected a step size below 2, so that the risk stays bounded, got 2.5"
     ):
-        hd.ScoreSGD.for_problem(noisy, 2.5, 500.0)
-    with pytest.raises(hd.InvalidInput, match="lr: expected a step size at which the risk stays bounded, got Steps"):
-        hd.ScoreSGD.for_problem(problem(hd.Gaussian(0.5)), hd.Steps([1.0], [0.5, 9.0]), 500.0)
+        hd.tuning.score_sgd(noisy, 2.5, 500.0)
+    with pytest.raises(
+        hd.errors.InvalidInput, match="lr: expected a step size at which the risk stays bounded, got Steps"
+    ):
+        hd.tuning.score_sgd(problem(hd.Gaussian(0.5)), hd.schedules.Steps([1.0], [0.5, 9.0]), 500.0)
     for bad in (0.0, math.nan, "x"):
-        with pytest.raises(hd.InvalidInput, match="horizon"):
-            hd.ScoreSGD.for_problem(noisy, 0.5, bad)  # type: ignore[arg-type]
+        with pytest.raises(hd.errors.InvalidInput, match="horizon"):
+            hd.tuning.score_sgd(noisy, 0.5, bad)  # type: ignore[arg-type]
     still = hd.Problem(hd.Isotropic(5), hd.NoNoise(), target=np.ones(5), start=np.ones(5))
-    with pytest.raises(hd.InvalidInput, match="problem: expected a start that is not the target, or label noise"):
-        hd.ScoreSGD.for_problem(still, 0.5, 1.0)
-    with pytest.raises(hd.InvalidInput, match="problem: expected a Problem"):
-        hd.ScoreSGD.for_problem(3, 0.5, 1.0)  # type: ignore[arg-type]
+    with pytest.raises(
+        hd.errors.InvalidInput, match="problem: expected a start that is not the target, or label noise"
+    ):
+        hd.tuning.score_sgd(still, 0.5, 1.0)
+    with pytest.raises(hd.errors.InvalidInput, match="problem: expected a Problem"):
+        hd.tuning.score_sgd(3, 0.5, 1.0)  # type: ignore[arg-type]

@@ -109,7 +109,7 @@ def test_descents_against_sampled_steps(covariance: CovarianceModel, noise: Nois
         assert abs(wrong - measured["sign"][0]) > allowed
 
 
-def acting(found: hd.Effects) -> set[str]:
+def acting(found: hd.results.Effects) -> set[str]:
     """The effects that act: those of which some number differs between signSGD and SGD."""
     near = {"rel": 1e-12, "abs": 0.0}
     same = {
@@ -236,6 +236,6 @@ def test_summary_and_refusals() -> None:
         ("batch_size", {"batch_size": 0}),
     ]
     for argument, wrong in refused:
-        with pytest.raises(hd.InvalidInput) as caught:
+        with pytest.raises(hd.errors.InvalidInput) as caught:
             hd.effects(**{"problem": problem, "lr": 0.3, **wrong})
         assert caught.value.argument == argument

@@ -129,17 +129,17 @@ def test_infinite_variance() -> None:
     tuned = hd.tune_clip(problem_of(hd.StudentT(df=1, scale=0.5)), 10.0)
     assert tuned.gain == math.inf and tuned.rate_gain == math.inf and tuned.sgd is None
     assert 0 < tuned.clipped_fraction < 1
-    with pytest.raises(hd.NoLimit, match="infinite variance"):
+    with pytest.raises(hd.errors.NoLimit, match="infinite variance"):
         best_constants(tuned.problem, hd.SGD, 10.0)
 
 
 def test_threshold_alone_under_a_given_lr() -> None:
-    problem, lr = problem_of(LAWS[2]), hd.Cosine(0.6, 0.05, 15.0)
+    problem, lr = problem_of(LAWS[2]), hd.schedules.Cosine(0.6, 0.05, 15.0)
     tuned = hd.tune_clip(problem, 15.0, lr=lr)
     assert tuned.lr == lr
     grid = [risk_at(problem, hd.ClippedSGD(lr, c), 15.0) for c in np.geomspace(0.02, 20, 80)]
     assert min(grid) * (1 - 0.01) < tuned.risk <= min(grid) * (1 + 1e-5)
-    with pytest.raises(hd.InvalidInput, match="lr"):
+    with pytest.raises(hd.errors.InvalidInput, match="lr"):
         tuned.trainer()
     constant = hd.tune_clip(problem, 15.0, lr=0.2)
     assert constant.lr == 0.2 and constant.risk >= hd.tune_clip(problem, 15.0).risk * (1 - 1e-5)
@@ -165,7 +165,7 @@ def test_time_to_a_target() -> None:
 def test_a_target_below_reach_is_refused_with_the_lowest_risk() -> None:
     problem = problem_of(LAWS[1])
     lowest = hd.tune_clip(problem, 5.0).risk
-    with pytest.raises(hd.InvalidInput, match=f"target: expected at least {lowest:.3g}"[:-1]):
+    with pytest.raises(hd.errors.InvalidInput, match=f"target: expected at least {lowest:.3g}"[:-1]):
         hd.tune_clip(problem, 5.0, target=0.9 * lowest)
     assert hd.tune_clip(problem, 5.0, target=1.02 * lowest).time <= 5.0
 
@@ -186,16 +186,19 @@ HARD = hd.Problem(hd.Isotropic(40), hd.Gaussian(30.0))
         (lambda: hd.tune_clip(HARD, 0.05), "horizon: expected one in which some step size lowers the risk by 1%"),
         (lambda: hd.tune_lr(HARD, hd.SignSGD, 0.05), "horizon: expected one in which"),
         (lambda: hd.tune_lr(HARD, hd.ClippedSGD, 5.0), "optimizer"),
-        (lambda: hd.tune_lr(HARD, hd.ClippedSGD(1.0, hd.Steps([1.0], [1.0, 2.0])), 5.0), "constant threshold"),
+        (
+            lambda: hd.tune_lr(HARD, hd.ClippedSGD(1.0, hd.schedules.Steps([1.0], [1.0, 2.0])), 5.0),
+            "constant threshold",
+        ),
         (lambda: best_constants(HARD, hd.ClippedSGD(1.0, 1.0), 5.0), "optimizer_type"),  # type: ignore[arg-type]
         (lambda: hd.tune_clip(hd.Problem(hd.Isotropic(40), target=np.zeros(40)), 5.0), "start at the target"),
-        (lambda: hd.landscape(HARD, 5.0, [0.1, 0.1], [1.0]), "lr: expected increasing"),
-        (lambda: hd.landscape(HARD, 5.0, [0.1], [math.nan]), "threshold"),
-        (lambda: hd.greedy_lr(HARD, hd.ClippedSGD, 5.0), "optimizer"),
+        (lambda: hd.tuning.landscape(HARD, 5.0, [0.1, 0.1], [1.0]), "lr: expected increasing"),
+        (lambda: hd.tuning.landscape(HARD, 5.0, [0.1], [math.nan]), "threshold"),
+        (lambda: hd.tuning.greedy_lr(HARD, hd.ClippedSGD, 5.0), "optimizer"),
     ],
 )
 def test_bad_input(call: Any, words: str) -> None:
-    with pytest.raises(hd.InvalidInput, match=words):
+    with pytest.raises(hd.errors.InvalidInput, match=words):
         call()
 
 
@@ -285,7 +288,7 @@ def test_best_now_has_the_published_values(df: float, c: float, gain: float) -> 
 @pytest.mark.parametrize("noise", [*LAWS, BIMODAL, hd.Uniform(1.0), hd.Rademacher(0.5)], ids=repr)
 @pytest.mark.parametrize("v", [1e-4, 0.03, 2.0])
 def test_best_now_is_the_exact_one(noise: NoiseLaw, v: float) -> None:
-    exact = hd.best_threshold(noise, v)
+    exact = hd.tuning.best_threshold(noise, v)
     assert BestNow(noise, 1)(v) == pytest.approx(exact.threshold, rel=2e-4)
 
 
@@ -297,12 +300,12 @@ def test_schedules_follow_their_own_curve(noise: NoiseLaw) -> None:
     assert tuned.schedule is not None and tuned.heuristic is not None
     for schedule in (tuned.schedule, tuned.heuristic):
         np.testing.assert_allclose(schedule.curve.at(schedule.time), schedule.risk, rtol=3e-4)
-        assert isinstance(schedule.optimizer.threshold, hd.Table)
+        assert isinstance(schedule.optimizer.threshold, hd.schedules.Table)
         mu = [MapResponse("clip", noise)(2 * r, c)[0] for r, c in zip(schedule.risk, schedule.threshold)]
         np.testing.assert_allclose(schedule.mu, mu, rtol=1e-9)
         np.testing.assert_allclose(1 - schedule.mu, schedule.clipped_fraction, rtol=1e-9, atol=1e-12)
         np.testing.assert_allclose(schedule.lr * schedule.mu, schedule.lr[0] * schedule.mu[0], rtol=1e-9)
-    best = [hd.best_threshold(noise, 2 * r).threshold for r in tuned.schedule.risk[::40]]
+    best = [hd.tuning.best_threshold(noise, 2 * r).threshold for r in tuned.schedule.risk[::40]]
     np.testing.assert_allclose(tuned.schedule.threshold[::40], best, rtol=3e-4)
     rule = tuned.heuristic.k * np.sqrt(2 * tuned.heuristic.risk + _square(noise))
     np.testing.assert_allclose(tuned.heuristic.threshold, rule, rtol=1e-9)
@@ -325,7 +328,7 @@ def test_no_k_of_a_grid_beats_the_heuristic() -> None:
     tuned = hd.tune_clip(problem, horizon, lr=lr, schedule=True).heuristic
     trial = checked_trial(problem, horizon)
     grid = [
-        clip_schedule(trial, Followed(heuristic(problem, k), hd.Constant(lr), 0.0), 1, 1.0).risk[-1]
+        clip_schedule(trial, Followed(heuristic(problem, k), hd.schedules.Constant(lr), 0.0), 1, 1.0).risk[-1]
         for k in np.geomspace(0.02, 5, 30)
     ]
     assert tuned is not None and tuned.risk[-1] <= min(grid) * (1 + 1e-5)
@@ -349,25 +352,25 @@ def random_problem(generator: np.random.Generator) -> tuple[hd.Problem, Any, flo
     eta = float(10 ** generator.uniform(-1.5, 0))
     lrs: list[Any] = [
         eta,
-        hd.Cosine(eta, 0.1 * eta, horizon),
-        hd.Steps([horizon / 3], [eta, eta / 4]),
-        hd.Power(eta, 0.5),
+        hd.schedules.Cosine(eta, 0.1 * eta, horizon),
+        hd.schedules.Steps([horizon / 3], [eta, eta / 4]),
+        hd.schedules.Power(eta, 0.5),
     ]
     return problem, lrs[generator.integers(len(lrs))], horizon
 
 
 def worst_ratio(problem: hd.Problem, lr: Any, horizon: float, wrong: float = 1.0) -> float:
     """Largest ratio of the risk of the max-CCC schedule (its lr times `wrong`) to that of SGD with the same eta(t)."""
-    eta = lr if isinstance(lr, Schedule) else hd.Constant(lr)
+    eta = lr if isinstance(lr, Schedule) else hd.schedules.Constant(lr)
     found = Followed(max_ccc(problem, 1), eta, 0.0)
     optimizer = clip_schedule(checked_trial(problem, horizon), found, 1, 1.0).optimizer
     if wrong != 1:
         table = (
             optimizer.lr
-            if isinstance(optimizer.lr, hd.Table)
-            else hd.Table([0.0, horizon], eta(np.array([0.0, horizon])))
+            if isinstance(optimizer.lr, hd.schedules.Table)
+            else hd.schedules.Table([0.0, horizon], eta(np.array([0.0, horizon])))
         )
-        optimizer = hd.ClippedSGD(hd.Table(table.times, wrong * table.values), optimizer.threshold)
+        optimizer = hd.ClippedSGD(hd.schedules.Table(table.times, wrong * table.values), optimizer.threshold)
     times = np.linspace(horizon / 50, horizon, 50)
     clipped, sgd = (hd.predict(problem, o, horizon, times=times) for o in (optimizer, hd.SGD(lr)))
     both = min(clipped.risk.size, sgd.risk.size)
@@ -402,7 +405,7 @@ def test_no_other_step_falls_faster_than_the_greedy_one(optimizer: Any, features
         short = t + 0.02 / float(table(t))
         changed = []
         for factor in (0.7, 1.0, 1.3):
-            stopped = hd.Table(
+            stopped = hd.schedules.Table(
                 [0.0, *np.linspace(0.01, t, 400), t + 1e-9, 20.0],
                 [*_sampled(table, t), *[factor * float(table(t))] * 2],
             )
@@ -417,13 +420,13 @@ def _sampled(table: Any, t: float) -> FloatArray:
 
 def test_greedy_clip_is_the_fastest_fall() -> None:
     problem, horizon = problem_of(LAWS[1]), 10.0
-    greedy = hd.greedy_clip(problem, horizon)
+    greedy = hd.tuning.greedy_clip(problem, horizon)
     np.testing.assert_allclose(greedy.curve.at(greedy.time), greedy.risk, rtol=1e-3)
     early = greedy.time[10]
-    for rival in (hd.SGD(hd.greedy_lr(problem, hd.SGD, horizon)), hd.ClippedSGD(0.7, 0.7)):
+    for rival in (hd.SGD(hd.tuning.greedy_lr(problem, hd.SGD, horizon)), hd.ClippedSGD(0.7, 0.7)):
         assert greedy.curve.at(early) < hd.predict(problem, rival, horizon).at(early)
     v, c = 2 * greedy.risk[20], greedy.threshold[20]
-    assert c == pytest.approx(hd.best_threshold(problem.noise, float(v)).threshold, rel=1e-3)
+    assert c == pytest.approx(hd.tuning.best_threshold(problem.noise, float(v)).threshold, rel=1e-3)
 
 
 # landscape, units, files
@@ -432,7 +435,7 @@ def test_greedy_clip_is_the_fastest_fall() -> None:
 def test_landscape(tmp_path: Path) -> None:
     problem = problem_of(LAWS[1], d=60)
     lrs, clips = [0.1, 0.4, 3.0], [0.2, 1.0, math.inf]
-    land = hd.landscape(problem, 8.0, lrs, clips)
+    land = hd.tuning.landscape(problem, 8.0, lrs, clips)
     expected = [[risk_at(problem, hd.ClippedSGD(lr, c), 8.0) for c in clips] for lr in lrs]
     assert math.isinf(land.risk[2, 2]), "SGD above its critical step"
     np.testing.assert_allclose(land.risk[:2], expected[:2], rtol=1e-5)
@@ -472,15 +475,15 @@ def test_trainer_units_and_files(tmp_path: Path) -> None:
     stored = json.loads((tmp_path / "tuning.json").read_text())
     assert stored["threshold"] == tuned.threshold and stored["schedule"]["gain"] == schedule.gain
     for path in ("x.npz", "missing/x.json"):
-        with pytest.raises(hd.InvalidInput, match="path"):
+        with pytest.raises(hd.errors.InvalidInput, match="path"):
             tuned.save(path if "/" not in path else tmp_path / path)
-    with pytest.raises(hd.InvalidInput, match="every"):
+    with pytest.raises(hd.errors.InvalidInput, match="every"):
         replace(schedule, horizon=1e9).trainer()
     assert pickle.loads(pickle.dumps(tuned)).risk == tuned.risk
 
 
 def test_public_names() -> None:
-    assert hd.best_constants is search.best_constants
+    assert hd.tuning.best_constants is search.best_constants
     for name in (
         "tune_clip",
         "tune_lr",
@@ -544,7 +547,7 @@ ANSWERS: list[Callable[[hd.Problem], Any]] = [
     lambda problem: hd.tune_lr(problem, hd.SGD, 3.0),
     lambda problem: hd.tune_clip(problem, 3.0),
     lambda problem: hd.tune_clip(problem, 3.0, schedule=True),
-    lambda problem: hd.greedy_clip(problem, 3.0),
+    lambda problem: hd.tuning.greedy_clip(problem, 3.0),
     lambda problem: greedy_lr(problem, hd.SGD, 3.0),
     lambda problem: hd.compare(problem, 3.0),
 ]
@@ -558,7 +561,7 @@ def test_an_answer_near_the_critical_step_says_so(answer: Callable[[hd.Problem],
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         answer(hd.Problem(hd.Isotropic(8), hd.Gaussian(0.3)))
-    assert {w.category for w in caught} >= {hd.LowDimensionWarning, hd.NearCriticalWarning}
+    assert {w.category for w in caught} >= {hd.errors.LowDimensionWarning, hd.errors.NearCriticalWarning}
     assert all(w.filename == __file__ for w in caught)
     assert len({str(w.message) for w in caught}) == len(caught)
     with warnings.catch_warnings():

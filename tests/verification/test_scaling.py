@@ -231,7 +231,9 @@ def test_inconclusive() -> None:
     reports = finished([16, 32, 64], 20)
     risk = reports[1].runs.risk.copy()
     risk[3] = math.inf
-    runs = replace(reports[1].runs, risk=risk, outcome=hd.Outcome(hd.Status.DIVERGED, "1 of 20 runs diverged"))
+    runs = replace(
+        reports[1].runs, risk=risk, outcome=hd.errors.Outcome(hd.errors.Status.DIVERGED, "1 of 20 runs diverged")
+    )
     reports[1] = replace(reports[1], runs=runs, mean=risk.mean(axis=0))
     study = assess(np.array([16, 32, 64]), tuple(reports), 0.01)
     assert study.verdict == "inconclusive" and study.reason == "at d = 32 1 of 20 runs diverged"
@@ -266,9 +268,9 @@ def test_plans() -> None:
     assert plan(32, 32, 0.01).sizes == (32,)
     assert plan(32, 300, 0.01).sizes == (32, 64, 128, 256, 300)
     assert plan(32, 300, 0.01).rate == pytest.approx(0.002)
-    with pytest.raises(hd.InvalidInput, match="max_runs: expected at least the 32 runs"):
+    with pytest.raises(hd.errors.InvalidInput, match="max_runs: expected at least the 32 runs"):
         plan(32, 31, 0.01)
-    with pytest.raises(hd.InvalidInput, match="max_runs"):
+    with pytest.raises(hd.errors.InvalidInput, match="max_runs"):
         plan(32, 1.5, 0.01)
 
 
@@ -290,17 +292,19 @@ def test_an_extended_ensemble_is_that_of_one_simulation(optimizer: Any) -> None:
     assert np.array_equal(joined.risk, many.risk) and np.array_equal(joined.distance, many.distance)
     assert joined.outcome == many.outcome and (joined.entropy, joined.spawn_key) == (many.entropy, many.spawn_key)
     assert extended(many, 3) is many
-    with pytest.raises(hd.InvalidInput, match="first"):
+    with pytest.raises(hd.errors.InvalidInput, match="first"):
         hd.simulate(problem, optimizer, 2.0, 2, first=-1)
 
 
 def test_an_extended_ensemble_counts_diverged_runs() -> None:
     problem = hd.Problem(hd.Isotropic(10), hd.Gaussian(0.3))
-    with pytest.warns(hd.DivergenceWarning):
+    with pytest.warns(hd.errors.DivergenceWarning):
         few, many = (hd.simulate(problem, hd.SGD(4.0), 40.0, n, 1) for n in (2, 5))
         joined = extended(few, 5)
     assert np.array_equal(joined.risk, many.risk)
-    assert joined.outcome.status is hd.Status.DIVERGED and joined.outcome.sentence.startswith("5 of 5 runs diverged")
+    assert joined.outcome.status is hd.errors.Status.DIVERGED and joined.outcome.sentence.startswith(
+        "5 of 5 runs diverged"
+    )
 
 
 def test_verify_in_looks(tmp_path: Path) -> None:
@@ -324,7 +328,7 @@ def test_verify_in_looks(tmp_path: Path) -> None:
 
 def test_more_runs_do_not_help_where_the_allowance_is_too_large() -> None:
     problem = hd.Problem(hd.PowerLaw(60, 1.2), hd.Gaussian(0.3))
-    with pytest.warns(hd.LowDimensionWarning):
+    with pytest.warns(hd.errors.LowDimensionWarning):
         report = hd.verify(problem, hd.SGD(0.5), 5.0, runs=2, max_runs=64)
     assert report.runs.runs == 2 and report.stopped.endswith("inconclusive at any number of runs")
 
@@ -408,7 +412,7 @@ def test_plot(tmp_path: Path) -> None:
     ids=repr,
 )
 def test_bad_dimensions(dimensions: Any) -> None:
-    with pytest.raises(hd.InvalidInput, match="dimensions"):
+    with pytest.raises(hd.errors.InvalidInput, match="dimensions"):
         hd.scaling_study(PROBLEM, hd.SGD(0.5), dimensions, 2.0)
 
 
@@ -425,7 +429,7 @@ def test_bad_dimensions(dimensions: Any) -> None:
     ids=lambda case: case if isinstance(case, str) else "",
 )
 def test_problems_that_cannot_be_rescaled(problem: hd.Problem, reason: str) -> None:
-    with pytest.raises(hd.InvalidInput, match=reason):
+    with pytest.raises(hd.errors.InvalidInput, match=reason):
         hd.scaling_study(problem, hd.SGD(0.5), [16, 32, 64], 2.0)
 
 
@@ -436,16 +440,16 @@ def test_problems_that_cannot_be_rescaled(problem: hd.Problem, reason: str) -> N
     ids=repr,
 )
 def test_bad_options(options: dict[str, Any], named: str) -> None:
-    with pytest.raises(hd.InvalidInput, match=named):
+    with pytest.raises(hd.errors.InvalidInput, match=named):
         hd.scaling_study(PROBLEM, hd.SGD(0.5), [16, 32, 64], **{"horizon": 2.0, **options})
 
 
 def test_refusals() -> None:
-    with pytest.raises(hd.InvalidInput, match="sign features"):
+    with pytest.raises(hd.errors.InvalidInput, match="sign features"):
         hd.scaling_study(PROBLEM, hd.SignSGD(0.5), [16, 32, 64], 2.0, runs=8, method="blocks")
-    with pytest.raises(hd.VerificationRefused, match="E eps\\^4 is infinite"):
+    with pytest.raises(hd.errors.VerificationRefused, match="E eps\\^4 is infinite"):
         hd.scaling_study(hd.Problem(hd.Isotropic(4), hd.StudentT(3, 0.3)), hd.SGD(0.5), [16, 32, 64], 2.0)
-    with pytest.raises(hd.NoLimit):
+    with pytest.raises(hd.errors.NoLimit):
         hd.scaling_study(hd.Problem(hd.Isotropic(4), hd.StudentT(1.5, 0.3)), hd.SGD(0.5), [16, 32, 64], 2.0)
 
 
@@ -472,7 +476,7 @@ def test_a_study_in_files(tmp_path: Path) -> None:
     for ending in ("npz", "csv", "json"):
         study.save(tmp_path / f"study.{ending}")
     back = hd.load(tmp_path / "study.npz")
-    assert isinstance(back, hd.ScalingStudy) and back.summary() == study.summary()
+    assert isinstance(back, hd.results.ScalingStudy) and back.summary() == study.summary()
     assert back.slopes == study.slopes and back.bias_slope == study.bias_slope
     assert np.array_equal(back.reports[2].runs.risk, study.reports[2].runs.risk)
     facts = json.loads((tmp_path / "study.json").read_text())
@@ -532,7 +536,7 @@ def test_a_study_continues_from_its_checkpoints(tmp_path: Path) -> None:
     resumed = hd.scaling_study(problem, optimizer, **how, runs=16, checkpoint=tmp_path / "study")
     whole = hd.scaling_study(problem, optimizer, **how, runs=16)
     assert np.array_equal(resumed.bias, whole.bias) and np.array_equal(resumed.spread, whole.spread)
-    with pytest.raises(hd.InvalidInput, match="checkpoint"):
+    with pytest.raises(hd.errors.InvalidInput, match="checkpoint"):
         hd.scaling_study(problem, hd.SGD(0.4), **how, runs=16, checkpoint=tmp_path / "study")
-    with pytest.raises(hd.InvalidInput, match="checkpoint"):
+    with pytest.raises(hd.errors.InvalidInput, match="checkpoint"):
         hd.scaling_study(problem, optimizer, **how, runs=16, checkpoint=3)

@@ -113,7 +113,7 @@ def test_power_grows_with_runs() -> None:
 def test_inconclusive_where_the_bias_of_the_limit_is_large() -> None:
     """PowerLaw(1.2) has d_int about 5: the exact mean is several per cent above the limit."""
     problem = hd.Problem(hd.PowerLaw(100, 1.2), hd.Gaussian(0.3))
-    with pytest.warns(hd.LowDimensionWarning):
+    with pytest.warns(hd.errors.LowDimensionWarning):
         report = hd.verify(problem, hd.SGD(0.5), HORIZON, runs=4)
     assert report.verdict == "inconclusive" and not report.passed
     assert (report.allowance > CAP * report.predicted).any()
@@ -121,21 +121,21 @@ def test_inconclusive_where_the_bias_of_the_limit_is_large() -> None:
 
 def test_refuses_runs_without_variance() -> None:
     problem = hd.Problem(hd.Isotropic(100), hd.StudentT(3, 0.3))
-    with pytest.raises(hd.VerificationRefused, match="E eps\\^4 is infinite"):
+    with pytest.raises(hd.errors.VerificationRefused, match="E eps\\^4 is infinite"):
         hd.verify(problem, hd.SGD(0.5), 5.0)
-    with pytest.warns(hd.HeavyTailWarning):
+    with pytest.warns(hd.errors.HeavyTailWarning):
         assert np.isfinite(hd.predict(problem, hd.SGD(0.5), 5.0).risk).all()
     assert hd.verify(problem, hd.ClippedSGD(0.5, 0.5), 5.0, runs=4).verdict in ("consistent", "inconclusive")
 
 
 def test_no_limit_is_said_before_no_spread() -> None:
     problem = hd.Problem(hd.Isotropic(100), hd.StudentT(1.5, 0.3))
-    with pytest.raises(hd.NoLimit, match="infinite variance"):
+    with pytest.raises(hd.errors.NoLimit, match="infinite variance"):
         hd.verify(problem, hd.SGD(0.5), 5.0)
 
 
 def test_refuses_a_diverging_curve() -> None:
-    with pytest.raises(hd.VerificationRefused, match="diverged at t"):
+    with pytest.raises(hd.errors.VerificationRefused, match="diverged at t"):
         hd.verify(hd.Problem(hd.Isotropic(50), hd.Gaussian(0.3)), hd.SGD(3.0), 100.0)
 
 
@@ -174,7 +174,7 @@ def test_judge_needs_two_runs() -> None:
     curve = hd.predict(problem, hd.SGD(0.5), 2.0)
     steps = verification_steps(curve)
     runs = hd.simulate(problem, hd.SGD(0.5), 2.0, runs=1, times=steps / 50)
-    with pytest.raises(hd.InvalidInput, match="runs"):
+    with pytest.raises(hd.errors.InvalidInput, match="runs"):
         judge(curve, runs, steps, allowance(curve, steps), 0.01)
 
 

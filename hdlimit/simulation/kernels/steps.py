@@ -102,7 +102,7 @@ def apply_update(update: int, delta: FloatArray, gradient: FloatArray, step: flo
 
 @jit(float64(float64, float64, READ))
 def read_table(residual: float, level: float, table: FloatArray) -> float:
-    """psi(r; s) of a table (optimizers.ScoreTable.flat): linear in r and in log s, constant outside.
+    """psi(r; s) of a table (optimizers.ResidualTable.flat): linear in r and in log s, constant outside.
 
     residual: r; level: s; table: m, n, log s of m levels, n residuals, and m x n values of psi.
     """

@@ -1,0 +1,93 @@
+"""A figure of risks: the style, the axes, and how it is written to a file."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hdlimit.core.declaration import FloatArray
+from hdlimit.storage.files import checked_path, new_file
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+    from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
+
+FIGURE_FILES = (".png", ".pdf", ".svg")
+_STYLE = Path(__file__).with_name("hdlimit.mplstyle")
+# Markers of an ensemble: more of them overlap at the size of a figure.
+_MARKERS = 25
+
+
+def style() -> AbstractContextManager[None]:
+    """The package's matplotlib style as a context: `with style(): ...` (rcParams are restored at its end)."""
+    import matplotlib.style
+
+    return matplotlib.style.context(_STYLE)
+
+
+def label_axes(ax: Axes, log: bool = True) -> Axes:
+    """Name the two axes of a risk plot and make them logarithmic; returns the Axes."""
+    if log:
+        ax.set(xscale="log", yscale="log")
+        _label_plainly(ax.xaxis)
+        _label_plainly(ax.yaxis)
+    ax.set(xlabel="time t = steps / d", ylabel="excess risk R")
+    return ax
+
+
+def _label_plainly(axis: Axis) -> None:
+    """Ticks of a logarithmic axis as plain numbers, with 2 and 5 (or all) between the powers of ten on short axes."""
+
+    def label(x: float, position: float) -> str:
+        low, high = axis.get_view_interval()
+        leading = x / 10 ** math.floor(math.log10(x) + 1e-9)
+        spans = math.log10(high / low)
+        shown = (1,) if spans > 3 else (1, 2, 5) if spans > 0.7 else range(1, 10)
+        return f"{x:g}" if round(leading) in shown else ""
+
+    axis.set_major_formatter(label)
+    axis.set_minor_formatter(label)
+
+
+def write_figure(path: str | PathLike[str], draw: Callable[[Axes], object]) -> None:
+    """Draw one log-log risk figure and write it, whole or not at all; no display is needed.
+
+    path: ends in .png, .pdf or .svg; draw: called with the Axes.
+    Raises InvalidInput for another ending or a path that cannot be written.
+    """
+    from matplotlib.figure import Figure
+
+    target = checked_path(path, FIGURE_FILES)
+    with style(), new_file(target) as file:
+        figure = Figure()
+        draw(label_axes(figure.subplots()))
+        figure.savefig(file, format=target.suffix.lower().removeprefix("."))
+
+
+def new_axes() -> Axes:
+    import matplotlib.pyplot as plt
+
+    with style():
+        return label_axes(plt.subplots()[1])
+
+
+def shown_points(ax: Axes, time: FloatArray, risk: FloatArray) -> Any:
+    """The points that the axes can show; an axis of risks that are all 0 is made linear."""
+    if ax.get_yscale() == "log" and not (ax.lines or (risk > 0).any()):
+        ax.set_yscale("linear")
+    return np.isfinite(risk) & (time > 0 if ax.get_xscale() == "log" else time >= 0)
+
+
+def thinned(ax: Axes, time: FloatArray) -> Any:
+    """Indices of about 25 times, evenly spread over the axis."""
+    if time.size <= _MARKERS:
+        return np.arange(time.size)
+    spaced = np.geomspace if ax.get_xscale() == "log" else np.linspace
+    return np.unique(np.searchsorted(time, spaced(time[0], time[-1], _MARKERS) * (1 - 1e-12)))

@@ -1,0 +1,104 @@
+"""Risk curves: theory as a line, simulated runs as markers with the band of one run."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hdlimit.core.declaration import FloatArray
+from hdlimit.errors import NotAvailable, ValidityWarning
+from hdlimit.plotting.figure import new_axes, shown_points, thinned
+from hdlimit.plotting.protocols import ComparisonLike, CurveLike, ExactLike, ReportLike, RunsLike
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+def plot_curve(curve: CurveLike, ax: Axes | None = None, *, band: bool = True, **line: Any) -> Axes:
+    """Draw a predicted risk curve as a line, with dots at plus and minus the predicted spread of one run.
+
+    curve: from predict; ax: where to draw, None for a new log-log figure; band: whether to draw the dots, which are
+    left out where the spread is not known or above 0.3 of the risk; line: passed to Axes.plot. A logarithmic time axis
+    starts at the first time > 0. Returns the Axes.
+    """
+    ax = new_axes() if ax is None else ax
+    shown = shown_points(ax, curve.time, curve.risk)
+    (drawn,) = ax.plot(curve.time[shown], curve.risk[shown], **{"label": repr(curve.optimizer), **line})
+    if band and (spread := _trusted_spread(curve)) is not None:
+        look: dict[str, Any] = {"color": drawn.get_color(), "linewidth": 1.0, "linestyle": ":", "label": "_spread"}
+        for edge in (curve.risk - spread, curve.risk + spread):
+            ax.plot(curve.time[shown], edge[shown], **look)
+    return ax
+
+
+def _trusted_spread(curve: CurveLike) -> FloatArray | None:
+    """The spread, NaN where it is not to be trusted; None where there is none."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ValidityWarning)
+            return np.where(curve.spread_trusted, curve.spread, np.nan)
+    except NotAvailable:
+        return None
+
+
+def plot_ensemble(ensemble: RunsLike, ax: Axes | None = None, **line: Any) -> Axes:
+    """Draw the mean of simulated runs as about 25 markers, with a band of plus and minus the spread of one run.
+
+    ensemble: from simulate or sample_sde; ax: where to draw, None for a new log-log figure; line: passed to Axes.plot.
+    The band ends at the lowest run where the spread would reach below it. Times with a diverged run are left out.
+    Returns the Axes.
+    """
+    ax = new_axes() if ax is None else ax
+    shown = shown_points(ax, ensemble.time, ensemble.mean)
+    time, mean, spread = ensemble.time[shown], ensemble.mean[shown], ensemble.spread[shown]
+    label = f"{ensemble.optimizer!r}, {ensemble.runs} run{'s' if ensemble.runs > 1 else ''}"
+    some = thinned(ax, time)
+    (markers,) = ax.plot(time[some], mean[some], **{"label": label, "linestyle": "none", "marker": "o", **line})
+    if ensemble.runs > 1:
+        lowest = ensemble.risk[:, shown].min(axis=0)
+        bounds = np.maximum(mean - spread, np.minimum(lowest, mean)), mean + spread
+        ax.fill_between(time, *bounds, color=markers.get_color(), alpha=0.2, linewidth=0)
+    return ax
+
+
+def plot_report(report: ReportLike, ax: Axes | None = None, **line: Any) -> Axes:
+    """Draw a verification: the predicted line, the runs on top, the verdict as the title.
+
+    report: from verify; ax: where to draw, None for a new log-log figure; line: passed to both plots. Returns the Axes.
+    """
+    ax = new_axes() if ax is None else ax
+    plot_curve(report.curve, ax, **{"label": "predicted, dots: $\\pm$ spread of one run", **line})
+    color = ax.lines[-1].get_color()
+    plot_ensemble(report.runs, ax, **{"label": f"{report.runs.runs} simulated runs", "color": color, **line})
+    ax.set_title(f"{report.curve.optimizer!r}: {report.verdict}")
+    ax.legend()
+    return ax
+
+
+def plot_comparison(comparison: ComparisonLike, ax: Axes | None = None) -> Axes:
+    """Draw the curves of a comparison, each with its constants, the best one's name as the title.
+
+    comparison: from compare; ax: where to draw, None for a new log-log figure. Returns the Axes.
+    """
+    ax = new_axes() if ax is None else ax
+    for number, entry in enumerate(comparison.entries):
+        if entry.curve is not None:
+            look: dict[str, Any] = {"color": f"C{number}", "linestyle": ("-", "--", "-.")[number]}
+            plot_curve(entry.curve, ax, label=f"{entry.name}, {entry.constants}", **look)
+    ax.set_title(f"{comparison.best.name} does best: R = {comparison.best.risk:.3g} at t = {comparison.horizon:g}")
+    ax.legend()
+    return ax
+
+
+def plot_exact(mean: ExactLike, ax: Axes | None = None, **line: Any) -> Axes:
+    """Draw an exact mean as a line.
+
+    mean: from exact_mean; ax: where to draw, None for a new log-log figure; line: passed to Axes.plot. Returns the
+    Axes.
+    """
+    ax = new_axes() if ax is None else ax
+    shown = shown_points(ax, mean.time, mean.risk)
+    ax.plot(mean.time[shown], mean.risk[shown], **{"label": f"exact mean, d = {mean.problem.dimension}", **line})
+    return ax

@@ -1,0 +1,47 @@
+"""Bias and spread against the dimension."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hdlimit.plotting.figure import new_axes
+from hdlimit.plotting.protocols import StudyLike
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+def plot_scaling(study: StudyLike, ax: Axes | None = None, **line: Any) -> Axes:
+    """Draw |bias| and spread of a scaling study against D, with one standard error and lines of slope -1 and -1/2.
+
+    study: from scaling_study; ax: where to draw, None for a new log-log figure; line: passed to Axes.errorbar. A bias
+    below its standard error is drawn as an arrow from the error down. Returns the Axes.
+    """
+    ax = new_axes() if ax is None else ax
+    lost = np.abs(study.bias) < study.bias_stderr
+    bias = np.where(lost, study.bias_stderr, np.abs(study.bias))
+    reach = np.where(lost, 0.5 * bias, np.minimum(study.bias_stderr, 0.9 * bias)), np.where(lost, 0, study.bias_stderr)
+    look = {"linestyle": "none", "capsize": 3, **line}
+    ax.errorbar(
+        study.size, bias, reach, uplims=lost, marker="o", color="C0", label=f"|bias|, slope {study.bias_slope}", **look
+    )
+    ax.errorbar(
+        *(study.size, study.spread, study.spread_stderr),
+        **{"marker": "s", "color": "C1", "label": f"spread, slope {study.spread_slope}", **look},
+    )
+    guides = [(study.spread, study.spread_stderr, -0.5, "C1")]
+    if study.bias_slope.resolved:
+        guides.append((bias, np.where(lost, np.inf, study.bias_stderr), -1.0, "C0"))
+    for values, errors, slope, color in guides:
+        weight = (values / errors) ** 2
+        level = np.exp((weight @ np.log(values / study.size**slope)) / weight.sum())
+        ax.plot(study.size, level * study.size**slope, color=color, linestyle=":", label=f"slope {slope:g}")
+    if np.isfinite(study.predicted_spread).any():
+        ax.plot(study.size, study.predicted_spread, color="C1", linewidth=1, label="spread, predicted")
+    ax.set(xlabel="D = (tr K)^2 / tr(K^2)", ylabel="relative to the risk", title=f"scaling study: {study.verdict}")
+    low, high = ax.get_ylim()
+    ax.set_ylim(low, high * (high / low) ** 0.35)
+    ax.legend(loc="upper right")
+    return ax
