@@ -19,6 +19,8 @@ from pathlib import Path
 from types import FunctionType, ModuleType, SimpleNamespace
 from typing import Any, Generic, ParamSpec, TypeVar
 
+import numpy as np
+
 from hdlimit.core.backend import backend, compiled, may_start_in_numpy, state
 from hdlimit.core.signatures import (
     CUBE,
@@ -132,7 +134,6 @@ class Kernel(Generic[P, T]):
 
 def by_numpy_rules(function: Callable[P, T]) -> Callable[P, T]:
     """Run a function where division and overflow give inf or nan; NotAvailable where Python's math refuses a number."""
-    import numpy as np
 
     def run(*args: P.args, **kwargs: P.kwargs) -> T:
         values: Any = [np.float64(value) if type(value) is float else value for value in args]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from hdlimit.errors import InvalidInput
-from hdlimit.limit.dynamics.members import MEMBERS
+from hdlimit.limit.dynamics import identity, sign
 from hdlimit.limit.moments import MomentSystem
 from hdlimit.optimizers.base import Optimizer
 from hdlimit.optimizers.schedules import Schedule
@@ -18,6 +18,9 @@ from hdlimit.problem.problem import DIVERGED, Problem
 from hdlimit.problem.spectral_measure import Compression
 from hdlimit.response.residual_maps import residual_map
 from hdlimit.response.response import MapResponse, Response
+
+# The member of a feature map, by its name in hdlimit.limit.feature_maps.
+MEMBERS = {"identity": identity.moments, "sign": sign.moments}
 
 
 @dataclass(frozen=True)

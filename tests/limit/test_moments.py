@@ -6,12 +6,11 @@ import numpy as np
 import pytest
 
 import hdlimit as hd
-from hdlimit.limit.dynamics import sgd, sign
-from hdlimit.limit.dynamics.members import MEMBERS
+from hdlimit.limit.dynamics import identity, sign
 from hdlimit.limit.feature_maps import FEATURES
 from hdlimit.limit.integrator import solve
 from hdlimit.limit.moments import MomentSystem
-from hdlimit.limit.system import limit_of
+from hdlimit.limit.system import MEMBERS, limit_of
 
 SYSTEM = MomentSystem(
     rate=np.array([0.0, 1.0, 3.0]),
@@ -37,7 +36,7 @@ def test_v_alone_is_the_same_curve() -> None:
 
 
 @pytest.mark.parametrize(
-    ("optimizer", "member"), [(hd.SGD(0.5), sgd), (hd.ClippedSGD(0.5, 0.7), sgd), (hd.SignSGD(0.5), sign)]
+    ("optimizer", "member"), [(hd.SGD(0.5), identity), (hd.ClippedSGD(0.5, 0.7), identity), (hd.SignSGD(0.5), sign)]
 )
 def test_every_member_has_its_file(optimizer: hd.SGD, member: object) -> None:
     """And every feature map a member."""

@@ -1,4 +1,4 @@
-"""SGD and what changes its residual alone: one moment a mode, identity features."""
+"""Optimizers that follow the gradient, whatever they do to the residual: one moment a mode, identity features."""
 
 from __future__ import annotations
 
