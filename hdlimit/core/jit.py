@@ -221,24 +221,31 @@ def _sources_hash() -> str:
 def jit(signature: Any = None, borrows: bool = False, **options: Any) -> Callable[[Callable[P, T]], Kernel[P, T]]:
     """Compile a kernel in nopython mode, cached on disk, without the interpreter lock, with NumPy's division rules.
 
-    Args:
-        signature: one explicit numba signature, as text or as numba's object, a list of them, or None to compile for
-            what the kernel is called with.
-        borrows: whether the kernel makes no array and gets none from a kernel that it calls: then it counts no
-            references, whose atomic operations take a third of the time of a small integration.
-        options: options of `numba.njit` that replace the defaults cache=True, nogil=True, error_model="numpy". A kernel
-            with `fastmath` is inlined where others call it: of a copy that is called, a process that compiles runs the
-            one optimized alone, a process that reads the cache the one optimized again with its caller, and the two
-            may sum in another order. What contains such kernels and is called by others needs forceinline=True.
+    Parameters
+    ----------
+    signature : str, list or None
+        One explicit numba signature, as text or as numba's object, a list of them, or None to compile for what the
+        kernel is called with.
+    borrows : bool
+        Whether the kernel makes no array and gets none from a kernel that it calls: then it counts no references,
+        whose atomic operations take a third of the time of a small integration.
+    **options
+        Options of `numba.njit` that replace the defaults cache=True, nogil=True, error_model="numpy". A kernel with
+        `fastmath` is inlined where others call it: of a copy that is called, a process that compiles runs the one
+        optimized alone, a process that reads the cache the one optimized again with its caller, and the two may sum in
+        another order. What contains such kernels and is called by others needs forceinline=True.
 
-    Returns:
+    Returns
+    -------
+    callable
         A decorator that makes a Kernel of a function; nothing is compiled before the kernel is used. The disk cache of
         a kernel is valid only for the text that this file and all files in folders named kernels had when the first of
-        them was imported;
-        without a writable cache directory the kernel is compiled anew in each process.
+        them was imported; without a writable cache directory the kernel is compiled anew in each process.
 
-    Raises:
-        numba.core.errors.TypingError: at the first call, if the kernel does not compile for the signature.
+    Raises
+    ------
+    numba.core.errors.TypingError
+        At the first call, if the kernel does not compile for the signature.
     """
     _sources_hash()
     settings = {"cache": True, "nogil": True, "error_model": "numpy", "_nrt": not borrows}
@@ -253,15 +260,20 @@ def jit(signature: Any = None, borrows: bool = False, **options: Any) -> Callabl
 def python(
     kernel: Kernel[P, T], replaced: Mapping[Kernel[..., Any], Callable[..., Any]] | None = None
 ) -> Callable[P, T]:
-    """A kernel as a Python function, with every kernel that it calls, directly or not, as Python too; without numba.
+    """Make a kernel a Python function, with every kernel that it calls, directly or not, as Python too; without numba.
 
-    Args:
-        kernel: a kernel.
-        replaced: Python functions to be called in place of some kernels, by kernel.
+    Parameters
+    ----------
+    kernel : Kernel
+        The kernel.
+    replaced : mapping, optional
+        Python functions to be called in place of some kernels, by kernel.
 
-    Returns:
-        A function. Where compiled code, by NumPy's rules, gives inf or nan, Python's floats may raise
-        ZeroDivisionError, OverflowError or ValueError.
+    Returns
+    -------
+    callable
+        Where compiled code, by NumPy's rules, gives inf or nan, Python's floats may raise ZeroDivisionError,
+        OverflowError or ValueError.
     """
     made: dict[Kernel[..., Any], Callable[..., Any]] = dict(replaced or {})
     spaces: dict[int, dict[str, Any]] = {}

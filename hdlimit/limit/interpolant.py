@@ -17,11 +17,26 @@ _BERNSTEIN = np.array([[math.comb(i, k) / math.comb(4, k) for k in range(5)] for
 
 
 def first_crossing(dense: DenseOutput, level: float) -> float:
-    """The first time t with v(t) <= level, where v is functional 0 of the interpolant.
+    """Find the first time t with v(t) <= level, where v is functional 0 of the interpolant.
 
-    dense: the interpolant; level: in units of v = 2R. Dips between knots are seen.
-    Returns 0.0 (the first knot) where v starts at or below the level, and inf where v never gets there.
-    Raises InvalidInput when the level is not a finite number.
+    Dips between knots are seen.
+
+    Parameters
+    ----------
+    dense : DenseOutput
+        The interpolant.
+    level : float
+        In units of v = 2R.
+
+    Returns
+    -------
+    float
+        0.0 (the first knot) where v starts at or below the level, and inf where v never gets there.
+
+    Raises
+    ------
+    InvalidInput
+        If the level is not a finite number.
     """
     level = checks.number("level", level)
     powers = np.concatenate([dense.start[:, :1], dense.coefficients[:, 0, :]], axis=1)
@@ -73,8 +88,14 @@ def _bisect(powers: FloatArray, level: float, above: float, below: float) -> flo
 class DenseOutput:
     """Piecewise quartic interpolant of k linear functionals of the modes.
 
-    knots: step ends of the integrator, shape (s + 1,); start: values at the left knots, shape (s, k);
-    coefficients: of theta, ..., theta^4 on every step, shape (s, k, 4), theta = (t - knot)/(step length).
+    Parameters
+    ----------
+    knots : array, shape (s + 1,)
+        Step ends of the integrator.
+    start : array, shape (s, k)
+        Values at the left knots.
+    coefficients : array, shape (s, k, 4)
+        Of theta, ..., theta^4 on every step, theta = (t - knot)/(step length).
     """
 
     knots: FloatArray
