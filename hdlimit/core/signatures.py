@@ -7,11 +7,10 @@ from typing import Any
 
 
 class Type(str):
-    """A type as numba writes it; called with the types of the arguments it is the signature of a function that returns
-    it.
-    """
+    """A type as numba writes it."""
 
     def __call__(self, *arguments: str) -> Type:
+        """Return the signature of a function of arguments of these types that returns this one."""
         return Type(f"{self}({', '.join(arguments)})")
 
 

@@ -89,8 +89,9 @@ def _first_step(record: Record, step: Step, eta: float) -> float:
 
 @jit(float64(VECTOR, VECTOR, VECTOR, float64), borrows=True)
 def _depth(values: np.ndarray, peaks: np.ndarray, floor: np.ndarray, scale: float) -> float:
-    """Over how many powers of e errors have added up: the largest fall from the peaks, which are brought up to date,
-    and the growth of v above the scale.
+    """Return over how many powers of e errors have added up.
+
+    That is the largest fall from the peaks, which are brought up to date, and the growth of v above the scale.
     """
     fall = 1.0
     for k in range(values.size):
@@ -123,8 +124,10 @@ def _workspace(initial: np.ndarray) -> Work:
 def _begin(
     work: Work, modes: Modes, record: Record, step: Step, eta: float, law: tuple[float, float], one_step: float
 ) -> tuple[float, bool]:
-    """Overwrite the first slopes of the modes and of the functionals, and forget the sizes. Returns the length of the
-    first step, and whether it is a trial one: of one step of the optimizer, as a functional jumps up.
+    """Overwrite the first slopes of the modes and of the functionals, and forget the sizes.
+
+    Returns the length of the first step, and whether it is a trial one: of one step of the optimizer, as a functional
+    jumps up.
     """
     mu, nu = law
     sweeps.slope(work, modes, 2 * eta * mu, eta * eta * nu)

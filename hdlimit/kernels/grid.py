@@ -58,9 +58,11 @@ def curves(
     v: np.ndarray,
     reports: np.ndarray,
 ) -> None:
-    """v at the times, shape (points, T), and the reports (status, end, steps, smallest and largest v of a stage) of
-    points that differ in their schedules, of which `lr_pieces` and `threshold_pieces` have one each, shape (points,
-    pieces, powers). The arguments before `times` are those of esdirk.advance.
+    """Integrate points that differ in their schedules, and overwrite v and the reports.
+
+    The arguments before `times` are those of esdirk.advance, but for `lr_pieces` and `threshold_pieces`, which have one
+    schedule a point, shape (points, pieces, powers). v: at the times, shape (points, T); reports: status, end, steps,
+    smallest and largest v of a stage.
     """
     for k in range(v.shape[0]):
         # Integrate.

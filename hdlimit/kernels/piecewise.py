@@ -20,10 +20,9 @@ class Schedules(NamedTuple):
 
 @jit(float64(float64, float64, VECTOR, MATRIX), forceinline=True, borrows=True)
 def piecewise(t: float, end: float, breaks: np.ndarray, coefficients: np.ndarray) -> float:
-    """A piecewise polynomial at t < end, or extrapolated over the end from its left, far from there as a line; never
-    negative.
+    """Evaluate a piecewise polynomial at t < end; never negative.
 
-    Piece p holds its value, its values at both ends, or powers of the local coordinate in [-1, 1].
+    Over the end it is extrapolated from its left, far from there as a line. Piece p holds its value, its values at both ends, or powers of the local coordinate in [-1, 1].
     """
     pieces = coefficients.shape[0]
     if coefficients.size == 1:

@@ -17,8 +17,9 @@ _HOME = "scipy.special.cython_special"
 
 
 class _Entry(Outside):
-    """A function of SciPy: in compiled code by its C entry point, whose last argument, an int, is to be 0; in Python
-    by its ufunc.
+    """A function of SciPy: in compiled code by its C entry point, in Python by its ufunc.
+
+    The last argument of the entry point, an int, is to be 0.
 
     name: in scipy.special; arguments: how many floats it takes.
     """
@@ -35,8 +36,10 @@ class _Entry(Outside):
     def register(self) -> None:
         """Give LLVM the address.
 
-        Raises:
-            ImportError: if this SciPy exports no variant with the wanted C signature.
+        Raises
+        ------
+        ImportError
+            If this SciPy exports no variant with the wanted C signature.
         """
         import llvmlite.binding as llvm  # type: ignore[import-untyped]
         from numba.extending import get_cython_function_address

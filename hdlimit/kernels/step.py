@@ -75,8 +75,9 @@ class Record(NamedTuple):
 
 
 class Step(NamedTuple):
-    """A step from t to t + h in a segment that ends at `end`; bend: second derivative of v at t; fastest: the largest
-    rate; rtol: of the step.
+    """A step from t to t + h in a segment that ends at `end`.
+
+    bend: second derivative of v at t; fastest: the largest rate; rtol: of the step.
     """
 
     t: float
@@ -88,8 +89,9 @@ class Step(NamedTuple):
 
 
 class Stage(NamedTuple):
-    """What the equation of a stage depends on: hg = h gamma, eta, threshold c; fastest and rtol as in Step; floor: v
-    that counts as 0.
+    """What the equation of a stage depends on.
+
+    hg = h gamma; eta; c: threshold; fastest and rtol as in Step; floor: v that counts as 0.
     """
 
     hg: float
@@ -161,8 +163,10 @@ def stages(
     parameters: np.ndarray,
     near: np.ndarray,
 ) -> tuple[float, float, float, float, float]:
-    """Solve the stages of a step. Returns v of the last one, nan where one has no root; what completes it (its 2 h
-    gamma eta mu and h gamma eta^2 nu); the smallest and the largest v of the stages.
+    """Solve the stages of a step.
+
+    Returns v of the last one, nan where one has no root; what completes it (its 2 h gamma eta mu and h gamma eta^2 nu);
+    the smallest and the largest v of the stages.
     """
     t, h, end, bend, fastest, rtol = step
     values, slopes, row, floor = record.values, record.slopes, work.products, record.floor[0]
@@ -233,8 +237,9 @@ def error_of(record: Record, h: float, rtol: float) -> float:
 
 @jit(forceinline=True, borrows=True)
 def write(record: Record, h: float, place: int, start: np.ndarray, coefficients: np.ndarray) -> float:
-    """Write the dense output of a step at a place; functionals below their floor are 0. Returns the second derivative
-    of v at the end of the step.
+    """Write the dense output of a step at a place; functionals below their floor are 0.
+
+    Returns the second derivative of v at the end of the step.
     """
     values, after, slopes, floor = record.values, record.after, record.slopes, record.floor
     for k in range(values.size):

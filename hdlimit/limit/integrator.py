@@ -82,6 +82,7 @@ def settings_of(limit: Limit, rtol: float) -> FloatArray:
 
 
 def initial_range(limit: Limit, modes: MomentSystem) -> tuple[float, float]:
+    """Return a range of v in which to tabulate the response at first."""
     scale = modes.v if modes.v > 0 else max(limit.response.noise.width**2, 1e-12)
     return 0.1 * scale, 2.0 * scale
 

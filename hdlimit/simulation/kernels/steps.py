@@ -33,8 +33,9 @@ GRADIENT, CLIPPED_GRADIENT, SIGNED_GRADIENT = range(3)
 
 
 class Steps(NamedTuple):
-    """The last arguments of the kernels that take n steps, in their order: advance_rows, advance_diagonal and
-    eigenspaces.advance_blocks.
+    """The last arguments of the kernels that take n steps, in their order.
+
+    These are advance_rows, advance_diagonal and eigenspaces.advance_blocks.
 
     Attributes
     ----------
