@@ -22,7 +22,8 @@ class Schedules(NamedTuple):
 def piecewise(t: float, end: float, breaks: np.ndarray, coefficients: np.ndarray) -> float:
     """Evaluate a piecewise polynomial at t < end; never negative.
 
-    Over the end it is extrapolated from its left, far from there as a line. Piece p holds its value, its values at both ends, or powers of the local coordinate in [-1, 1].
+    Over the end it is extrapolated from its left, far from there as a line.
+    Piece p holds its value, its values at both ends, or powers of the local coordinate in [-1, 1].
     """
     pieces = coefficients.shape[0]
     if coefficients.size == 1:

@@ -178,7 +178,9 @@ def surface(v: float, c: float, parameters: np.ndarray) -> tuple[float, float]:
 def levels(v: float, c: float, parameters: np.ndarray) -> tuple[float, float]:
     """A residual map that is a blend, linear in log c, of two of m fixed maps psi_j.
 
-    mu is a blend of E psi_j', nu of E psi_j psi_k. parameters: number of pieces p in log v, m, B, the p + 1 ends of the pieces, the m values of log c, then per piece
+    mu is a blend of E psi_j', nu of E psi_j psi_k.
+
+    parameters: number of pieces p in log v, m, B, the p + 1 ends of the pieces, the m values of log c, then per piece
     13 coefficients of each of m values of mu, m of nu and m - 1 of E psi_j psi_(j+1). Constant outside the ends in
     log v (the caller checks that the range was kept) and in log c.
     """
