@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 import numpy as np
 from scipy import stats
@@ -23,8 +24,8 @@ from hdlimit.problem.scipy_noise import ScipyNoise
 
 
 def name_of(case: object) -> str:
-    """The test id of a case: its repr."""
-    return repr(case)
+    """The test id of a case: its repr, without addresses, which differ from process to process."""
+    return re.sub(r" at 0x[0-9a-f]+", "", repr(case))
 
 
 NOISES: list[NoiseLaw] = [

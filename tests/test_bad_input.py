@@ -23,6 +23,7 @@ from scipy import stats
 import hdlimit as hd
 from hdlimit.core import timegrid
 from hdlimit.finite_size.exact_mean import exact_bias
+from hdlimit.problem.covariance import Rotated
 from hdlimit.problem.row_moments import non_gaussianity
 from hdlimit.problem.scipy_noise import ScipyNoise
 from hdlimit.response.response import MapResponse
@@ -35,7 +36,16 @@ EYE = hd.Isotropic(D)
 P = hd.Problem(EYE, hd.Gaussian(0.5))
 LOGISTIC = ScipyNoise(stats.logistic(0, 0.3))
 INFINITE_VARIANCE = hd.Problem(EYE, hd.StudentT(df=1.5, scale=0.5))
-NAMES = {"hd": hd, "np": np, "scipy": scipy, "stats": stats, "non_gaussianity": non_gaussianity, "nan": nan, "inf": inf}
+NAMES = {
+    "hd": hd,
+    "np": np,
+    "scipy": scipy,
+    "stats": stats,
+    "non_gaussianity": non_gaussianity,
+    "Rotated": Rotated,
+    "nan": nan,
+    "inf": inf,
+}
 SGD, CLIP, SIGN = hd.SGD(0.5), hd.ClippedSGD(0.5, 0.9), hd.SignSGD(0.3)
 NAMES |= {"EYE": EYE, "P": P, "SGD": SGD, "CLIP": CLIP, "SIGN": SIGN}
 
@@ -440,12 +450,12 @@ def curve() -> hd.results.Curve:
     return hd.predict(P, SGD, 5.0)
 
 
-@pytest.mark.parametrize("t", [6, -1, nan, inf, "a", None, [1, 1j], [[1], [2, 3]], [], {}], ids=repr)
+@pytest.mark.parametrize("t", [6, -1, nan, inf, "a", None, [1, 1j], [[1], [2, 3]], [], {}], ids=name_of)
 def test_curve_at_other_times(curve: hd.results.Curve, t: Any) -> None:
     assert refusal(lambda: curve.at(t)).startswith("t: expected ")
 
 
-@pytest.mark.parametrize("risk", ["a", None, nan, inf, 1j, [1], True], ids=repr)
+@pytest.mark.parametrize("risk", ["a", None, nan, inf, 1j, [1], True], ids=name_of)
 def test_time_to_something_else(curve: hd.results.Curve, risk: Any) -> None:
     assert refusal(lambda: curve.time_to(risk)).startswith("risk: expected a finite number, got ")
 
@@ -470,7 +480,7 @@ def test_tables_that_are_none(tmp_path: Path, name: str) -> None:
     assert refusal(lambda: hd.load(tmp_path / name)).startswith("path: expected a .npz file written by save, got ")
 
 
-@pytest.mark.parametrize("path", [3, None, [], "", "\0.npz", "missing.npz", os.curdir], ids=repr)
+@pytest.mark.parametrize("path", [3, None, [], "", "\0.npz", "missing.npz", os.curdir], ids=name_of)
 def test_paths_that_are_none(curve: hd.results.Curve, path: Any) -> None:
     for call in (lambda: read_table(path), lambda: hd.load(path), lambda: hd.read_toml(path)):
         assert refusal(call).startswith("path: expected a")
@@ -515,7 +525,7 @@ def test_start_at_the_target(noise: Any, optimizer: Any) -> None:
 
 
 @pytest.mark.parametrize("noise", [n for n in NOISES if math.isfinite(n.second_moment)], ids=name_of)
-@pytest.mark.parametrize("threshold", [inf, np.float32(inf), hd.schedules.Constant(inf)], ids=repr)
+@pytest.mark.parametrize("threshold", [inf, np.float32(inf), hd.schedules.Constant(inf)], ids=name_of)
 def test_infinite_threshold_is_sgd(noise: Any, threshold: Any) -> None:
     """Bit for bit in the prediction; to rounding in the simulation, which has a kernel of its own for clipping."""
     problem = hd.Problem(hd.PowerLaw(D, 0.5), noise)
@@ -537,7 +547,7 @@ ZERO = [
 ]
 
 
-@pytest.mark.parametrize("schedule", ZERO, ids=repr)
+@pytest.mark.parametrize("schedule", ZERO, ids=name_of)
 @pytest.mark.parametrize("make", [hd.SGD, hd.SignSGD, lambda s: hd.ClippedSGD(0.5, s), lambda s: hd.ClippedSGD(s, 0.9)])
 def test_schedules_that_touch_zero(make: Any, schedule: Any) -> None:
     optimizer = make(schedule)
@@ -655,7 +665,7 @@ def test_horizon_1e10(noise: Any, optimizer: Any) -> None:
 @pytest.mark.parametrize(
     ("noise", "batch_size"),
     [(hd.Gaussian(0.5), 1), (hd.Gaussian(0.5), 3), (hd.Laplace(0.5), 1), (hd.Uniform(0.5), 1), (LOGISTIC, 1)],
-    ids=repr,
+    ids=name_of,
 )
 def test_thresholds_without_proportion(noise: Any, batch_size: int) -> None:
     """Far above everything a clip is no clip; far below nothing moves."""

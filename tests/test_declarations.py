@@ -14,6 +14,7 @@ from cases import COVARIANCES, FUNCTION_SCHEDULE, NOISES, OPTIMIZERS, SCHEDULES,
 
 import hdlimit as hd
 from hdlimit.core.declaration import FloatArray
+from hdlimit.core.declaration import classes as declared
 from hdlimit.problem.noise import as_noise
 from hdlimit.problem.noise_law import NoiseLaw
 
@@ -34,9 +35,9 @@ def test_no_two_cases_are_equal() -> None:
 @pytest.mark.parametrize("case", [c for c in EVERYTHING if "<" not in repr(c)], ids=name_of)
 def test_repr_is_the_call(case: Any) -> None:
     name = repr(case).split("(")[0]
-    classes = {name: getattr(hd, name) for name in ("Cosine", "Power", "PowerLaw", "Steps", "Table")}
-    own = {} if name.startswith("scipy") else {name: getattr(hd, name)}
-    value = eval(repr(case), {"scipy": scipy, "inf": float("inf"), **classes, **own})
+    names = {name, "Cosine", "Power", "PowerLaw", "Steps", "Table"}
+    classes = {known: cls for known, cls in declared().items() if known in names}
+    value = eval(repr(case), {"scipy": scipy, "inf": float("inf"), **classes})
     assert (as_noise(value) if isinstance(case, NoiseLaw) else value) == case
 
 

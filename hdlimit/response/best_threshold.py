@@ -20,6 +20,7 @@ from hdlimit.problem.noise import as_noise
 from hdlimit.problem.noise_law import NoiseLaw
 from hdlimit.problem.normal_mixtures import Components
 from hdlimit.response import batch_law as batch
+from hdlimit.response.contours import euler
 from hdlimit.response.mixtures import density_components
 from hdlimit.response.residual_maps import CLIP
 from hdlimit.response.response import MapResponse
@@ -159,7 +160,7 @@ def _posed_batch(noise: NoiseLaw, v: float, size: int, high: float) -> tuple[Obj
     grid = _grid(0.03 * math.sqrt(v) / size, high, 5)
     error = EXACT
     if isinstance(law, batch.InvertedLaw):
-        error = SUMMED if law.contour is batch.euler else INVERTED
+        error = SUMMED if law.contour is euler else INVERTED
     else:
         chosen = _promising(law.radius, law.weight, size)[-12:]
         grid = _around(grid, law.radius[chosen] / size, np.full(chosen.size, law.s / size))

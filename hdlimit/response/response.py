@@ -57,6 +57,9 @@ class Response(Protocol):
     noise: NoiseLaw
     batch_size: int
 
+    def __hash__(self) -> int:
+        """Responses are kept beside what was computed from them."""
+
     def __call__(self, v: float, c: float = math.inf) -> tuple[float, float]:
         """(mu, nu) at v >= 0 and control c >= 0."""
 

@@ -240,7 +240,7 @@ def test_tables_are_told_apart_by_their_numbers(tmp_path: Path) -> None:
 
 def test_another_version_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     study(tmp_path / "x")
-    monkeypatch.setattr(hd, "__version__", "99.0")
+    monkeypatch.setattr(import_module("hdlimit.execution.checkpoint"), "__version__", "99.0")
     with pytest.raises(InvalidInput, match=r"version is .* there and 99.0 here"):
         study(tmp_path / "x")
 

@@ -33,7 +33,7 @@ def full_matrices(problem: hd.Problem, optimizer: hd.SGD, steps: int) -> FloatAr
     return np.array(risk)
 
 
-@pytest.mark.parametrize("optimizer", [hd.SGD(0.6), hd.SGD(FALLING, batch_size=3)], ids=repr)
+@pytest.mark.parametrize("optimizer", [hd.SGD(0.6), hd.SGD(FALLING, batch_size=3)], ids=name_of)
 @pytest.mark.parametrize("covariance", COVARIANCES, ids=name_of)
 def test_full_matrices(covariance: Any, optimizer: hd.SGD) -> None:
     d = covariance.dimension
@@ -58,7 +58,7 @@ def test_the_bias_of_first_order_is_the_limit_of_this_one() -> None:
         np.testing.assert_allclose(bias[k] / bias[k + 1], 2, rtol=0.1)
 
 
-@pytest.mark.parametrize("optimizer", [hd.SGD(0.8), hd.SGD(FALLING, batch_size=3)], ids=repr)
+@pytest.mark.parametrize("optimizer", [hd.SGD(0.8), hd.SGD(FALLING, batch_size=3)], ids=name_of)
 def test_the_bias_of_the_recursion_is_the_bias_of_the_limit(optimizer: hd.SGD) -> None:
     """exact_bias, which knows no curve, against exact - predict, to the share 1/d^2."""
     for d in (50, 200):
@@ -126,7 +126,7 @@ def check_against_runs(
 @pytest.mark.parametrize(
     ("covariance", "noise", "batch"),
     [(hd.Isotropic(30), SKEWED, 1), (hd.PowerLaw(30, 0.5), hd.Laplace(0.4), 1), (hd.Wishart(30, 0.5), SKEWED, 4)],
-    ids=repr,
+    ids=name_of,
 )
 def test_the_mean_of_direct_runs(covariance: Any, noise: Any, batch: int) -> None:
     """2500 runs at d = 30: |z| <= 4 at 10 times (false alarms: below 10 * 6.4e-5 each)."""
@@ -178,13 +178,15 @@ def test_only_sgd() -> None:
             hd.exact_mean(problem, optimizer, 10)
 
 
-@pytest.mark.parametrize("noise", [hd.StudentT(1.5, 0.3), hd.StudentT(2, 0.3)], ids=repr)
+@pytest.mark.parametrize("noise", [hd.StudentT(1.5, 0.3), hd.StudentT(2, 0.3)], ids=name_of)
 def test_noise_of_infinite_variance(noise: Any) -> None:
     with pytest.raises(hd.errors.NoLimit, match="its mean risk is infinite"):
         hd.exact_mean(hd.Problem(hd.Isotropic(20), noise), hd.SGD(0.5), 10)
 
 
-@pytest.mark.parametrize("steps", [-1, 1.5, [3, 2], [0, 1.5], [-1, 2], [], [math.nan], "ten", None, [[1, 2]]], ids=repr)
+@pytest.mark.parametrize(
+    "steps", [-1, 1.5, [3, 2], [0, 1.5], [-1, 2], [], [math.nan], "ten", None, [[1, 2]]], ids=name_of
+)
 def test_bad_steps(steps: Any) -> None:
     with pytest.raises(hd.errors.InvalidInput, match="steps"):
         hd.exact_mean(hd.Problem(hd.Isotropic(20), hd.Gaussian(0.3)), hd.SGD(0.5), steps)

@@ -54,7 +54,7 @@ def twin_error(covariance: Any, noise: NoiseLaw, optimizer: Any, wrong: float = 
 
 
 @pytest.mark.parametrize(
-    ("name", "noise"), [x for x in product(TWINS, LAWS) if x[0] == "sgd" or x[1] != LAWS[2]], ids=repr
+    ("name", "noise"), [x for x in product(TWINS, LAWS) if x[0] == "sgd" or x[1] != LAWS[2]], ids=name_of
 )
 def test_spread_is_the_twins(name: str, noise: NoiseLaw) -> None:
     """Measured: 4e-4 where the twin integrates its moments, 2e-3 where it samples them. Every optimizer meets one
@@ -68,7 +68,7 @@ def test_spread_is_the_twins(name: str, noise: NoiseLaw) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", TWINS)
 @pytest.mark.parametrize("noise", LAWS, ids=name_of)
-@pytest.mark.parametrize("covariance", COVARIANCES, ids=repr)
+@pytest.mark.parametrize("covariance", COVARIANCES, ids=name_of)
 def test_every_spread_is_the_twins(name: str, noise: NoiseLaw, covariance: Any) -> None:
     for optimizer in TWINS[name]:
         assert twin_error(covariance, noise, optimizer) < (4e-3 if "batch" in name else 1e-3)
@@ -195,7 +195,9 @@ def test_batches_that_are_hardly_clipped_are_sgd(noise: NoiseLaw) -> None:
             )
 
 
-@pytest.mark.parametrize("noise", [hd.Gaussian(0.4), hd.Rademacher(0.4), hd.StudentT(3, 0.3), hd.NoNoise()], ids=repr)
+@pytest.mark.parametrize(
+    "noise", [hd.Gaussian(0.4), hd.Rademacher(0.4), hd.StudentT(3, 0.3), hd.NoNoise()], ids=name_of
+)
 @pytest.mark.parametrize("size", [1, 2, 3, 5])
 def test_overlap_of_a_batch(noise: Any, size: int) -> None:
     """(E <r, z>^2/S - v)/v^2 against 200 000 samples: 5 standard errors (false alarms below 1e-6)."""
@@ -255,7 +257,7 @@ SHIFTED = [
 ]
 
 
-@pytest.mark.parametrize(("name", "size", "noise", "covariance"), SHIFTED, ids=repr)
+@pytest.mark.parametrize(("name", "size", "noise", "covariance"), SHIFTED, ids=name_of)
 def test_mean_of_runs_at_small_dimension(name: str, size: int, noise: NoiseLaw, covariance: Any) -> None:
     """5 standard errors of 4000 runs at 4 times, three quantities: false alarms below 1e-5."""
     problem, times = hd.Problem(covariance, noise), np.array([0.5, 1.0, 2.0, 4.0])
@@ -272,8 +274,8 @@ def test_the_limit_alone_is_not_the_mean(name: str, size: int) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("size", [1, 2, 4])
 @pytest.mark.parametrize("name", ["sgd", "clip", "sign"])
-@pytest.mark.parametrize("noise", [hd.NoNoise(), hd.Gaussian(0.4), hd.StudentT(1.5, 0.3)], ids=repr)
-@pytest.mark.parametrize("covariance", [hd.Isotropic(40), TWO_BLOCKS(40), hd.PowerLaw(40, 0.5)], ids=repr)
+@pytest.mark.parametrize("noise", [hd.NoNoise(), hd.Gaussian(0.4), hd.StudentT(1.5, 0.3)], ids=name_of)
+@pytest.mark.parametrize("covariance", [hd.Isotropic(40), TWO_BLOCKS(40), hd.PowerLaw(40, 0.5)], ids=name_of)
 def test_every_mean_of_runs_at_small_dimension(name: str, size: int, noise: NoiseLaw, covariance: Any) -> None:
     """20 000 runs (signs: 6000), 72 cells, 5 standard errors at 6 times: false alarms below 1e-3 in all."""
     if name == "sgd" and math.isinf(noise.second_moment):
@@ -314,7 +316,7 @@ def sample_of(optimizer: Any, noise: NoiseLaw, covariance: Any, runs: int, seed:
     return sample.risk, hd.predict(problem, optimizer, 4.0).linear_noise.spread(times)
 
 
-@pytest.mark.parametrize("cell", SPREADS, ids=repr)
+@pytest.mark.parametrize("cell", SPREADS, ids=name_of)
 def test_spread_of_runs(cell: Any) -> None:
     """2000 runs, d = 200; linear noise may be off by 1 % there."""
     assert not spread_test(*sample_of(*cell, 2000, 0), 0.01)
@@ -329,7 +331,7 @@ def test_spread_of_signs() -> None:
 
 
 @pytest.mark.parametrize("seeds", [1, pytest.param(20, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("cell", SPREADS[::2], ids=repr)
+@pytest.mark.parametrize("cell", SPREADS[::2], ids=name_of)
 def test_power_of_the_spread(cell: Any, seeds: int) -> None:
     """5000 runs: a spread that is 5 % wrong is rejected in 19 of 20 seeds at least, the right one in one at most."""
     wrong, right = 0, 0
@@ -355,7 +357,7 @@ def table_optimizer(name: str, size: int) -> Any:
 @pytest.mark.parametrize("d", [200, 1000])
 @pytest.mark.parametrize("name", ["sgd", "clip", "sign"])
 @pytest.mark.parametrize("size", [1, 4])
-@pytest.mark.parametrize("noise", [hd.Gaussian(0.3), hd.StudentT(5, 0.3)], ids=repr)
+@pytest.mark.parametrize("noise", [hd.Gaussian(0.3), hd.StudentT(5, 0.3)], ids=name_of)
 @pytest.mark.parametrize("covariance", [hd.Isotropic, TWO_BLOCKS, POWER_LAW], ids=["isotropic", "two", "power law"])
 def test_spread_over_the_whole_curve(name: str, size: int, noise: NoiseLaw, covariance: Any, d: int) -> None:
     """4000 runs (the standard error of s is 1.1 % for normal R): within 5 % at each of 12 times over the whole curve.
@@ -410,15 +412,17 @@ def test_wide_spreads_are_said_to_be() -> None:
     assert good.spread_trusted.all() and (good.spread[1:] > 0).all() and good.spread[0] == 0
 
 
-@pytest.mark.parametrize("optimizer", [hd.SGD(0.5), hd.ClippedSGD(0.5, 0.5, batch_size=2), hd.SignSGD(0.3)], ids=repr)
+@pytest.mark.parametrize(
+    "optimizer", [hd.SGD(0.5), hd.ClippedSGD(0.5, 0.5, batch_size=2), hd.SignSGD(0.3)], ids=name_of
+)
 def test_start_at_the_target_without_noise(optimizer: Any) -> None:
     curve = hd.predict(hd.Problem(hd.Isotropic(50), start=np.full(50, 50**-0.5)), optimizer, 5.0)
     assert not curve.spread.any() and not curve.linear_noise.shift(curve.time).any()
 
 
-@pytest.mark.parametrize("optimizer", [hd.SGD(0.3), hd.ClippedSGD(0.3, 0.5), hd.SignSGD(0.1)], ids=repr)
-@pytest.mark.parametrize("covariance", [hd.Isotropic(1), hd.Isotropic(500), hd.Covariance(np.eye(40)[0])], ids=repr)
-@pytest.mark.parametrize("noise", [hd.NoNoise(), hd.Gaussian(0.3)], ids=repr)
+@pytest.mark.parametrize("optimizer", [hd.SGD(0.3), hd.ClippedSGD(0.3, 0.5), hd.SignSGD(0.1)], ids=name_of)
+@pytest.mark.parametrize("covariance", [hd.Isotropic(1), hd.Isotropic(500), hd.Covariance(np.eye(40)[0])], ids=name_of)
+@pytest.mark.parametrize("noise", [hd.NoNoise(), hd.Gaussian(0.3)], ids=name_of)
 def test_few_modes(optimizer: Any, covariance: Any, noise: NoiseLaw) -> None:
     curve = hd.predict(hd.Problem(covariance, noise), optimizer, 8.0)
     assert np.isfinite(curve.spread).all() and (curve.spread[1:] > 0).all() and np.isfinite(curve.corrected).all()
@@ -433,8 +437,8 @@ def test_start_at_the_target_with_noise() -> None:
     np.testing.assert_allclose(curve.linear_noise.spread(sample.time), sample.spread, rtol=0.12)  # 5 standard errors
 
 
-@pytest.mark.parametrize("covariance", [hd.Isotropic(500), hd.PowerLaw(500, 0.5)], ids=repr)
-@pytest.mark.parametrize("optimizer", [hd.SGD(0.5), hd.ClippedSGD(0.5, 0.5), hd.SignSGD(0.3)], ids=repr)
+@pytest.mark.parametrize("covariance", [hd.Isotropic(500), hd.PowerLaw(500, 0.5)], ids=name_of)
+@pytest.mark.parametrize("optimizer", [hd.SGD(0.5), hd.ClippedSGD(0.5, 0.5), hd.SignSGD(0.3)], ids=name_of)
 def test_very_long_horizons(optimizer: Any, covariance: Any) -> None:
     """The spread settles: at t = 1e10 it is what it was at 1e6."""
     curve = hd.predict(hd.Problem(covariance, hd.Gaussian(0.3)), optimizer, 1e10)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-from cases import OPTIMIZERS
+from cases import OPTIMIZERS, name_of
 from scipy.integrate import solve_ivp
 
 import hdlimit as hd
@@ -159,7 +159,7 @@ def spread_of(optimizer: Any, planted: float = 1.0) -> tuple[np.ndarray, np.ndar
     return risk.mean(axis=0), risk.std(axis=0, ddof=1)
 
 
-@pytest.mark.parametrize("optimizer", [hd.SGD(0.5), hd.SignSGD(0.5)], ids=repr)
+@pytest.mark.parametrize("optimizer", [hd.SGD(0.5), hd.SignSGD(0.5)], ids=name_of)
 def test_spread_is_that_of_its_own_theory(optimizer: Any) -> None:
     """Within 4 standard errors (1/sqrt(2 n) each) and 1 %, for the time steps and the next order in 1/d: 5e-4 false
     alarms. A noise 5 % too large is rejected by the same bound.
@@ -204,7 +204,7 @@ MEANS = [
 ]
 
 
-@pytest.mark.parametrize(("problem", "optimizer", "bias"), MEANS, ids=repr)
+@pytest.mark.parametrize(("problem", "optimizer", "bias"), MEANS, ids=name_of)
 def test_mean_is_that_of_the_limit(problem: hd.Problem, optimizer: Any, bias: float) -> None:
     """Within 4 standard errors, .3 % for the time steps, and bias/d where mu is not constant: 7e-4 false alarms a case.
     The mean of SGD is the limit's at every d.
@@ -260,7 +260,7 @@ def test_a_path_depends_on_its_number_alone() -> None:
 
 
 @pytest.mark.parametrize("diffusion", ["homogenized", "corrected"])
-@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=repr)
+@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=name_of)
 def test_work_can_be_sent_to_other_processes(optimizer: Any, diffusion: str) -> None:
     """Bit for bit, for every optimizer, schedules and tables included."""
     problem = hd.Problem(hd.PowerLaw(60, 0.5), hd.Gaussian(0.5))
@@ -326,7 +326,7 @@ def test_what_has_no_limit_or_no_spread() -> None:
 @pytest.mark.parametrize(
     "optimizer",
     [hd.SGD(1.2), hd.SGD(0.2), hd.ClippedSGD(0.5, hd.schedules.Steps([1.0], [0.8, 0.4])), hd.SignSGD(0.5)],
-    ids=repr,
+    ids=name_of,
 )
 def test_corrected_spread_is_the_algorithms(optimizer: Any) -> None:
     """d = 2000, 3000 paths: within 4 standard errors and 3 % (the time steps) of the linear-noise equation for the

@@ -150,7 +150,7 @@ def test_the_published_shortcut_is_rejected() -> None:
     assert np.abs(wrong / rate - 1).max() > 0.01
 
 
-@pytest.mark.parametrize("noise", [hd.NoNoise(), hd.StudentT(1.5, 0.5)], ids=repr)
+@pytest.mark.parametrize("noise", [hd.NoNoise(), hd.StudentT(1.5, 0.5)], ids=name_of)
 @pytest.mark.parametrize("covariance", [hd.Wishart(8, 2.0), hd.PowerLaw(8, 0.8).rotated(3)], ids=name_of)
 def test_distance_of_sign_features_follows_the_matrix_equation(covariance: CovarianceModel, noise: object) -> None:
     """On a singular K the distance grows without limit while R settles."""

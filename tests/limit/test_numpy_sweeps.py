@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+from cases import name_of
 from harness import LIMITS as CASES
 
 import hdlimit as hd
@@ -18,7 +19,7 @@ from hdlimit.limit.system import limit_of
 from hdlimit.optimizers.base import Optimizer
 
 
-@pytest.mark.parametrize(("problem", "optimizer"), CASES, ids=repr)
+@pytest.mark.parametrize(("problem", "optimizer"), CASES, ids=name_of)
 def test_both_routes_take_the_same_steps(problem: hd.Problem, optimizer: Optimizer) -> None:
     """And have the same curve to 1e-9: rounding errors move the steps a little. The twin: mu 1e-6 off."""
     limit = limit_of(problem, optimizer)

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+from cases import name_of
 from harness import LIMITS
 from reference import _slope, _stages, integrate_reference
 
@@ -15,7 +16,7 @@ from hdlimit.limit.system import limit_of
 from hdlimit.optimizers.base import Optimizer
 
 
-@pytest.mark.parametrize(("problem", "optimizer"), LIMITS, ids=repr)
+@pytest.mark.parametrize(("problem", "optimizer"), LIMITS, ids=name_of)
 def test_the_kernel_is_the_reference(problem: hd.Problem, optimizer: Optimizer) -> None:
     """Two integrations with local errors below rtol: they may differ by a few rtol at most."""
     limit = limit_of(problem, optimizer)

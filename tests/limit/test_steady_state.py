@@ -10,6 +10,7 @@ import math
 
 import numpy as np
 import pytest
+from cases import name_of
 
 import hdlimit as hd
 from hdlimit.limit.system import limit_of
@@ -60,7 +61,7 @@ def slowest_rate(problem: hd.Problem, optimizer: Optimizer, risk: float) -> floa
     return float(-np.linalg.eigvals(jacobian).real.max())
 
 
-@pytest.mark.parametrize("covariance", COVARIANCES, ids=repr)
+@pytest.mark.parametrize("covariance", COVARIANCES, ids=name_of)
 def test_time_scale_is_the_slowest_eigenvalue_of_the_jacobian(covariance: CovarianceModel) -> None:
     worst, count = 0.0, 0
     for noise in NOISES:
@@ -96,7 +97,7 @@ def test_time_scale_ends_at_the_critical_step() -> None:
     assert beyond.risk == beyond.time_scale == math.inf
 
 
-@pytest.mark.parametrize("covariance", [*COVARIANCES, hd.PowerLaw(50, 1.5), hd.Isotropic(1)], ids=repr)
+@pytest.mark.parametrize("covariance", [*COVARIANCES, hd.PowerLaw(50, 1.5), hd.Isotropic(1)], ids=name_of)
 def test_critical_batch_is_the_first_stable_one(covariance: CovarianceModel) -> None:
     """Against the critical step of every batch size, itself tested against the exact recursion's spectral radius."""
     seen = set()
@@ -162,7 +163,7 @@ def steady_runs(problem: hd.Problem, optimizer: Optimizer) -> tuple[float, float
     return float(average.mean()), float(average.std(ddof=1) / 4)
 
 
-@pytest.mark.parametrize(("problem", "optimizer"), LONG, ids=repr)
+@pytest.mark.parametrize(("problem", "optimizer"), LONG, ids=name_of)
 def test_steady_risk_against_long_simulation(problem: hd.Problem, optimizer: Optimizer) -> None:
     """All below 0.8 of the critical step. Allowed: 4 standard errors and a bias of (1 + B/2)/D, D = (tr K)^2/tr K^2.
 
@@ -185,7 +186,7 @@ RELAX = [
 ]
 
 
-@pytest.mark.parametrize(("noise", "optimizer"), RELAX, ids=repr)
+@pytest.mark.parametrize(("noise", "optimizer"), RELAX, ids=name_of)
 def test_time_scale_against_simulation(noise: NoiseLaw, optimizer: Optimizer) -> None:
     """R started 25 % above and below its steady value on K = I: the gap falls to 1/e in one time scale.
 

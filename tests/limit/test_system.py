@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from cases import name_of
 
 import hdlimit as hd
 from hdlimit.limit.validity import caveats, has_spread, largest_alignment
@@ -28,7 +29,7 @@ def new_map(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 @pytest.mark.parametrize(
-    "noise", [hd.Gaussian(0.4), hd.StudentT(1.5, 0.3), hd.Laplace(0.3), hd.Rademacher(0.4)], ids=repr
+    "noise", [hd.Gaussian(0.4), hd.StudentT(1.5, 0.3), hd.Laplace(0.3), hd.Rademacher(0.4)], ids=name_of
 )
 def test_a_declared_map_works_by_quadrature(new_map: Any, noise: Any) -> None:
     """Clipping declared anew by psi and its kinks alone gives the curve of the closed form."""
@@ -89,7 +90,7 @@ def settled(problem: hd.Problem, optimizer: hd.SGD) -> float:
         (hd.PowerLaw(300, 0.5), 1.9, 1, True),
         (hd.PowerLaw(300, 0.5), 1.0, 4, False),
     ],
-    ids=repr,
+    ids=name_of,
 )
 def test_a_large_lr_is_told_with_the_exact_steady_risk(covariance: Any, lr: float, batch_size: int, told: bool) -> None:
     """The number of the sentence is the ratio that the exact recursion reaches, which is told from 1.1 on."""

@@ -10,6 +10,7 @@ from functools import cache
 import mpmath
 import numpy as np
 import pytest
+from cases import name_of
 from naive import LimitTwin, limit_curve
 from scipy import integrate, optimize
 
@@ -127,14 +128,14 @@ def error(curve: hd.results.Curve, exact: LimitTwin) -> float:
     return worst
 
 
-@pytest.mark.parametrize("case", CASES, ids=repr)
+@pytest.mark.parametrize("case", CASES, ids=name_of)
 def test_curve_keeps_its_promise(case: Case) -> None:
     for rtol in TOLERANCES:
         assert error(predict(case.problem, case.optimizer, case.horizon, rtol), reference(case)) <= PROMISE * rtol
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case", CASES, ids=repr)
+@pytest.mark.parametrize("case", CASES, ids=name_of)
 def test_reference_is_confirmed_by_a_second_solver(case: Case) -> None:
     times = default_times(case.horizon, case.problem.dimension)
     method = "LSODA" if case.stiff or case.problem.covariance.diagonal is None else "Radau"
@@ -191,7 +192,7 @@ def sgd_exact(problem: hd.Problem, eta: float, times: FloatArray, precision: int
 
 
 @pytest.mark.parametrize("horizon", [1e10, 1e12])
-@pytest.mark.parametrize("noise", [hd.Gaussian(0.1), hd.Gaussian(10.0)], ids=repr)
+@pytest.mark.parametrize("noise", [hd.Gaussian(0.1), hd.Gaussian(10.0)], ids=name_of)
 def test_power_law_to_the_longest_horizons(noise: hd.Gaussian, horizon: float) -> None:
     problem = hd.Problem(hd.PowerLaw(400, 1.5), noise)
     times = default_times(horizon, 400)
@@ -287,14 +288,14 @@ def test_noiseless_curves_fall_to_zero_and_say_so() -> None:
         assert curve.outcome.finished and len(curve.dense.knots) < 10_000
 
 
-@pytest.mark.parametrize("optimizer", [hd.SGD(0.5), hd.ClippedSGD(0.5, 0.4), hd.SignSGD(0.5)], ids=repr)
+@pytest.mark.parametrize("optimizer", [hd.SGD(0.5), hd.ClippedSGD(0.5, 0.4), hd.SignSGD(0.5)], ids=name_of)
 def test_a_noiseless_start_at_the_target_stays_there(optimizer: Optimizer) -> None:
     curve = predict(at_target(MILD, None), optimizer, 1e6)
     assert not curve.risk.any() and not curve.distance.any() and not curve.gradient_norm.any()
     assert curve.outcome.finished
 
 
-@pytest.mark.parametrize("noise", [None, hd.Gaussian(1e-9), hd.StudentT(1, 1e-9)], ids=repr)
+@pytest.mark.parametrize("noise", [None, hd.Gaussian(1e-9), hd.StudentT(1, 1e-9)], ids=name_of)
 def test_a_bounded_map_never_counts_as_diverged(noise: object) -> None:
     """From v(0) = 1e-17 signSGD rises 1e15-fold to its steady state: growth, not divergence."""
     problem = hd.Problem(FLAT, noise, target=np.ones(30), start=np.full(30, 1 + 1e-9))

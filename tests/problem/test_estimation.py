@@ -10,7 +10,7 @@ import pytest
 
 import hdlimit as hd
 from hdlimit.errors import InvalidInput, ValidityWarning
-from hdlimit.problem.estimation import RIDGE_GRID, from_data
+from hdlimit.problem.estimation import RIDGE_GRID
 from hdlimit.storage.tables import read_table
 
 
@@ -45,7 +45,7 @@ def test_four_rows_by_hand() -> None:
 
 def test_matches_least_squares_with_an_intercept_column() -> None:
     x, y = table()
-    problem = from_data(x, y)
+    problem = hd.Problem.from_data(x, y)
     solution = np.linalg.lstsq(np.column_stack([np.ones(len(y)), x]), y, rcond=None)[0]
     assert problem.target == pytest.approx(solution[1:])
     assert problem.rows is not None and problem.rows.noise == pytest.approx(y - solution[0] - x @ solution[1:])
@@ -58,14 +58,14 @@ def test_matches_least_squares_with_an_intercept_column() -> None:
 def test_the_rows_are_the_population() -> None:
     """Excess risk + noise/2 is the mean of half the squared residuals, for any theta (here theta_0 = 0)."""
     x, y = table()
-    problem = from_data(x, y)
+    problem = hd.Problem.from_data(x, y)
     assert problem.initial_risk + problem.noise.second_moment / 2 == pytest.approx(np.var(y) / 2)
 
 
 def test_the_arrays_of_the_caller_stay_as_they_were() -> None:
     x, y = table()
     x0, y0 = x.copy(), y.copy()
-    from_data(x, y, scale=True)
+    hd.Problem.from_data(x, y, scale=True)
     np.testing.assert_array_equal(x, x0)
     np.testing.assert_array_equal(y, y0)
     assert x.flags.writeable
@@ -74,7 +74,7 @@ def test_the_arrays_of_the_caller_stay_as_they_were() -> None:
 def test_without_intercept_nothing_is_centred() -> None:
     x, y = table()
     x = x - x.mean(axis=0)
-    problem = from_data(x, y, intercept=False)
+    problem = hd.Problem.from_data(x, y, intercept=False)
     assert problem.target == pytest.approx(np.linalg.lstsq(x, y, rcond=None)[0])
     assert problem.noise.mean == pytest.approx(y.mean())
 
@@ -84,13 +84,13 @@ def test_without_intercept_features_off_centre_are_warned_of() -> None:
     shift = np.sqrt(x.var(axis=0).sum() * 0.06 / 0.94)
     x = x - x.mean(axis=0)
     with pytest.warns(ValidityWarning, match="6% of tr K"):
-        problem = from_data(x + shift * np.eye(3)[0], y, intercept=False)
+        problem = hd.Problem.from_data(x + shift * np.eye(3)[0], y, intercept=False)
     assert problem.covariance.matrix == pytest.approx(np.cov(x.T, bias=True) + shift**2 * np.diag([1, 0, 0]))
 
 
 def test_scale_makes_the_trace_d_and_keeps_the_predictions() -> None:
     x, y = table()
-    plain, scaled = from_data(x, y), from_data(x, y, scale=True)
+    plain, scaled = hd.Problem.from_data(x, y), hd.Problem.from_data(x, y, scale=True)
     assert scaled.covariance.trace == pytest.approx(3)
     assert plain.covariance.trace != pytest.approx(3)
     assert scaled.intrinsic_dimension == pytest.approx(plain.intrinsic_dimension)
@@ -103,7 +103,7 @@ def test_scale_makes_the_trace_d_and_keeps_the_predictions() -> None:
 def test_constant_columns_are_dropped_and_named() -> None:
     x, y = table()
     frame = np.column_stack([x[:, 0], np.full(40, 0.1), x[:, 1], np.zeros(40)])
-    problem = from_data(frame, y, columns=["a", "b", "c", "d"])
+    problem = hd.Problem.from_data(frame, y, columns=["a", "b", "c", "d"])
     assert problem.rows is not None
     assert problem.rows.columns == ("a", "c")
     assert problem.rows.dropped == ("b", "d")
@@ -113,20 +113,20 @@ def test_constant_columns_are_dropped_and_named() -> None:
 def test_a_column_that_varies_by_rounding_only_is_constant() -> None:
     x, y = table()
     noisy = np.where(np.arange(40) % 2, 0.1 + 0.2, 0.3)
-    problem = from_data(np.column_stack([x, noisy]), y)
+    problem = hd.Problem.from_data(np.column_stack([x, noisy]), y)
     assert problem.rows is not None and problem.rows.dropped == ("x3",)
 
 
 def test_names_of_a_data_frame() -> None:
-    problem = from_data(Frame({"age": [1, 2, 4, 5], "one": [1, 1, 1, 1]}), [1, 3, 2, 2])
+    problem = hd.Problem.from_data(Frame({"age": [1, 2, 4, 5], "one": [1, 1, 1, 1]}), [1, 3, 2, 2])
     assert problem.rows is not None
     assert (problem.rows.columns, problem.rows.dropped) == (("age",), ("one",))
 
 
 def test_rank_deficient_features_give_the_shortest_solution() -> None:
     x, y = table(d=1)
-    single = from_data(x, y)
-    double = from_data(np.column_stack([x, x]), y)
+    single = hd.Problem.from_data(x, y)
+    double = hd.Problem.from_data(np.column_stack([x, x]), y)
     assert single.target is not None
     assert double.target == pytest.approx([single.target[0] / 2] * 2)
     assert double.initial_risk == pytest.approx(single.initial_risk)
@@ -137,11 +137,11 @@ def test_ridge_against_augmented_least_squares() -> None:
     x, y = table()
     rho, xc, yc = 0.3, x - x.mean(axis=0), y - y.mean()
     theta = np.linalg.lstsq(np.vstack([xc, np.sqrt(40 * rho) * np.eye(3)]), np.append(yc, [0, 0, 0]), rcond=None)[0]
-    problem = from_data(x, y, ridge=rho)
+    problem = hd.Problem.from_data(x, y, ridge=rho)
     assert problem.target == pytest.approx(theta)
     assert problem.rows is not None and problem.rows.noise == pytest.approx(yc - xc @ theta)
     assert problem.rows.noise @ problem.rows.x / 40 == pytest.approx(rho * theta)
-    assert from_data(x, y, ridge=0.0) == from_data(x, y)
+    assert hd.Problem.from_data(x, y, ridge=0.0) == hd.Problem.from_data(x, y)
 
 
 @pytest.mark.parametrize("intercept", [True, False])
@@ -169,23 +169,25 @@ def test_cross_validation_leaves_one_row_out_and_refits(intercept: bool) -> None
     largest = np.linalg.eigvalsh(centred.T @ centred / n)[-1]
     best = min(RIDGE_GRID * largest, key=error)
     assert RIDGE_GRID[0] * largest < best < RIDGE_GRID[-1] * largest
-    assert from_data(x, y, intercept=intercept, ridge="cv").target == pytest.approx(solve(np.arange(n), best)[0])
+    assert hd.Problem.from_data(x, y, intercept=intercept, ridge="cv").target == pytest.approx(
+        solve(np.arange(n), best)[0]
+    )
 
 
 def test_few_rows_are_warned_of_and_enough_are_not() -> None:
     x, y = table(n=12, d=6)
     with pytest.warns(ValidityWarning, match="7 of 12 degrees of freedom.* 42% of the noise variance"):
-        from_data(x, y)
+        hd.Problem.from_data(x, y)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        from_data(*table(n=14, d=6))
-        from_data(x, y, ridge=100.0)
+        hd.Problem.from_data(*table(n=14, d=6))
+        hd.Problem.from_data(x, y, ridge=100.0)
 
 
 def test_more_columns_than_rows_are_interpolated() -> None:
     x, y = table(n=5, d=9)
     with pytest.warns(ValidityWarning, match=r"\b0% of the noise"):
-        problem = from_data(x, y)
+        problem = hd.Problem.from_data(x, y)
     assert problem.noise.second_moment < 1e-24
     assert problem.covariance.eigenvalues[:5] == pytest.approx(np.zeros(5))
 
@@ -206,7 +208,7 @@ def exact_mean_risk(x: Any, noise: Any, delta: Any, covariance: Any, lr: float, 
 def test_streamed_rows_follow_their_exact_mean() -> None:
     """2000 runs, 2 times, 4 standard errors: false alarm 1.3e-4. Twin: the residuals in another order are refuted."""
     x, y = table(n=8, d=2)
-    problem = from_data(x, y, scale=True)
+    problem = hd.Problem.from_data(x, y, scale=True)
     assert problem.rows is not None
     runs = hd.simulate(problem, hd.SGD(lr=0.4), 6.0, runs=2000, seed=1, times=[1.0, 6.0])
     rows, k, delta = problem.rows, problem.covariance.matrix, problem.initial_error
@@ -254,7 +256,7 @@ def test_streamed_rows_follow_their_exact_mean() -> None:
 )
 def test_bad_input_is_named(x: Any, y: Any, options: dict[str, Any], message: str) -> None:
     with pytest.raises(InvalidInput, match=message):
-        from_data(x, y, **options)
+        hd.Problem.from_data(x, y, **options)
 
 
 def test_csv(tmp_path: Any) -> None:
@@ -271,7 +273,7 @@ def test_csv_goes_into_from_data(tmp_path: Any) -> None:
     path = tmp_path / "a.csv"
     path.write_text("a,one,t\n7,1,2\n9,1,4\n11,1,8\n13,1,14\n")
     read = read_table(path, "t")
-    problem = from_data(read.X, read.y, columns=read.columns)
+    problem = hd.Problem.from_data(read.X, read.y, columns=read.columns)
     assert problem.target == pytest.approx([2.0])
     assert problem.rows is not None and problem.rows.dropped == ("one",)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from cases import name_of
 
 import hdlimit as hd
 from hdlimit.errors import InvalidInput
@@ -113,7 +114,7 @@ def test_a_problem_without_rows_is_refused(problem: Any) -> None:
         non_gaussianity(problem)
 
 
-@pytest.mark.parametrize("shape", [(400, 5), (30, 50)], ids=repr)
+@pytest.mark.parametrize("shape", [(400, 5), (30, 50)], ids=name_of)
 def test_row_effects_are_the_moments_they_name(shape: tuple[int, int]) -> None:
     """Against plain loops over the rows; K is the covariance of the rows themselves."""
     rng = np.random.default_rng(2)

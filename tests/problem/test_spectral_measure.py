@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from cases import name_of
 
 import hdlimit as hd
 from hdlimit.limit.compression import compressed
@@ -41,7 +42,7 @@ def sums(value: np.ndarray, mass: np.ndarray, low: float, s: np.ndarray) -> np.n
     [hd.PowerLaw(10**5, a) for a in (0.0, 0.5, 1.0, 1.2, 1.5, 3.0)]
     + [hd.MarchenkoPastur(10**5, r) for r in (0.1, 0.5, 1.0, 2.0)]
     + [hd.Isotropic(10**5)],
-    ids=repr,
+    ids=name_of,
 )
 def test_nodes_stand_for_every_eigenvalue(covariance: Any) -> None:
     """The stated error holds against plain sums, from s = 0 to where 1e-60 is left, and so does tr K^2."""
@@ -89,11 +90,11 @@ def test_few_and_clustered_values_are_kept() -> None:
         assert rough.mass @ rough.value**p == pytest.approx((values**p).sum(), rel=1e-13)
 
 
-@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=repr)
+@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=name_of)
 @pytest.mark.parametrize(
     "covariance",
     [hd.PowerLaw(10**4, a) for a in (0.5, 1.0, 1.2, 1.5)] + [hd.MarchenkoPastur(10**4, r) for r in (0.5, 2.0)],
-    ids=repr,
+    ids=name_of,
 )
 def test_the_compressed_curve_is_the_full_one(covariance: Any, optimizer: Optimizer) -> None:
     """Named and as a list, over the default times and between: R, norm(delta)^2 and norm(K delta)^2 within 1e-6."""
@@ -109,7 +110,7 @@ def test_the_compressed_curve_is_the_full_one(covariance: Any, optimizer: Optimi
         np.testing.assert_allclose(few.squares(t), full.squares(t), rtol=1e-6)
 
 
-@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=repr)
+@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=name_of)
 def test_any_start_is_compressed(optimizer: Optimizer) -> None:
     """Its own nodes for the start, without noise, with variances of 0, far down."""
     rng = np.random.default_rng(1)
@@ -142,7 +143,7 @@ def test_bad_compress(compress: Any) -> None:
         hd.predict(hd.Problem(hd.PowerLaw(50, 0.5)), hd.SGD(0.5), 1.0, compress=compress)
 
 
-@pytest.mark.parametrize("covariance", NAMED, ids=repr)
+@pytest.mark.parametrize("covariance", NAMED, ids=name_of)
 def test_a_billion_modes_without_writing_one_down(covariance: Any) -> None:
     """Everything that needs no single coordinate, below 50 MB."""
     tracemalloc.start()

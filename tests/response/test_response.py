@@ -8,7 +8,7 @@ from typing import Any
 import mpmath as mp
 import numpy as np
 import pytest
-from cases import NOISES
+from cases import NOISES, name_of
 from scipy import integrate, stats
 
 import hdlimit as hd
@@ -38,7 +38,7 @@ DENSITIES = {
 }
 
 
-@pytest.mark.parametrize("noise", DENSITIES, ids=repr)
+@pytest.mark.parametrize("noise", DENSITIES, ids=name_of)
 @pytest.mark.parametrize("name", ["clip", "sign"])
 def test_closed_forms_agree_with_quadrature_over_the_density(noise: Any, name: str) -> None:
     """v from 1e-12 to 1e12 and c from 1e-6 to 1e6 of the noise scale, relative difference below 1e-9."""
@@ -52,7 +52,7 @@ def test_closed_forms_agree_with_quadrature_over_the_density(noise: Any, name: s
             np.testing.assert_allclose(closed(v, c), kernel(v, c, flat(parts)), rtol=1e-9, err_msg=f"v={v} c={c}")
 
 
-@pytest.mark.parametrize("noise", DENSITIES, ids=repr)
+@pytest.mark.parametrize("noise", DENSITIES, ids=name_of)
 @pytest.mark.parametrize(("v", "c"), [(0.3, 0.5), (2.0, 3.0)])
 def test_against_the_definition(noise: Any, v: float, c: float) -> None:
     """mu = E psi'(r) and nu = E psi^2 by adaptive quadrature of the definition, to 1e-8."""
@@ -74,7 +74,7 @@ def test_against_the_definition(noise: Any, v: float, c: float) -> None:
 
 
 @pytest.mark.parametrize(
-    "noise", [hd.Gaussian(0.5), hd.Laplace(0.5), hd.Rademacher(0.5), hd.StudentT(3, 0.5)], ids=repr
+    "noise", [hd.Gaussian(0.5), hd.Laplace(0.5), hd.Rademacher(0.5), hd.StudentT(3, 0.5)], ids=name_of
 )
 def test_two_dimensional_quadrature(noise: Any) -> None:
     """The route that any residual map takes, E over eps and z, to 1e-9."""
@@ -83,7 +83,7 @@ def test_two_dimensional_quadrature(noise: Any) -> None:
         np.testing.assert_allclose(got, MapResponse("clip", noise)(v, c), rtol=1e-9)
 
 
-@pytest.mark.parametrize("noise", NOISES, ids=repr)
+@pytest.mark.parametrize("noise", NOISES, ids=name_of)
 def test_sizes_and_limits(noise: Any) -> None:
     """0 <= mu <= 1, nu <= c^2, mu grows with c, clipping at 0+ is sign rescaled, no nan at any extreme."""
     response = MapResponse("clip", noise)
@@ -99,7 +99,7 @@ def test_sizes_and_limits(noise: Any) -> None:
             )
 
 
-@pytest.mark.parametrize("noise", NOISES, ids=repr)
+@pytest.mark.parametrize("noise", NOISES, ids=name_of)
 def test_samples_follow_the_law(noise: Any) -> None:
     """P(|z - eps| <= c) of the response against 4000 samples, false alarms 1e-6; noise 20 % larger is rejected."""
     rng = np.random.default_rng(3)
@@ -120,7 +120,7 @@ def _after_normals() -> np.random.Generator:
     return rng
 
 
-@pytest.mark.parametrize("noise", DENSITIES, ids=repr)
+@pytest.mark.parametrize("noise", DENSITIES, ids=name_of)
 def test_moments(noise: Any) -> None:
     law = DENSITIES[noise]
     mean, variance, _, kurtosis = (float(m) for m in law.stats(moments="mvsk"))
@@ -138,7 +138,7 @@ def test_reference_numbers_of_a_batch() -> None:
     assert 1 - squared_norm(noise, 4, 0.7).moments(4.0).below == pytest.approx(0.694, abs=1e-3)
 
 
-@pytest.mark.parametrize("noise", NOISES, ids=repr)
+@pytest.mark.parametrize("noise", NOISES, ids=name_of)
 @pytest.mark.parametrize("size", [2, 4])
 def test_batches_against_samples(noise: Any, size: int) -> None:
     """(mu, nu) of clip and mu of sign against 300 000 batches, 6 standard errors each (false alarms below 1e-6 in all);
@@ -161,7 +161,7 @@ def test_batches_against_samples(noise: Any, size: int) -> None:
     assert abs((overlap * f / (size * v)).mean() - 1.05 * mu) > 6 * (overlap * f / (size * v)).std() / math.sqrt(n)
 
 
-@pytest.mark.parametrize("noise", [hd.StudentT(1.5, 0.6), hd.Laplace(0.5), hd.Uniform(0.8)], ids=repr)
+@pytest.mark.parametrize("noise", [hd.StudentT(1.5, 0.6), hd.Laplace(0.5), hd.Uniform(0.8)], ids=name_of)
 def test_large_batches_against_samples(noise: Any) -> None:
     """(mu, nu) of clip and mu of sign against 10 000 batches of 200 where half of them are clipped, 6 standard errors
     each (false alarms below 1e-7 in all); an error of 3 % in nu is seen.
@@ -199,7 +199,7 @@ def test_three_routes_to_a_batch(size: int, c: float) -> None:
 @pytest.mark.parametrize(
     "noise",
     [ScipyNoise(stats.logistic(scale=0.4)), hd.Empirical(np.random.default_rng(0).standard_t(3, 3000))],
-    ids=repr,
+    ids=name_of,
 )
 def test_tables_are_right_between_their_nodes(noise: Any) -> None:
     """Fixed and moving thresholds; random (v, c) in the range, relative error below 1e-6."""
@@ -264,7 +264,7 @@ REMEMBERED = [
 ]
 
 
-@pytest.mark.parametrize("noise", REMEMBERED, ids=repr)
+@pytest.mark.parametrize("noise", REMEMBERED, ids=name_of)
 @pytest.mark.parametrize("name", ["clip", "sign"])
 def test_what_is_remembered_is_the_sum(noise: Any, name: str) -> None:
     """Random v over 60 decades, inside the pieces and outside, and at other thresholds: (mu, nu) to 1e-12."""

@@ -92,7 +92,7 @@ SPECTRA = [
 
 
 @pytest.mark.parametrize("optimizer", IDENTITY, ids=name_of)
-@pytest.mark.parametrize("covariance", SPECTRA, ids=repr)
+@pytest.mark.parametrize("covariance", SPECTRA, ids=name_of)
 def test_equals_the_naive_twin(covariance: CovarianceModel, optimizer: Optimizer) -> None:
     assert_is_the_twin(Problem(covariance, StudentT(3, 0.4), start=start_of(covariance.dimension)), optimizer, 60)
 

@@ -120,7 +120,7 @@ def exact_mean(problem: Problem, optimizer: Optimizer, steps: int, own_variance:
 @pytest.mark.parametrize(
     ("covariance", "lr", "batch_size"),
     [(Isotropic(10), 1.0, 1), (Isotropic(10), 3.0, 4), (PowerLaw(12, 0.5), Steps([1.0], [1.2, 0.6]), 1)],
-    ids=repr,
+    ids=name_of,
 )
 def test_mean_of_sgd_is_exact(covariance: Isotropic, lr: float | Schedule, batch_size: int) -> None:
     """4000 runs against the exact mean: two-sided t test, false alarm 0.001 a case; the planted error is rejected."""

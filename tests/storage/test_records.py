@@ -19,7 +19,7 @@ from hdlimit.limit.interpolant import DenseOutput
 from hdlimit.prediction.curve import Curve
 from hdlimit.problem.scipy_noise import ScipyNoise
 from hdlimit.simulation.ensemble import Ensemble
-from hdlimit.storage import records
+from hdlimit.storage.encoding import encode
 from hdlimit.verification.verify import Report
 
 
@@ -66,7 +66,7 @@ def assert_identical(a: Any, b: Any, where: str = "result") -> None:
 
 
 def assert_round_trip(result: Any, tmp_path: Path) -> None:
-    records.save(result, tmp_path / "result.npz")
+    result.save(tmp_path / "result.npz")
     assert_identical(hd.load(tmp_path / "result.npz"), result)
 
 
@@ -130,7 +130,7 @@ NAMES = {
 def test_columns(tmp_path: Path, make: Any, suffix: str) -> None:
     result = make(PROBLEM, hd.SGD(0.25))
     path = tmp_path / f"result{suffix}"
-    records.save(result, path)
+    result.save(path)
     header, table = _read(path)
     assert list(table) == NAMES[make]
     for name, column in table.items():
@@ -152,7 +152,7 @@ def test_columns(tmp_path: Path, make: Any, suffix: str) -> None:
 
 def test_columns_of_every_quantity_verified(tmp_path: Path) -> None:
     report = hd.verify(PROBLEM, hd.SGD(0.25), 2.0, runs=4, record=("distance",))
-    records.save(report, tmp_path / "r.csv")
+    report.save(tmp_path / "r.csv")
     _, table = _read(tmp_path / "r.csv")
     assert [float(cell) for cell in table["distance_mean"]] == report.others[0].mean.tolist()
     assert_round_trip(report, tmp_path)
@@ -304,6 +304,10 @@ def test_foreign_files(tmp_path: Path, kind: str, message: str) -> None:
         hd.load(path)
 
 
-def test_only_results_are_saved(tmp_path: Path) -> None:
-    with pytest.raises(hd.errors.InvalidInput, match="result: expected a Curve, .* or a Sweep"):
-        records.save(PROBLEM, tmp_path / "problem.npz")  # type: ignore[arg-type]
+def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
+    """A declaration is no result, though it can be encoded."""
+    path = tmp_path / "problem.npz"
+    header = {"format": "hdlimit-result-1", "result": encode(hd.Gaussian(0.5), np.ndarray.tolist)}
+    np.savez(path, metadata=np.array(json.dumps(header)))
+    with pytest.raises(hd.errors.InvalidInput, match="a .npz file written by save, got .* \\(a Gaussian\\)"):
+        hd.load(path)

@@ -7,6 +7,7 @@ import math
 
 import numpy as np
 import pytest
+from cases import name_of
 
 import hdlimit as hd
 from hdlimit.response.best_threshold import best_threshold
@@ -124,7 +125,7 @@ def test_coverage_of_the_gain():
     assert covered >= 62 > narrow
 
 
-@pytest.mark.parametrize("law", [hd.Gaussian(0.7), hd.Uniform(1.0)], ids=repr)
+@pytest.mark.parametrize("law", [hd.Gaussian(0.7), hd.Uniform(1.0)], ids=name_of)
 def test_no_gain_is_claimed_where_there_is_none(law):
     """60 logs of 2000 rows, 90 % intervals: the lower end is above 1 in at most 5 %; P(more than 9 of 60) < 1e-3."""
     results = [tune(log_of(law, seed, 2000), bootstrap=100) for seed in range(60)]

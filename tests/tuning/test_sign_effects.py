@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from cases import name_of
 from scipy.integrate import solve_ivp
 
 import hdlimit as hd
@@ -47,7 +48,7 @@ def slope(problem: hd.Problem, optimizer: Any) -> float:
 
 
 @pytest.mark.filterwarnings("ignore::hdlimit.errors.HdlimitWarning")
-@pytest.mark.parametrize("covariance", COVARIANCES, ids=repr)
+@pytest.mark.parametrize("covariance", COVARIANCES, ids=name_of)
 @pytest.mark.parametrize("batch", [1, 4])
 def test_descents_are_the_slopes_of_predicted_curves(covariance: CovarianceModel, batch: int) -> None:
     for noise in NOISES:
@@ -83,7 +84,7 @@ def sampled(problem: hd.Problem, lr: float) -> dict[str, tuple[float, float]]:
     return {name: (float(c.mean()), float(c.std() / math.sqrt(c.size))) for name, c in every.items()}
 
 
-@pytest.mark.parametrize(("covariance", "noise"), SAMPLED, ids=repr)
+@pytest.mark.parametrize(("covariance", "noise"), SAMPLED, ids=name_of)
 def test_descents_against_sampled_steps(covariance: CovarianceModel, noise: NoiseLaw) -> None:
     """At 4 standard errors (false alarm 6e-5 a comparison), plus max rho_i^2/5 of sign's drift, which linearizes
     arcsin(rho); SGD's diffusion has its exact 2 delta^T K^3 delta/d added.
@@ -156,8 +157,8 @@ def curve_from(problem: hd.Problem, lr: float, times: np.ndarray) -> np.ndarray:
     return np.asarray(rate @ solved.y / 2)
 
 
-@pytest.mark.parametrize("noise", [hd.NoNoise(), hd.Gaussian(0.5), hd.StudentT(1, 0.4)], ids=repr)
-@pytest.mark.parametrize("covariance", [hd.Isotropic(D), hd.PowerLaw(D, 0.5)], ids=repr)
+@pytest.mark.parametrize("noise", [hd.NoNoise(), hd.Gaussian(0.5), hd.StudentT(1, 0.4)], ids=name_of)
+@pytest.mark.parametrize("covariance", [hd.Isotropic(D), hd.PowerLaw(D, 0.5)], ids=name_of)
 def test_three_effects_make_the_whole_curve_for_a_diagonal_covariance(
     covariance: CovarianceModel, noise: NoiseLaw
 ) -> None:
@@ -204,7 +205,7 @@ def test_effective_rate_in_closed_form() -> None:
     assert large.excess == pytest.approx(math.pi / 2, rel=2e-3)
 
 
-@pytest.mark.parametrize("noise", NOISES[1:], ids=repr)
+@pytest.mark.parametrize("noise", NOISES[1:], ids=name_of)
 def test_the_steady_traces_give_the_steady_risks(noise: NoiseLaw) -> None:
     """At rest 2 eta_e f v = eta^2 trace for sign, 2 eta v = eta^2 (v + E eps^2) trace for SGD."""
     for covariance in COVARIANCES:

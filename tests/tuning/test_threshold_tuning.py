@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from cases import name_of
 from scipy.optimize import minimize_scalar
 
 import hdlimit as hd
@@ -77,7 +78,7 @@ def test_falls_beyond_the_integrator_are_told_apart_by_their_times() -> None:
 
 
 @pytest.mark.filterwarnings("ignore::hdlimit.NearCriticalWarning")
-@pytest.mark.parametrize("noise", LAWS, ids=repr)
+@pytest.mark.parametrize("noise", LAWS, ids=name_of)
 def test_no_pair_of_a_grid_beats_the_constants(noise: NoiseLaw) -> None:
     problem, horizon = problem_of(noise), 15.0
     tuned = hd.tune_clip(problem, horizon)
@@ -116,7 +117,7 @@ def test_no_lr_of_a_grid_beats_the_best_step(optimizer_type: Any, horizon: float
     assert sorted(grid)[3] > risk * (1 + 1e-3)
 
 
-@pytest.mark.parametrize("noise", [hd.Gaussian(0.5), hd.Uniform(1.0), hd.NoNoise()], ids=repr)
+@pytest.mark.parametrize("noise", [hd.Gaussian(0.5), hd.Uniform(1.0), hd.NoNoise()], ids=name_of)
 def test_light_tails_are_not_clipped(noise: NoiseLaw) -> None:
     tuned = hd.tune_clip(problem_of(noise), 10.0)
     assert tuned.threshold == math.inf and tuned.max_norm == math.inf
@@ -205,7 +206,7 @@ def test_bad_input(call: Any, words: str) -> None:
 HEAVY = hd.GaussianMixture(weights=[0.9, 0.1], scales=[0.2, 3.0])
 
 
-@pytest.mark.parametrize("noise", [hd.Gaussian(0.5), pytest.param(HEAVY, marks=pytest.mark.slow)], ids=repr)
+@pytest.mark.parametrize("noise", [hd.Gaussian(0.5), pytest.param(HEAVY, marks=pytest.mark.slow)], ids=name_of)
 def test_batches(noise: NoiseLaw) -> None:
     problem, b = problem_of(noise, d=200), 3
     tuned = hd.tune_clip(problem, 6.0, batch_size=b)
@@ -232,7 +233,7 @@ def test_clipped_fraction_of_batches_is_that_of_samples() -> None:
 
 
 @pytest.mark.parametrize(
-    "noise", [HEAVY, hd.Laplace(0.5), hd.StudentT(df=1.5, scale=0.6), hd.Uniform(1.0), hd.Rademacher(0.5)], ids=repr
+    "noise", [HEAVY, hd.Laplace(0.5), hd.StudentT(df=1.5, scale=0.6), hd.Uniform(1.0), hd.Rademacher(0.5)], ids=name_of
 )
 def test_batch_grid(noise: NoiseLaw) -> None:
     grid, exact = BatchGrid(noise, 4, -4.0, 3.0), MapResponse("clip", noise, 4)
@@ -262,7 +263,7 @@ def test_small_systems_are_not_binned() -> None:
     np.testing.assert_allclose(few.diffusion, [2 * 0.25 / 4, 4.0 / 4])
 
 
-@pytest.mark.parametrize("noise", [hd.StudentT(df=3, scale=0.7), hd.Empirical([-1.3, 0.0, 0.2, 2.5])], ids=repr)
+@pytest.mark.parametrize("noise", [hd.StudentT(df=3, scale=0.7), hd.Empirical([-1.3, 0.0, 0.2, 2.5])], ids=name_of)
 def test_tables_hold_the_rule(noise: NoiseLaw) -> None:
     exact = ClipResponse(noise)
     table = Feedback(compensated(lambda v: exact(v, 0.5 + math.sqrt(v))), noise)
@@ -285,14 +286,14 @@ def test_best_now_has_the_published_values(df: float, c: float, gain: float) -> 
     assert mu**2 / nu * (0.1 + noise.second_moment) == pytest.approx(gain, abs=6e-5)
 
 
-@pytest.mark.parametrize("noise", [*LAWS, BIMODAL, hd.Uniform(1.0), hd.Rademacher(0.5)], ids=repr)
+@pytest.mark.parametrize("noise", [*LAWS, BIMODAL, hd.Uniform(1.0), hd.Rademacher(0.5)], ids=name_of)
 @pytest.mark.parametrize("v", [1e-4, 0.03, 2.0])
 def test_best_now_is_the_exact_one(noise: NoiseLaw, v: float) -> None:
     exact = hd.tuning.best_threshold(noise, v)
     assert BestNow(noise, 1)(v) == pytest.approx(exact.threshold, rel=2e-4)
 
 
-@pytest.mark.parametrize("noise", LAWS, ids=repr)
+@pytest.mark.parametrize("noise", LAWS, ids=name_of)
 def test_schedules_follow_their_own_curve(noise: NoiseLaw) -> None:
     """The tables handed to ClippedSGD lead, by predict, along the curve that they were computed on."""
     problem, horizon = problem_of(noise), 12.0
@@ -390,7 +391,7 @@ def test_max_ccc_is_never_worse_than_sgd_with_the_same_steps() -> None:
 @pytest.mark.parametrize(
     ("optimizer", "features"),
     [(hd.SGD, "identity"), (hd.SignSGD, "sign"), (hd.ClippedSGD(1.0, 0.7), "identity"), (hd.SGD(1.0, 4), "identity")],
-    ids=repr,
+    ids=name_of,
 )
 def test_no_other_step_falls_faster_than_the_greedy_one(optimizer: Any, features: str) -> None:
     problem = hd.Problem(hd.PowerLaw(200, 0.3), hd.Laplace(0.4))
@@ -501,7 +502,7 @@ def test_public_names() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("noise", [hd.StudentT(df=3, scale=0.6), LAWS[1], LAWS[2]], ids=repr)
+@pytest.mark.parametrize("noise", [hd.StudentT(df=3, scale=0.6), LAWS[1], LAWS[2]], ids=name_of)
 def test_the_schedule_is_not_worse_than_sgd_in_simulation(noise: NoiseLaw) -> None:
     """Student t with df 3 has no finite spread under SGD, so medians over runs are compared there: mean of clipped runs
     plus 3 standard errors below the median of SGD. False alarm below 0.2 %.
@@ -517,7 +518,7 @@ def test_the_schedule_is_not_worse_than_sgd_in_simulation(noise: NoiseLaw) -> No
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("noise", LAWS, ids=repr)
+@pytest.mark.parametrize("noise", LAWS, ids=name_of)
 def test_tuned_constants_against_a_simulated_grid(noise: NoiseLaw) -> None:
     """The winner of a 20 x 20 grid (one run a point) is run again on fresh seeds, as the tuned pair is: the tuned mean
     is below the winner's plus 2 standard errors of the difference (false alarm 2.3 % where both are equally good).

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from cases import name_of
 from harness import Planted
 
 import hdlimit as hd
@@ -74,7 +75,7 @@ def test_matrix_in_higher_dimension(kind: str, name: str, noise: Any) -> None:
     check(kind, name, noise, 1, 512 if name == "sign" and kind != "diagonal" else 1024)
 
 
-@pytest.mark.parametrize("noise", [hd.Gaussian(0.4), hd.StudentT(1.5, 0.4)], ids=repr)
+@pytest.mark.parametrize("noise", [hd.Gaussian(0.4), hd.StudentT(1.5, 0.4)], ids=name_of)
 def test_sign_with_a_singular_covariance(noise: Any) -> None:
     check("singular", "sign", noise, 1, 256)
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from cases import name_of
 from click.testing import CliRunner
 from harness import Planted
 from scipy import stats
@@ -140,7 +141,7 @@ def test_a_study_of_sgd() -> None:
     assert repr(study).startswith("ScalingStudy('consistent', bias slope ")
 
 
-@pytest.mark.parametrize("optimizer", [hd.ClippedSGD(0.5, 0.6), hd.SignSGD(0.3)], ids=repr)
+@pytest.mark.parametrize("optimizer", [hd.ClippedSGD(0.5, 0.6), hd.SignSGD(0.3)], ids=name_of)
 def test_other_optimizers_and_uneven_spectra(optimizer: Any) -> None:
     """Direct runs; at 24 of them nothing is inconsistent, and the spread of power laws follows D, not d."""
     problem = hd.Problem(hd.PowerLaw(5, 0.5), hd.Laplace(0.3))
@@ -189,7 +190,7 @@ def test_false_alarms(monkeypatch: pytest.MonkeyPatch) -> None:
     assert right.count("inconsistent") <= 5 and stats.binom.sf(5, 100, 0.01) < 1e-3
 
 
-@pytest.mark.parametrize("optimizer", [hd.SGD(0.8), hd.ClippedSGD(0.8, 0.5)], ids=repr)
+@pytest.mark.parametrize("optimizer", [hd.SGD(0.8), hd.ClippedSGD(0.8, 0.5)], ids=name_of)
 @pytest.mark.slow
 def test_false_alarms_and_power_where_bias_is_resolved(monkeypatch: pytest.MonkeyPatch, optimizer: Any) -> None:
     """40 studies of 1000 runs at each of 4 dimensions: at most 3 alarms (P(more than 3) < 1e-3 at 1 %); mu 5 % wrong is
@@ -251,7 +252,7 @@ def test_blocks_only_where_they_pay() -> None:
     "covariance",
     [hd.Isotropic(9), hd.PowerLaw(9, 0.3), hd.MarchenkoPastur(9, 0.5), hd.Wishart(9, 0.5, seed=4)]
     + [hd.PowerLaw(9, 0.3).rotated(7)],
-    ids=repr,
+    ids=name_of,
 )
 def test_rescaled(covariance: Any) -> None:
     problem = hd.Problem(covariance, hd.Laplace(0.3))
@@ -284,7 +285,7 @@ def test_until_decided() -> None:
     assert until_decided(plan(4, None, 0.05), lambda n: n, lambda n: "enough").sentence == ""
 
 
-@pytest.mark.parametrize("optimizer", [hd.ClippedSGD(0.5, 0.7), hd.SignSGD(0.3)], ids=repr)
+@pytest.mark.parametrize("optimizer", [hd.ClippedSGD(0.5, 0.7), hd.SignSGD(0.3)], ids=name_of)
 def test_an_extended_ensemble_is_that_of_one_simulation(optimizer: Any) -> None:
     problem, record = hd.Problem(hd.PowerLaw(20, 0.5), hd.StudentT(5, 0.3)), ("distance",)
     few, many = (hd.simulate(problem, optimizer, 2.0, n, 9, record=record) for n in (3, 8))
@@ -409,7 +410,7 @@ def test_plot(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "dimensions",
     [[64, 128], [64, 128, 128], [64, 128, 256.5], [1, 64, 128], [64, 128, math.nan], "many", 128, [], [-8, 64, 128]],
-    ids=repr,
+    ids=name_of,
 )
 def test_bad_dimensions(dimensions: Any) -> None:
     with pytest.raises(hd.errors.InvalidInput, match="dimensions"):
@@ -437,7 +438,7 @@ def test_problems_that_cannot_be_rescaled(problem: hd.Problem, reason: str) -> N
     ("options", "named"),
     [({"runs": 7}, "runs"), ({"max_runs": 5}, "max_runs"), ({"false_alarm": 0}, "false_alarm")]
     + [({"method": "exact"}, "method"), ({"seed": -1}, "seed"), ({"horizon": -1.0}, "horizon")],
-    ids=repr,
+    ids=name_of,
 )
 def test_bad_options(options: dict[str, Any], named: str) -> None:
     with pytest.raises(hd.errors.InvalidInput, match=named):

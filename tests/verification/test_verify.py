@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from cases import name_of
 from harness import Planted
 from scipy import stats
 
@@ -39,7 +40,7 @@ RATES = [
 ]
 
 
-@pytest.mark.parametrize(("optimizer", "noise", "d"), RATES, ids=repr)
+@pytest.mark.parametrize(("optimizer", "noise", "d"), RATES, ids=name_of)
 def test_false_alarms_and_power(monkeypatch: pytest.MonkeyPatch, optimizer: Any, noise: hd.Gaussian, d: int) -> None:
     """Correct curves: at most 8 alarms of 200 (each at rate at most 1 %: P(more than 8) < 1e-3 for one
     configuration). mu 5 % wrong: at least 190 of 200 rejected. Both curves are held against the same runs, by
@@ -139,7 +140,7 @@ def test_refuses_a_diverging_curve() -> None:
         hd.verify(hd.Problem(hd.Isotropic(50), hd.Gaussian(0.3)), hd.SGD(3.0), 100.0)
 
 
-@pytest.mark.parametrize("optimizer", [*OPTIMIZERS, hd.SignSGD(0.3, batch_size=3)], ids=repr)
+@pytest.mark.parametrize("optimizer", [*OPTIMIZERS, hd.SignSGD(0.3, batch_size=3)], ids=name_of)
 def test_start_at_the_target_and_no_noise(optimizer: Any) -> None:
     """The curve is 0 and so is every run, signSGD's too: sign(0) = 0. Consistent, without 0/0."""
     d = 200
@@ -215,7 +216,7 @@ POWER_CELLS = [
 ]
 
 
-@pytest.mark.parametrize(("optimizer", "covariance"), POWER_CELLS, ids=repr)
+@pytest.mark.parametrize(("optimizer", "covariance"), POWER_CELLS, ids=name_of)
 def test_errors_of_5_percent_are_seen(monkeypatch: pytest.MonkeyPatch, optimizer: Any, covariance: Any) -> None:
     """64 runs at d = 1000: mu, nu or c_i 5 % wrong, each rejected in at least 19 of 20 seeds; the right curve in at
     most 3 (each at rate at most 1 %: P(more than 3) < 5e-5). The power law has 32 distinct eigenvalues where the
