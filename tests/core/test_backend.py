@@ -19,7 +19,7 @@ import numpy as np
 import hdlimit as hd
 from hdlimit.core.jit import backend
 student = hd.Problem(hd.PowerLaw(200, 0.5), hd.StudentT(5.0, 0.5))
-steps = hd.Steps([float(k) for k in range(1, 40)], [0.5 / (k + 1) for k in range(40)])
+steps = hd.schedules.Steps([float(k) for k in range(1, 40)], [0.5 / (k + 1) for k in range(40)])
 
 def bits(optimizer=hd.ClippedSGD(0.5, 0.7), problem=student, horizon=5.0):
     return hashlib.md5(hd.predict(problem, optimizer, horizon).risk.tobytes()).hexdigest()
@@ -63,14 +63,14 @@ def test_without_numba_theory_runs_in_numpy() -> None:
 
 
 def test_without_numba_nothing_is_simulated() -> None:
-    code = "try: hd.simulate(student, hd.SGD(0.5), 1.0, runs=2)\nexcept hd.NotAvailable as error: print(error)"
+    code = "try: hd.simulate(student, hd.SGD(0.5), 1.0, runs=2)\nexcept hd.errors.NotAvailable as error: print(error)"
     assert fresh(code, MISSING) == ["simulate needs numba, which is not installed"]
     chosen = "simulate needs numba, which the backend 'numpy' does without"
     assert fresh(code, HDLIMIT_BACKEND="numpy") == [chosen]
 
 
 def test_compiled_cannot_be_had_without_numba() -> None:
-    code = "try: backend('compiled')\nexcept hd.NotAvailable as error: print(error)\nprint(backend())"
+    code = "try: backend('compiled')\nexcept hd.errors.NotAvailable as error: print(error)\nprint(backend())"
     assert fresh(code, MISSING) == ["backend: 'compiled' needs numba, which is not installed", "auto"]
 
 
@@ -122,7 +122,7 @@ def test_numpy_loads_no_numba() -> None:
 
 
 def test_only_backends_are_taken() -> None:
-    with pytest.raises(hd.InvalidInput, match="backend: expected one of 'auto', 'compiled', 'numpy', got 'fast'"):
+    with pytest.raises(hd.errors.InvalidInput, match="backend: expected one of 'auto', 'compiled', 'numpy', got 'fast'"):
         backend("fast")
     run = subprocess.run(
         [sys.executable, "-c", "import hdlimit.core.backend"],
