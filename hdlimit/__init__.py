@@ -26,15 +26,14 @@ from hdlimit.core.version import __version__
 
 _HOME = {
     "problem.problem": ("Problem",),
-    "problem.covariance": (
-        "Covariance",
+    "problem.covariance": ("Covariance",),
+    "problem.named_covariances": (
         "Isotropic",
         "MarchenkoPastur",
         "PowerLaw",
         "Wishart",
     ),
     "problem.noise": (
-        "Empirical",
         "Gaussian",
         "GaussianMixture",
         "Laplace",
@@ -43,6 +42,7 @@ _HOME = {
         "StudentT",
         "Uniform",
     ),
+    "problem.empirical": ("Empirical",),
     "optimizers.sgd": (
         "SGD",
         "ClippedSGD",
@@ -131,11 +131,11 @@ if TYPE_CHECKING:
     from hdlimit.prediction.predict import predict as predict
     from hdlimit.prediction.sweep import sweep as sweep
     from hdlimit.problem.covariance import Covariance as Covariance
-    from hdlimit.problem.covariance import Isotropic as Isotropic
-    from hdlimit.problem.covariance import MarchenkoPastur as MarchenkoPastur
-    from hdlimit.problem.covariance import PowerLaw as PowerLaw
-    from hdlimit.problem.covariance import Wishart as Wishart
-    from hdlimit.problem.noise import Empirical as Empirical
+    from hdlimit.problem.empirical import Empirical as Empirical
+    from hdlimit.problem.named_covariances import Isotropic as Isotropic
+    from hdlimit.problem.named_covariances import MarchenkoPastur as MarchenkoPastur
+    from hdlimit.problem.named_covariances import PowerLaw as PowerLaw
+    from hdlimit.problem.named_covariances import Wishart as Wishart
     from hdlimit.problem.noise import Gaussian as Gaussian
     from hdlimit.problem.noise import GaussianMixture as GaussianMixture
     from hdlimit.problem.noise import Laplace as Laplace

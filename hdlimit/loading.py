@@ -7,14 +7,15 @@ from os import PathLike
 from hdlimit.finite_size.sde import SdePaths
 from hdlimit.optimizers.declared import OPTIMIZERS
 from hdlimit.prediction.curve import Curve
-from hdlimit.prediction.sweep import Sweep
+from hdlimit.prediction.sweep_record import Sweep
+from hdlimit.problem.declared import COVARIANCES, NOISES
 from hdlimit.simulation.ensemble import Ensemble
 from hdlimit.storage.records import Record, read
-from hdlimit.verification.scaling import ScalingStudy
-from hdlimit.verification.verify import Report
+from hdlimit.verification.report import Report
+from hdlimit.verification.scaling_report import ScalingStudy
 
 # What a file may hold; a class is known by its name once its module is imported.
-KNOWN = (Curve, Ensemble, SdePaths, Sweep, Report, ScalingStudy, *OPTIMIZERS)
+KNOWN = (Curve, Ensemble, SdePaths, Sweep, Report, ScalingStudy, *COVARIANCES, *NOISES, *OPTIMIZERS)
 
 
 def load(path: str | PathLike[str]) -> Record:

@@ -4,7 +4,7 @@ from hdlimit.core.observable import Observable
 from hdlimit.finite_size.exact_mean import ExactMean
 from hdlimit.finite_size.sde import SdePaths
 from hdlimit.prediction.curve import Curve
-from hdlimit.prediction.sweep import Sweep
+from hdlimit.prediction.sweep_record import Sweep
 from hdlimit.response.best_threshold import BestThreshold
 from hdlimit.response.efficiency import Efficiency
 from hdlimit.simulation.ensemble import Ensemble
@@ -14,8 +14,8 @@ from hdlimit.tuning.landscape import Landscape
 from hdlimit.tuning.logs import LogTuning
 from hdlimit.tuning.sign_effects import Effects
 from hdlimit.tuning.threshold_tuning import LrTuning, Tuning
-from hdlimit.verification.scaling import ScalingStudy
-from hdlimit.verification.verify import Report
+from hdlimit.verification.report import Report
+from hdlimit.verification.scaling_report import ScalingStudy
 
 __all__ = [
     "BestThreshold",

@@ -27,7 +27,9 @@ from hdlimit.core import checks
 from hdlimit.core.declaration import Declaration, FloatArray, classes, name_of
 from hdlimit.errors import InvalidInput
 from hdlimit.optimizers.base import Optimizer
+from hdlimit.optimizers.declared import OPTIMIZERS
 from hdlimit.optimizers.schedules import Function, Schedule
+from hdlimit.problem.declared import COVARIANCES, NOISES
 from hdlimit.problem.problem import Problem
 from hdlimit.problem.rows import Rows
 from hdlimit.problem.scipy_noise import ScipyNoise
@@ -37,6 +39,9 @@ if TYPE_CHECKING:
     from os import PathLike
 
 _NAMED_NUMBERS = dict[str, float]
+
+# What a file may name; a class is known by its name once its module is imported.
+KNOWN = (*COVARIANCES, *NOISES, *OPTIMIZERS)
 
 
 @dataclass(frozen=True, eq=False, repr=False)

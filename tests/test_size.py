@@ -38,11 +38,12 @@ def functions(tree: ast.AST) -> Iterator[ast.FunctionDef]:
 
 
 def too_long(path: Path) -> tuple[set[str], set[str]]:
-    """Functions with a long body, and with many arguments."""
+    """Functions with a long body, and with many arguments; those of a kernel have their order defined beside it."""
     name, limit = str(path.relative_to(PACKAGE)), KERNEL if path.parent.name == "kernels" else BODY
     tree = ast.parse(path.read_text(encoding="utf-8"))
     bodies = {f"{name}:{f.name}" for f in functions(tree) if body_lines(f) > limit}
-    return bodies, {f"{name}:{f.name}" for f in functions(tree) if positional(f) > POSITIONAL}
+    many = {f"{name}:{f.name}" for f in functions(tree) if positional(f) > POSITIONAL}
+    return bodies, set() if path.parent.name == "kernels" else many
 
 
 def test_modules() -> None:

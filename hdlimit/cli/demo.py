@@ -10,10 +10,11 @@ from hdlimit.optimizers.base import Optimizer
 from hdlimit.optimizers.sgd import SGD, ClippedSGD
 from hdlimit.optimizers.sign import SignSGD
 from hdlimit.plotting import plot_curve, plot_ensemble, write_figure
-from hdlimit.problem.covariance import PowerLaw
+from hdlimit.problem.named_covariances import PowerLaw
 from hdlimit.problem.noise import StudentT
 from hdlimit.problem.problem import Problem
-from hdlimit.verification.verify import Report, verify
+from hdlimit.verification.report import Report
+from hdlimit.verification.verify import verify
 
 if TYPE_CHECKING:
     from os import PathLike

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
-
-if TYPE_CHECKING:
-    from hdlimit.prediction.curve import Curve
-    from hdlimit.verification.scaling import ScalingStudy
-    from hdlimit.verification.verify import Report
 
 
 def plot_option(command: Any) -> Any:
@@ -40,7 +35,7 @@ def check_targets(plot: str | None, out: str | None) -> None:
         checked_path(out, RESULT_FILES)
 
 
-def write(result: Curve | Report | ScalingStudy, plot: str | None, out: str | None) -> None:
+def write(result: Any, plot: str | None, out: str | None) -> None:
     """Write the files that were asked for."""
     from hdlimit.plotting import write_figure
 

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from hdlimit.kernels.formulas import Formula
     from hdlimit.prediction.curve import Curve
+    from hdlimit.storage.records import Record
     from hdlimit.tuning.logs import LogTuning
-    from hdlimit.verification.scaling import ScalingStudy
-    from hdlimit.verification.verify import Report
 
 _SHOWN_TIMES = 9
 _RESPONSE = "mu(v) = E[psi(r) z]/v, nu(v) = E[psi(r)^2], r = z - eps, z ~ N(0, v), v = 2R"
@@ -23,7 +22,7 @@ def json_line(facts: Any) -> str:
     return json.dumps(finite_or_none(facts), allow_nan=False)
 
 
-def json_text(result: Curve | Report | ScalingStudy) -> str:
+def json_text(result: Record) -> str:
     """Metadata and columns of a result as one JSON object."""
     return json_line({**result.metadata(), **result.columns()})
 

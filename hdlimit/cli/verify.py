@@ -51,6 +51,7 @@ _EXIT_CODES = {"consistent": 0, "inconsistent": 1, "inconclusive": 3}
 @options.out_option
 @options.json_option
 def verify(
+    *,
     file: str,
     runs: int | None,
     seed: int | None,

@@ -14,7 +14,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from hdlimit.core.declaration import FloatArray
-from hdlimit.finite_size.linear_noise import check_spread, noise_modes
+from hdlimit.finite_size.noise_modes import check_spread, noise_modes
 from hdlimit.kernels import sde as kernels
 from hdlimit.limit.modes import Basis, basis
 from hdlimit.limit.system import Limit, limit_of

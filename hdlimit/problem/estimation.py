@@ -12,7 +12,7 @@ from hdlimit.core import checks
 from hdlimit.core.declaration import FloatArray
 from hdlimit.errors import InvalidInput, ValidityWarning
 from hdlimit.problem.covariance import LARGEST_VARIANCE, SMALLEST_VARIANCE, Covariance
-from hdlimit.problem.noise import Empirical
+from hdlimit.problem.empirical import Empirical
 from hdlimit.problem.rows import Rows
 
 if TYPE_CHECKING:

@@ -232,27 +232,6 @@ class GaussianMixture(NoiseLaw):
         return _mixture(self.weights, self.means, self.scales**2)
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class Empirical(NoiseLaw):
-    """The law of a sample: every value of noise_values has the same probability.
-
-    noise_values: shape (n,), values of eps (not of a residual r = <x, delta> - eps, which has another law).
-    """
-
-    noise_values: FloatArray
-
-    def __post_init__(self) -> None:
-        self._set(noise_values=_in_range("noise_values", checks.array("noise_values", self.noise_values, 1)))
-
-    def sample(self, generator: np.random.Generator, size: int) -> FloatArray:
-        return self.noise_values[generator.integers(0, self.noise_values.size, size)]
-
-    @cached_property
-    def components(self) -> Components:
-        values, counts = np.unique(self.noise_values, return_counts=True)
-        return _mixture(counts / self.noise_values.size, values, np.zeros(values.size))
-
-
 def as_noise(noise: Any) -> NoiseLaw:
     """A noise law from a noise law, a frozen scipy.stats distribution, or None (no noise)."""
     if noise is None:

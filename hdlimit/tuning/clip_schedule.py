@@ -33,7 +33,8 @@ from hdlimit.problem.problem import Problem
 from hdlimit.response.clipping import BestNow, clipped_fraction, efficiency, heuristic_scale, rate_gain
 from hdlimit.response.closed_loop import ClipResponse, Feedback, compensated
 from hdlimit.storage.files import checked_path, new_file
-from hdlimit.tuning.search import Family, Trial, best_scale, polish
+from hdlimit.tuning.search import Family, best_scale, polish
+from hdlimit.tuning.trial import Trial
 
 if TYPE_CHECKING:
     from os import PathLike

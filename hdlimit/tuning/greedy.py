@@ -30,7 +30,8 @@ from hdlimit.tuning.clip_schedule import (
     clip_schedule,
     max_ccc,
 )
-from hdlimit.tuning.search import best_step, checked_trial
+from hdlimit.tuning.search import best_step
+from hdlimit.tuning.trial import checked_trial
 
 if TYPE_CHECKING:
     pass

@@ -14,9 +14,9 @@ from hdlimit.errors import InvalidInput
 from hdlimit.optimizers.schedules import Constant
 from hdlimit.optimizers.sgd import ClippedSGD
 from hdlimit.plotting.grids import plot_landscape
-from hdlimit.prediction.sweep import Points
+from hdlimit.prediction.points import Points
 from hdlimit.problem.problem import Problem
-from hdlimit.tuning.search import checked_trial
+from hdlimit.tuning.trial import checked_trial
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -67,7 +67,7 @@ def landscape(problem: Problem, horizon: float, lr: Any, threshold: Any, batch_s
     steps, clips = _axis("lr", lr, False), _axis("threshold", threshold, True)
     optimizer = ClippedSGD(1.0, 1.0, checks.integer("batch_size", batch_size))
     points = Points(problem, optimizer, {"lr": steps, "threshold": clips})
-    risk = points.sweep(horizon, np.array([horizon]), True, RTOL).risk
+    risk = points.solve(horizon, np.array([horizon]), True, RTOL).risk
     grown = np.where(risk > GROWN * problem.initial_risk, math.inf, risk)
     return Landscape(problem, horizon, optimizer.batch_size, steps, clips, grown)
 

@@ -8,21 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from dataclasses import replace
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from hdlimit.core import checks
-from hdlimit.core.timegrid import check_horizon
 from hdlimit.errors import InvalidInput
-from hdlimit.kernels import esdirk
-from hdlimit.limit.compression import binned, compressed
-from hdlimit.limit.integrator import solve
-from hdlimit.limit.interpolant import first_crossing
-from hdlimit.limit.moments import MomentSystem
-from hdlimit.limit.system import Limit
 from hdlimit.optimizers.base import Optimizer
 from hdlimit.optimizers.schedules import Constant, Schedule
 from hdlimit.optimizers.sgd import SGD, ClippedSGD
@@ -32,118 +25,13 @@ from hdlimit.response.closed_loop import Feedback, at_threshold
 from hdlimit.response.residual_maps import CLIP, residual_map
 from hdlimit.response.response import MapResponse, Response
 from hdlimit.response.threshold_grid import BatchGrid
+from hdlimit.tuning.trial import Trial, check_found, checked_trial
 
-ROUGH, FINE = 1e-4, 3e-7
 SPACING = math.log(4.0)
-LEAST_FALL = 0.01
-WORST = 700.0
 NEGLIGIBLE = 2e-5
 GRID_ERROR = 1e-3
 
 Value = Callable[[float], float]
-
-
-class TrialLimit(Limit):
-    """A limit whose trials end, as failed, where v exceeds a thousand times its start."""
-
-    @property
-    def escape(self) -> float:
-        return 1e3 * self.modes.v
-
-
-@dataclass(frozen=True)
-class Trial:
-    """What is minimized: log R(horizon), or log of the first time at which R <= target.
-
-    Risks below 1e-50 of the start are beyond the integrator: of two such trials the one that falls there first is
-    better.
-    features: name of the feature map; target: None, or a risk. Where the target is not reached the value is
-    log(horizon) plus log(smallest risk/target), so that a search moves towards it.
-    """
-
-    problem: Problem
-    horizon: float
-    features: str = "identity"
-    target: float | None = None
-
-    @cached_property
-    def modes(self) -> MomentSystem:
-        """The modes of the problem."""
-        return compressed(self.problem, self.features, True)[0]
-
-    @property
-    def lowest(self) -> float:
-        """The risk below which falls are told apart by their times."""
-        return 1e-50 * self.problem.initial_risk
-
-    @cached_property
-    def few_modes(self) -> MomentSystem:
-        """Binned modes, for the rough search."""
-        return binned(self.modes)
-
-    def value(self, response: Response, lr: Schedule, threshold: float, fine: bool = False) -> float:
-        """The objective for one response and step-size schedule."""
-        modes, rtol = (self.modes, FINE) if fine else (self.few_modes, ROUGH)
-        limit = TrialLimit(self.few_modes, response, lr, Constant(threshold), 1 / self.problem.dimension)
-        level = -math.inf if self.target is None else 2 * self.target
-        solution = solve(limit, modes, self.horizon, rtol, level)
-        dense = solution.dense
-        end = max(float(dense(dense.knots[-1:], 0)[0]) / 2, 1e-300)
-        if self.target is None and solution.status != esdirk.REACHED:
-            return WORST
-        if self.target is None and end < self.lowest:
-            fallen = first_crossing(dense, 2 * self.lowest)
-            return math.log(self.lowest) + math.log(max(fallen, 1 / self.problem.dimension) / self.horizon)
-        if self.target is None:
-            return math.log(end)
-        reached = first_crossing(dense, 2 * self.target)
-        if math.isfinite(reached):
-            return math.log(max(reached, 1 / self.problem.dimension))
-        lowest = min(float(dense.start[:, 0].min()) / 2, end)
-        return math.log(self.horizon) + max(math.log(lowest / self.target), 0.0) + 1e-6
-
-    @cached_property
-    def scales(self) -> tuple[float, float]:
-        """A range of log(eta mu) that holds the best step of most problems; searches may leave it."""
-        modes = self.few_modes
-        fastest, forcing = modes.fastest, modes.v_noise
-        return math.log(0.1 / (fastest * self.horizon)), math.log(4 * fastest / forcing)
-
-    @cached_property
-    def thresholds(self) -> tuple[float, float]:
-        """A range of log c that holds the best threshold of most problems; searches may leave it."""
-        spread = math.sqrt(2 * self.problem.initial_risk)
-        width = self.problem.noise.width or spread
-        return math.log(0.1 * min(spread, width)), math.log(10 * (spread + width))
-
-
-def checked_trial(problem: Problem, horizon: float, features: str = "identity", target: float | None = None) -> Trial:
-    """A trial from a user's arguments. Raises InvalidInput."""
-    if not isinstance(problem, Problem):
-        raise InvalidInput("problem", "a Problem", type(problem).__name__)
-    horizon = check_horizon(horizon, problem.dimension)
-    if problem.initial_risk == 0:
-        raise InvalidInput("problem", "a start with positive risk (there is nothing to tune)", "a start at the target")
-    if target is not None:
-        target = checks.positive("target", target)
-        if target >= problem.initial_risk:
-            raise InvalidInput("target", f"a risk below the initial risk {problem.initial_risk:.6g}", f"{target:g}")
-    return Trial(problem, horizon, features, target)
-
-
-def check_found(trial: Trial, value: float, lowest: Callable[[], float]) -> None:
-    """Refuse a result that says nothing: a target that is not reached, a horizon in which no step lowers the risk.
-
-    lowest: computes the lowest risk at the horizon. Raises InvalidInput.
-    """
-    if trial.target is not None:
-        if value > math.log(trial.horizon):
-            expected = f"at least {lowest():.6g}, the lowest risk that constants reach at t = {trial.horizon:g}"
-            raise InvalidInput("target", expected, f"{trial.target:g}")
-    elif value > math.log((1 - LEAST_FALL) * trial.problem.initial_risk):
-        fall = -math.expm1(value - math.log(trial.problem.initial_risk))
-        expected = f"one in which some step size lowers the risk by {LEAST_FALL:.0%}"
-        raise InvalidInput("horizon", expected, f"{trial.horizon:g}, in which the best one lowers it by {fall:.2%}")
 
 
 def scan(value: Value, low: float, high: float, spacing: float, more: int = 40) -> list[tuple[float, float]]:

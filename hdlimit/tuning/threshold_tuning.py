@@ -25,7 +25,8 @@ from hdlimit.storage.files import checked_path, new_file
 from hdlimit.storage.records import finite_or_none
 from hdlimit.tuning.clip_schedule import ClipSchedule, clip_schedule, tuned_heuristic, tuned_max_ccc
 from hdlimit.tuning.landscape import around
-from hdlimit.tuning.search import Trial, best_clip, best_step, check_found, checked_trial
+from hdlimit.tuning.search import best_clip, best_step
+from hdlimit.tuning.trial import Trial, check_found, checked_trial
 
 if TYPE_CHECKING:
     from os import PathLike

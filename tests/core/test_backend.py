@@ -122,7 +122,9 @@ def test_numpy_loads_no_numba() -> None:
 
 
 def test_only_backends_are_taken() -> None:
-    with pytest.raises(hd.errors.InvalidInput, match="backend: expected one of 'auto', 'compiled', 'numpy', got 'fast'"):
+    with pytest.raises(
+        hd.errors.InvalidInput, match="backend: expected one of 'auto', 'compiled', 'numpy', got 'fast'"
+    ):
         backend("fast")
     run = subprocess.run(
         [sys.executable, "-c", "import hdlimit.core.backend"],

@@ -18,7 +18,7 @@ from scipy.integrate import solve_ivp
 
 import hdlimit as hd
 from hdlimit.finite_size.linear_noise import linear_noise
-from hdlimit.finite_size.sde import make_task, sample_paths
+from hdlimit.finite_size.sde_paths import make_task, sample_paths
 from hdlimit.kernels.sde import homogenized
 from hdlimit.response.response import MapResponse
 

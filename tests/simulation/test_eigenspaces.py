@@ -23,15 +23,8 @@ from hdlimit.optimizers.schedules import Steps, Table
 from hdlimit.optimizers.score import ScoreSGD
 from hdlimit.optimizers.sgd import SGD, ClippedSGD
 from hdlimit.optimizers.sign import SignSGD
-from hdlimit.problem.covariance import (
-    Covariance,
-    CovarianceModel,
-    Isotropic,
-    MarchenkoPastur,
-    PowerLaw,
-    Rotated,
-    Wishart,
-)
+from hdlimit.problem.covariance import Covariance, CovarianceModel, Rotated
+from hdlimit.problem.named_covariances import Isotropic, MarchenkoPastur, PowerLaw, Wishart
 from hdlimit.problem.noise import Gaussian, NoNoise, Rademacher, StudentT
 from hdlimit.problem.noise_law import NoiseLaw
 from hdlimit.problem.problem import Problem

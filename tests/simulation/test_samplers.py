@@ -12,8 +12,10 @@ from scipy import stats
 from hdlimit.errors import InvalidInput
 from hdlimit.optimizers.sgd import SGD, ClippedSGD
 from hdlimit.optimizers.sign import SignSGD
-from hdlimit.problem.covariance import Covariance, CovarianceModel, Isotropic
-from hdlimit.problem.noise import Empirical, Gaussian
+from hdlimit.problem.covariance import Covariance, CovarianceModel
+from hdlimit.problem.empirical import Empirical
+from hdlimit.problem.named_covariances import Isotropic
+from hdlimit.problem.noise import Gaussian
 from hdlimit.problem.noise_law import NoiseLaw
 from hdlimit.problem.problem import Problem
 from hdlimit.problem.rows import Rows

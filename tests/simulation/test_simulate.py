@@ -21,7 +21,7 @@ from hdlimit.optimizers.base import Optimizer
 from hdlimit.optimizers.schedules import Power, Schedule, Steps, Table
 from hdlimit.optimizers.sgd import SGD, ClippedSGD
 from hdlimit.optimizers.sign import SignSGD
-from hdlimit.problem.covariance import Isotropic, PowerLaw, Wishart
+from hdlimit.problem.named_covariances import Isotropic, PowerLaw, Wishart
 from hdlimit.problem.noise import Gaussian, StudentT
 from hdlimit.problem.noise_law import NoiseLaw
 from hdlimit.problem.problem import Problem

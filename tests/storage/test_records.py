@@ -20,7 +20,7 @@ from hdlimit.prediction.curve import Curve
 from hdlimit.problem.scipy_noise import ScipyNoise
 from hdlimit.simulation.ensemble import Ensemble
 from hdlimit.storage.encoding import encode
-from hdlimit.verification.verify import Report
+from hdlimit.verification.report import Report
 
 
 def curve_of(problem: Any, optimizer: Any) -> Curve:

@@ -33,7 +33,8 @@ from hdlimit.response.threshold_grid import BatchGrid
 from hdlimit.tuning import search
 from hdlimit.tuning.clip_schedule import Followed, clip_schedule, heuristic, max_ccc
 from hdlimit.tuning.greedy import greedy_lr
-from hdlimit.tuning.search import best_constants, checked_trial
+from hdlimit.tuning.search import best_constants
+from hdlimit.tuning.trial import checked_trial
 
 BIMODAL = hd.GaussianMixture(weights=[0.6, 0.25, 0.15], scales=[0.02, 0.0, 0.5], means=[0.0, 2.0, -2.0])
 LAWS = [hd.StudentT(df=1.5, scale=0.6), hd.Laplace(0.5), hd.GaussianMixture(weights=[0.9, 0.1], scales=[0.1, 3.0])]

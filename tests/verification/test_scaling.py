@@ -18,9 +18,10 @@ from scipy import stats
 import hdlimit as hd
 from hdlimit.limit import system
 from hdlimit.verification.decay import contrasts, detectable_constant, positive_slope, signed_slope
+from hdlimit.verification.report import judge
 from hdlimit.verification.scaling import _best_method, _Case, assess, relative_moments, rescaled
 from hdlimit.verification.sequential import extended, plan, until_decided
-from hdlimit.verification.verify import allowance, decided, expected_curve, judge
+from hdlimit.verification.verify import allowance, decided, expected_curve
 
 SIZES = np.array([64.0, 128.0, 256.0, 512.0])
 QUANTILE = float(stats.norm.ppf(0.995))

@@ -17,7 +17,8 @@ import hdlimit as hd
 from hdlimit.finite_size import linear_noise
 from hdlimit.limit import modes, system
 from hdlimit.response.response import MapResponse
-from hdlimit.verification.verify import CAP, TIMES, allowance, exceedance, judge, relaxation_time, verification_steps
+from hdlimit.verification.report import CAP, exceedance, judge
+from hdlimit.verification.verify import TIMES, allowance, relaxation_time, verification_steps
 
 SEEDS = 200
 LAWS = [hd.Gaussian(0.3), hd.StudentT(5, 0.3)]

@@ -1,0 +1,171 @@
+"""The risks of a sweep, labelled by its axes."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass, replace
+from functools import cached_property
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from hdlimit.core import checks
+from hdlimit.core.declaration import FloatArray
+from hdlimit.errors import InvalidInput, NotAvailable, Outcome, Status
+from hdlimit.plotting.grids import plot_sweep
+from hdlimit.prediction.axes import Values, at, labels, plain
+from hdlimit.prediction.curve import Curve
+from hdlimit.prediction.predict import predict
+from hdlimit.problem.problem import Problem
+from hdlimit.storage.records import Record
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Sweep(Record):
+    """The predicted risk over a grid of parameters.
+
+    problem, optimizer, horizon, rtol: as given, but for the parameters on the axes; names: of the axes; values: of the
+    axes (arrays; a tuple of laws for noise, of schedules where one was given); time: shape (T,); risk: one axis for
+    each name and time last, inf after the end of a curve; with final=True the risk at the horizon alone, without the
+    axis of time, inf where it is not reached; status, end: how and when each curve ended
+    ("finished", "unstable", "diverged" or "stopped"), one axis for each name; version: of the package; compress: as
+    given.
+    """
+
+    table: ClassVar[tuple[str, ...]] = ("time", "risk")
+    facts: ClassVar[tuple[str, ...]] = ("rtol", "names")
+
+    problem: Problem
+    optimizer: Any
+    horizon: float
+    rtol: float
+    names: tuple[str, ...]
+    values: tuple[Values, ...]
+    time: FloatArray
+    risk: FloatArray
+    status: Any
+    end: FloatArray
+    version: str
+    compress: bool | float = True
+
+    def __repr__(self) -> str:
+        grid = " x ".join(f"{len(values)} {name}" for name, values in self.axes.items())
+        kind = "risks" if self.final else "curves"
+        return f"Sweep({grid or 'one point'}: {kind} to t={self.horizon:g}, {self.outcome.sentence})"
+
+    @property
+    def axes(self) -> dict[str, Values]:
+        """The values on every axis by name, in the order of the axes."""
+        return dict(zip(self.names, self.values))
+
+    @property
+    def final(self) -> bool:
+        """Whether only the risk at the horizon was kept."""
+        return self.risk.ndim == len(self.names)
+
+    @property
+    def final_risk(self) -> FloatArray:
+        """The risk at the last time, one axis for each name."""
+        return self.risk if self.final else self.risk[..., -1]
+
+    @property
+    def best(self) -> dict[str, Any]:
+        """The values at which the risk at the last time is least, by name; `sel(**best)` is that point.
+
+        Raises: NotAvailable where no point reached it.
+        """
+        if not np.isfinite(self.final_risk).any():
+            raise NotAvailable(f"best: {self.outcome.sentence}")
+        place = np.unravel_index(int(self.final_risk.argmin()), self.final_risk.shape)
+        return {name: plain(values[k]) for (name, values), k in zip(self.axes.items(), place)}
+
+    @cached_property
+    def outcome(self) -> Outcome:
+        """How the curves ended, in one sentence; for one point that of its curve."""
+        if not self.names:
+            return self.curve.outcome
+        counts = {status: int((self.status == status.value).sum()) for status in Status}
+        found = [f"{count} {status.value}" for status, count in counts.items() if count]
+        worst = max((status for status, count in counts.items() if count), key=list(Status).index)
+        return Outcome(worst, f"{', '.join(found)} of {self.status.size}")
+
+    @cached_property
+    def curve(self) -> Curve:
+        """predict's curve of a sweep of one point, `sel(...)` of all axes: dense output, spread and the rest.
+
+        Raises: InvalidInput for a sweep that still has axes.
+        """
+        if self.names:
+            raise InvalidInput("curve", f"one point: sel(...) of {', '.join(self.names)} first", repr(self)[:120])
+        times = None if self.final else self.time
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return predict(self.problem, self.optimizer, self.horizon, times, self.rtol, self.compress)
+
+    def sel(self, **values: Any) -> Sweep:
+        """The part of the sweep at given values of some axes, which it no longer has: sel(lr=0.5, threshold=0.6).
+
+        values: each exactly one of those on its axis. Raises: InvalidInput.
+        """
+        place: list[Any] = [slice(None)] * len(self.names)
+        for name, value in values.items():
+            axis = self.names.index(checks.one_of("sel", name, self.names))
+            place[axis] = self._position(name, value)
+        here = tuple(place)
+        problem, optimizer = at(self.problem, self.optimizer, values)
+        kept = [k for k, name in enumerate(self.names) if name not in values]
+        return replace(
+            self, problem=problem, optimizer=optimizer, names=tuple(self.names[k] for k in kept),
+            values=tuple(self.values[k] for k in kept), risk=np.asarray(self.risk[here]),
+            status=np.asarray(self.status[here]), end=np.asarray(self.end[here]),
+        )  # fmt: skip
+
+    def _position(self, name: str, value: Any) -> int:
+        for k, one in enumerate(self.axes[name]):
+            if type(value) is not bool and one == value:
+                return k
+        known = ", ".join(repr(plain(one)) for one in self.axes[name])
+        expected = f"one of the values on the axis ({known if len(known) < 200 else known[:200] + '...'})"
+        raise InvalidInput(name, expected, repr(value)[:120])
+
+    def columns(self) -> dict[str, Any]:
+        """The sweep as columns of one length, a row for every point and time: axes, time, risk; laws and schedules as
+        their reprs.
+        """
+        shape = (*self.status.shape, self.time.size)
+        table: dict[str, Any] = {}
+        for k, (name, values) in enumerate(self.axes.items()):
+            shown = labels(values).reshape([-1 if j == k else 1 for j in range(len(shape))])
+            table[name] = np.broadcast_to(shown, shape).ravel()
+        table["time"] = np.broadcast_to(self.time, shape).ravel()
+        return table | {"risk": self.risk.ravel()}
+
+    def to_xarray(self) -> Any:
+        """An xarray.Dataset of risk, status and end, with the axes and time as coordinates (laws and schedules
+        as their reprs).
+
+        Raises: NotAvailable where xarray is not installed.
+        """
+        try:
+            xarray = import_module("xarray")
+        except ImportError:
+            raise NotAvailable("to_xarray: xarray is not installed, pip install 'hdlimit[labels]'") from None
+        dims = self.names if self.final else (*self.names, "time")
+        data = {"risk": (dims, self.risk), "status": (self.names, self.status), "end": (self.names, self.end)}
+        coordinates = {name: labels(values) for name, values in self.axes.items()}
+        facts = {"problem": repr(self.problem), "optimizer": repr(self.optimizer), "horizon": self.horizon}
+        return xarray.Dataset(
+            data, coordinates if self.final else {**coordinates, "time": self.time}, {**facts, "version": self.version}
+        )
+
+    def plot(self, ax: Axes | None = None, **style: Any) -> Axes:
+        """Draw the sweep: up to one axis, the curves (final: the risk along the axis); two axes of numbers, the risk at
+        the last time as filled contours; returns the Axes. Raises: NotAvailable for more axes (sel some first).
+        """
+        if (self.final or len(self.names) > 1) and any(isinstance(values, tuple) for values in self.values):
+            raise NotAvailable(f"plot: needs axes of numbers, or curves along one axis; sel(...) some first: {self!r}")
+        return plot_sweep(self, ax, **style)

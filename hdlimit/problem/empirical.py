@@ -1,0 +1,34 @@
+"""The law of a sample as label noise."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from hdlimit.core import checks
+from hdlimit.core.declaration import FloatArray
+from hdlimit.problem.noise_law import NoiseLaw, _in_range, _mixture
+from hdlimit.problem.normal_mixtures import Components
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Empirical(NoiseLaw):
+    """The law of a sample: every value of noise_values has the same probability.
+
+    noise_values: shape (n,), values of eps (not of a residual r = <x, delta> - eps, which has another law).
+    """
+
+    noise_values: FloatArray
+
+    def __post_init__(self) -> None:
+        self._set(noise_values=_in_range("noise_values", checks.array("noise_values", self.noise_values, 1)))
+
+    def sample(self, generator: np.random.Generator, size: int) -> FloatArray:
+        return self.noise_values[generator.integers(0, self.noise_values.size, size)]
+
+    @cached_property
+    def components(self) -> Components:
+        values, counts = np.unique(self.noise_values, return_counts=True)
+        return _mixture(counts / self.noise_values.size, values, np.zeros(values.size))

@@ -1,0 +1,128 @@
+"""The runs of a simulation, one after the other: the loop over the steps of the algorithm."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from hdlimit.core.declaration import FloatArray, IntArray
+from hdlimit.errors import InvalidInput
+from hdlimit.optimizers.base import Optimizer
+from hdlimit.optimizers.schedules import Schedule
+from hdlimit.simulation import samplers, updates
+from hdlimit.simulation.state import Chain
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """What all runs share; picklable.
+
+    chain: state, sampler and what is read; optimizer: as given; dimension: d; steps: how many; marks: the increasing
+    step numbers at which to record; record: names of what is recorded beside the risk; largest_risk: beyond it a run
+    with an update of unbounded length has diverged; entropy, spawn_key: of the SeedSequence whose child first + k
+    drives run k.
+    """
+
+    chain: Chain
+    optimizer: Optimizer
+    dimension: int
+    steps: int
+    marks: IntArray
+    record: tuple[str, ...]
+    largest_risk: float
+    entropy: int
+    spawn_key: tuple[int, ...]
+    first: int
+
+    def generators(self, run: int) -> tuple[np.random.Generator, np.random.Generator]:
+        """The generators of the features and of the noise of a run."""
+        seeds = (np.random.SeedSequence(self.entropy, spawn_key=(*self.spawn_key, self.first + run, k)) for k in (0, 1))
+        features, noise = (np.random.Generator(np.random.SFC64(seed)) for seed in seeds)
+        return features, noise
+
+    def rule(self, start: int, stop: int) -> samplers.Rule:
+        """The update, eta/d, and c sqrt(tr K) or the table and its level, at the steps start, ..., stop - 1."""
+        t = np.arange(start, stop) / self.dimension
+        lr = _read("lr", self.optimizer.lr_schedule, t, allow_infinite=False)
+        threshold = _read("threshold", self.optimizer.threshold_schedule, t, allow_infinite=True)
+        number, step = updates.update_of(self.optimizer).number, lr / self.dimension
+        if self.table is not None:
+            return samplers.Rule(number, step, threshold, self.table)
+        return samplers.Rule(number, step, threshold * math.sqrt(self.chain.trace))
+
+    @cached_property
+    def table(self) -> FloatArray | None:
+        """The table of the optimizer's residual map, if it carries one."""
+        table = self.optimizer.residual_table
+        return None if table is None else table.flat
+
+    def read(self, state: FloatArray, risk: float, clipped: float) -> list[float]:
+        """The risk and what is recorded beside it, for a state with this risk and a clipped fraction."""
+        values = {
+            "distance": lambda: self.chain.distance(state),
+            "gradient_norm": lambda: self.chain.gradient_norm(state),
+            "clipped_fraction": lambda: clipped,
+        }
+        return [risk, *(values[name]() for name in self.record)]
+
+
+def simulate_runs(task: Task, runs: Sequence[int]) -> tuple[FloatArray, IntArray]:
+    """Compute the runs with the given numbers, one after the other.
+
+    Returns the risk and the task's record at its marks, shape (len(runs), 1 + len(record), len(marks)), and the step
+    at which each run was found to have diverged, -1 for a run that did not, shape (len(runs),).
+    """
+    results = [_run(task, run) for run in runs]
+    return np.array([values for values, _ in results]), np.array([end for _, end in results], dtype=np.int64)
+
+
+def _run(task: Task, run: int) -> tuple[FloatArray, int]:
+    values = np.full((1 + len(task.record), task.marks.size), math.inf)
+    if task.marks[0] == 0:
+        values[:, 0] = task.read(task.chain.start, task.chain.risk(task.chain.start), 0.0)
+    before, clipped = 0, 0
+    for done, state, count, largest in _states(task, run):
+        clipped += count
+        risk = task.chain.risk(state)
+        if math.isinf(risk) or risk > largest:
+            return values, done
+        place = np.searchsorted(task.marks, done)
+        if place < task.marks.size and task.marks[place] == done:
+            values[:, place] = task.read(state, risk, clipped / (done - before))
+            before, clipped = done, 0
+    return values, -1
+
+
+def _states(task: Task, run: int) -> Iterator[tuple[int, FloatArray, int, float]]:
+    """Run the algorithm; at every mark and after every block: steps taken, the state (which is changed afterwards),
+    steps that were clipped since the last one, risk that would mean divergence.
+    """
+    generators = task.generators(run)
+    update = updates.update_of(task.optimizer)
+    state, sampler = task.chain.start.copy(), task.chain.sampler
+    scratch = sampler.scratch()
+    length = samplers.block_steps(sampler.width, task.optimizer.batch_size)
+    for start in range(0, task.steps, length):
+        stop = min(start + length, task.steps)
+        block = sampler.draw(*generators, stop - start, scratch)
+        rule = task.rule(start, stop)
+        unbounded = task.table is None and update.unbounded(float(rule.control.max()))
+        largest = task.largest_risk if unbounded else math.inf
+        inner = task.marks[np.searchsorted(task.marks, start, "right") : np.searchsorted(task.marks, stop, "left")]
+        first = start
+        for last in (*inner.tolist(), stop):
+            clipped = block.advance(state, rule, first - start, last - start)
+            yield last, state, clipped, largest
+            first = last
+
+
+def _read(argument: str, schedule: Schedule, t: FloatArray, allow_infinite: bool) -> FloatArray:
+    values = schedule(t)
+    if not (values >= 0).all() or not (allow_infinite or np.isfinite(values).all()):
+        expected = "values >= 0" + ("" if allow_infinite else " that are finite")
+        raise InvalidInput(argument, expected, f"{values.min():g} to {values.max():g} in t = {t[0]:g} to {t[-1]:g}")
+    return values
