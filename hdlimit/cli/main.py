@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -16,14 +16,9 @@ from hdlimit.cli.verify import verify
 from hdlimit.core.version import __version__
 from hdlimit.errors import HdlimitError, HdlimitWarning, InvalidInput
 
-if TYPE_CHECKING:
-    pass
-
 
 class _Commands(click.Group):
-    """The group of commands: an error, of the package or of usage, or a warning is one line on stderr, an error ends
-    with code 2.
-    """
+    """The group of commands: errors and warnings are one line on stderr, and an error exits with code 2."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if not args:

@@ -1,17 +1,12 @@
-"""Clip thresholds that follow the risk: c(v) with the compensated step eta(t)/mu_c, along the predicted curve.
-
-max-CCC:    c(v) = argmax_c mu_c(v)^2/nu_c(v)
-heuristic:  c(v) = k sqrt(v + s^2),  s^2 = Var eps, or the squared width of the noise where Var is infinite
-"""
+"""A clip threshold that follows the risk, with the compensated step eta(t)/mu_c, along the predicted curve."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -28,33 +23,54 @@ from hdlimit.optimizers.schedules import Constant, Schedule, Table
 from hdlimit.optimizers.sgd import ClippedSGD
 from hdlimit.prediction.curve import Curve
 from hdlimit.prediction.predict import predict
-from hdlimit.problem.noise_law import NoiseLaw
 from hdlimit.problem.problem import Problem
-from hdlimit.response.clipping import BestNow, clipped_fraction, efficiency, heuristic_scale, rate_gain
-from hdlimit.response.closed_loop import ClipResponse, Feedback, compensated
+from hdlimit.response.clipping import clipped_fraction, efficiency, rate_gain
+from hdlimit.response.closed_loop import ClipResponse
 from hdlimit.storage.files import checked_path, new_file
-from hdlimit.tuning.search import Family, best_scale, polish
+from hdlimit.tuning.threshold_rules import Followed, Threshold
 from hdlimit.tuning.trial import Trial
 
 if TYPE_CHECKING:
     from os import PathLike
 
+# Table points per step of the integrator: the linear table between them against the smooth schedule.
+# Chosen, not measured; tests/tuning/test_threshold_tuning.py compares its curve with the rule's own.
 PER_STEP = 4
+# Most steps that a file or an array lists: its size against its resolution. Chosen, not measured.
 MOST_STEPS = 1_000_000
+# Relative tolerance of the curve along which a schedule is read: that of predict by default.
 ACCURACY = 1e-6
 SCHEDULE_FILES = (".csv", ".json")
-
-Threshold = Callable[[float], float]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ClipSchedule:
     """A clip threshold and a step size that follow the predicted curve.
 
-    problem, horizon: of the tuning; k: of the heuristic, None for the max-CCC schedule; optimizer: ClippedSGD with both
-    schedules (tables); time, risk, threshold, lr, mu, clipped_fraction, rate_gain: along the curve, shape (T,). mu: the
-    drift at that threshold, so that lr mu is the compensated step eta(t); gain: R of SGD at its best constant
-    lr over the risk here, at the horizon (inf where SGD has no limit).
+    Parameters
+    ----------
+    problem, horizon
+        Of the tuning.
+    k : float or None
+        Of the heuristic c = k sqrt(v + s^2); None for the max-CCC schedule.
+    optimizer : ClippedSGD
+        With both schedules, as tables.
+    time, risk, threshold, lr : ndarray, shape (T,)
+        Along the curve.
+    mu : ndarray, shape (T,)
+        The drift at that threshold, so that lr mu is the compensated step eta(t).
+    clipped_fraction, rate_gain : ndarray, shape (T,)
+        Along the curve.
+    gain : float
+        R of SGD at its best constant lr over the risk here, at the horizon; inf where SGD has no limit.
+
+    Examples
+    --------
+    >>> import hdlimit as hd
+    >>> problem = hd.Problem(hd.Isotropic(100), hd.StudentT(df=3, scale=0.5))
+    >>> schedule = hd.tuning.greedy_clip(problem, horizon=2.0)
+    >>> schedule.trainer(every=100)["step"]
+    array([  0, 100, 200])
     """
 
     problem: Problem
@@ -86,10 +102,24 @@ class ClipSchedule:
         return np.array([efficiency(noise, 2 * r, c, b) for r, c in zip(self.risk, self.threshold)])
 
     def trainer(self, loss: Loss = "half_squared", every: int = 1) -> dict[str, Any]:
-        """The schedule in a trainer's units: arrays `step`, `lr` and `max_norm`, each of shape (S,).
+        """Return the schedule in a trainer's units.
 
-        loss: "half_squared" for r^2/2, "squared" for r^2 (PyTorch's MSELoss); every: distance of the steps listed (at
-        most a million in all).
+        Parameters
+        ----------
+        loss : {"half_squared", "squared"}
+            r^2/2, or r^2 (PyTorch's MSELoss).
+        every : int
+            Distance of the steps listed, at most a million in all.
+
+        Returns
+        -------
+        dict
+            Arrays `step`, `lr` and `max_norm`, each of shape (S,).
+
+        Raises
+        ------
+        InvalidInput
+            Where more than a million steps would be listed.
         """
         d, every = self.problem.dimension, checks.integer("every", every)
         last = steps_at(self.horizon, d)
@@ -104,7 +134,12 @@ class ClipSchedule:
     def save(self, path: str | PathLike[str], loss: Loss = "half_squared", every: int = 1) -> None:
         """Write the trainer's schedule as .csv (columns step, lr, max_norm) or .json, whole or not at all.
 
-        path: ends in .csv or .json; loss, every: as for trainer.
+        Parameters
+        ----------
+        path : str or path-like
+            Ends in .csv or .json.
+        loss, every
+            As for `trainer`.
         """
         target = checked_path(path, SCHEDULE_FILES)
         columns = {name: column.tolist() for name, column in self.trainer(loss, every).items()}
@@ -118,69 +153,31 @@ class ClipSchedule:
             file.write(("\n".join(lines) + "\n").encode())
 
     def _facts(self) -> dict[str, Any]:
+        """Return what the head of a file states."""
         kind = "max-CCC" if self.k is None else "heuristic"
         facts = {"result": "ClipSchedule", "version": __version__, "schedule": kind, "k": self.k}
         return facts | {"problem": repr(self.problem), "horizon": self.horizon, "batch_size": self.optimizer.batch_size}
 
 
-class Rule(NamedTuple):
-    """A threshold that follows v. threshold: v -> c, inf allowed; k: of the heuristic."""
-
-    threshold: Threshold
-    k: float | None = None
-
-    def response(self, noise: NoiseLaw, batch_size: int) -> Feedback:
-        """(1, nu_c/mu_c^2): the response with compensated step."""
-        exact = ClipResponse(noise, batch_size)
-        return Feedback(compensated(lambda v: exact(v, self.threshold(v))), noise, batch_size)
-
-
-def max_ccc(problem: Problem, batch_size: int) -> Rule:
-    """c*(v) = argmax over c of mu_c^2/nu_c."""
-    return Rule(lru_cache(maxsize=None)(BestNow(problem.noise, batch_size)))
-
-
-def heuristic(problem: Problem, k: float) -> Rule:
-    """c(v) = k sqrt(v + s^2)."""
-    square = heuristic_scale(problem.noise) ** 2
-    return Rule(lambda v: k * math.sqrt(v + square), k)
-
-
-class Followed(NamedTuple):
-    """The best step for a rule: lr is the compensated step eta(t); value is the log of the risk or of the time."""
-
-    rule: Rule
-    lr: Schedule
-    value: float
-
-
-def tuned_max_ccc(trial: Trial, batch_size: int, lr: Schedule | None) -> Followed:
-    """The max-CCC schedule with the given compensated step, or its best constant one."""
-    rule = max_ccc(trial.problem, batch_size)
-    response = rule.response(trial.problem.noise, batch_size)
-    if lr is None:
-        x, _ = best_scale(trial, response, math.exp, math.inf)
-        (x,), value = polish(lambda p: trial.value(response, Constant(math.exp(p[0])), math.inf, fine=True), [x])
-        return Followed(rule, Constant(math.exp(x)), value)
-    return Followed(rule, lr, trial.value(response, lr, math.inf, fine=True))
-
-
-def tuned_heuristic(trial: Trial, batch_size: int, lr: Schedule | None) -> Followed:
-    """The heuristic with its best k, under the given compensated step or together with the best constant one."""
-    problem = trial.problem
-    family = Family(
-        trial,
-        lambda y: heuristic(problem, math.exp(y)).response(problem.noise, batch_size),
-        lambda x, y: math.exp(x),
-        lambda y: math.inf,
-        lr,
-    )
-    x, y, value = family.best(math.log(0.1 / batch_size), math.log(8.0))
-    return Followed(heuristic(problem, math.exp(y)), Constant(math.exp(x)) if lr is None else lr, value)
-
-
 def clip_schedule(trial: Trial, found: Followed, batch_size: int, sgd_risk: float) -> ClipSchedule:
-    """The schedules along the predicted curve of a rule. sgd_risk: of SGD at its best constant lr, inf without one."""
+    """Compute both schedules along the predicted curve of a rule.
+
+    Parameters
+    ----------
+    trial : Trial
+        The problem and the horizon.
+    found : Followed
+        The rule and its compensated step.
+    batch_size : int
+        B.
+    sgd_risk : float
+        Risk of SGD at its best constant lr at the horizon, inf without one.
+
+    Returns
+    -------
+    ClipSchedule
+        On the integrator's steps, with points around every jump.
+    """
     problem, noise = trial.problem, trial.problem.noise
     response = found.rule.response(noise, batch_size)
     limit = Limit(trial.modes, response, found.lr, Constant(math.inf), 1 / problem.dimension)
@@ -207,11 +204,12 @@ def clip_schedule(trial: Trial, found: Followed, batch_size: int, sgd_risk: floa
 
 
 def _simple(lr: Schedule) -> Any:
+    """Return the number of a constant schedule, and any other schedule itself."""
     return lr.value if isinstance(lr, Constant) else lr
 
 
 def _knots(dense: DenseOutput, lr: Schedule, threshold: Threshold) -> FloatArray:
-    """The integrator's steps, each divided; with points around every jump of the lr and of the threshold."""
+    """Divide the integrator's steps, and add points around every jump of the lr and of the threshold."""
     parts = np.arange(PER_STEP) / PER_STEP
     inner = dense.knots[:-1, None] + np.diff(dense.knots)[:, None] * parts
     knots = lr.knots[lr.knots <= dense.knots[-1]]
@@ -220,7 +218,7 @@ def _knots(dense: DenseOutput, lr: Schedule, threshold: Threshold) -> FloatArray
 
 
 def _jumps(dense: DenseOutput, time: FloatArray, threshold: Threshold) -> FloatArray:
-    """Times that enclose every place where the threshold changes by more than a fifth between two given times."""
+    """Enclose every place where the threshold changes by more than a fifth between two given times."""
 
     def log_c(t: float) -> float:
         c = threshold(max(float(dense(np.array(t), 0)), 1e-280))

@@ -4,29 +4,28 @@ from __future__ import annotations
 
 import json
 import math
-import warnings
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from hdlimit.core import checks
 from hdlimit.core.version import __version__
-from hdlimit.errors import HdlimitWarning, InvalidInput
+from hdlimit.errors import InvalidInput
 from hdlimit.limit.validity import warn_caveats
-from hdlimit.optimizers.base import Loss, Optimizer, loss_factor
+from hdlimit.optimizers.base import Loss, loss_factor
 from hdlimit.optimizers.schedules import Constant, as_schedule
 from hdlimit.optimizers.sgd import SGD, ClippedSGD
-from hdlimit.optimizers.sign import SignSGD
 from hdlimit.prediction.curve import Curve
-from hdlimit.prediction.predict import predict
 from hdlimit.problem.problem import Problem
 from hdlimit.response.clipping import clipped_fraction, efficiency, rate_gain
 from hdlimit.storage.files import checked_path, new_file
 from hdlimit.storage.records import finite_or_none
-from hdlimit.tuning.clip_schedule import ClipSchedule, clip_schedule, tuned_heuristic, tuned_max_ccc
+from hdlimit.tuning.clip_schedule import ClipSchedule, clip_schedule
 from hdlimit.tuning.landscape import around
 from hdlimit.tuning.search import best_clip, best_step
-from hdlimit.tuning.trial import Trial, check_found, checked_trial
+from hdlimit.tuning.step_tuning import quiet_curve, untargeted
+from hdlimit.tuning.threshold_rules import tuned_heuristic, tuned_max_ccc
+from hdlimit.tuning.trial import check_found, checked_trial
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -41,10 +40,36 @@ _LOSSES: tuple[tuple[Loss, str], ...] = (("half_squared", "r^2/2"), ("squared", 
 class Tuning:
     """The tuned clip threshold and step size.
 
-    problem, horizon, target: as given; optimizer: ClippedSGD with the tuned constants; curve: its predicted curve;
-    time: at which the target is reached, None without one; clipped_fraction, rate_gain: at the horizon's v (rate_gain:
-    the CCC value (mu^2/nu) E r^2/B); gain: R_SGD/R_tuned at the horizon, SGD at its best constant lr (inf where SGD has
-    no limit); sgd: that SGD, None without limit; schedule, heuristic: ClipSchedules of schedule=True, else None.
+    Parameters
+    ----------
+    problem, horizon, target
+        As given to `tune_clip`.
+    optimizer : ClippedSGD
+        With the tuned constants.
+    curve : Curve
+        Its predicted curve.
+    time : float or None
+        Time at which the target is reached, None without a target.
+    clipped_fraction : float
+        Share of clipped steps at the horizon's v.
+    rate_gain : float
+        The value (mu^2/nu) E r^2/B of the clipping criterion (CCC) at the horizon's v.
+    gain : float
+        R_SGD/R_tuned at the horizon, SGD at its best constant lr; inf where SGD has no limit.
+    sgd : SGD or None
+        That SGD, None without a limit.
+    schedule, heuristic : ClipSchedule or None
+        The two schedules of `schedule=True`.
+
+    Examples
+    --------
+    >>> import hdlimit as hd
+    >>> problem = hd.Problem(hd.Isotropic(100), hd.StudentT(df=3, scale=0.5))
+    >>> tuning = hd.tune_clip(problem, horizon=5.0)
+    >>> tuning.gain > 1
+    True
+    >>> sorted(tuning.trainer())
+    ['lr', 'max_norm']
     """
 
     problem: Problem
@@ -94,9 +119,24 @@ class Tuning:
         return around(self.problem, self.optimizer, self.horizon)
 
     def trainer(self, loss: Loss = "half_squared", every: int = 1) -> dict[str, Any]:
-        """lr and max_norm in a trainer's units; with a schedule, arrays `step`, `lr` and `max_norm` of that schedule.
+        """Return lr and max_norm in a trainer's units.
 
-        loss: "half_squared" for r^2/2, "squared" for r^2 (PyTorch's MSELoss); every: distance of the schedule's steps.
+        Parameters
+        ----------
+        loss : {"half_squared", "squared"}
+            r^2/2, or r^2 (PyTorch's MSELoss).
+        every : int
+            Distance of the schedule's steps.
+
+        Returns
+        -------
+        dict
+            `lr` and `max_norm`; with a schedule, arrays `step`, `lr` and `max_norm` of that schedule.
+
+        Raises
+        ------
+        InvalidInput
+            For a given lr that is a schedule, without `schedule=True`.
         """
         if self.schedule is not None:
             return self.schedule.trainer(loss, every)
@@ -106,7 +146,7 @@ class Tuning:
         return {"lr": step, "max_norm": self.max_norm * loss_factor(loss)}
 
     def summary(self) -> str:
-        """The answer as a few lines of text."""
+        """Return the answer as a few lines of text."""
         lines = [f"lr = {self.lr:.6g}" if isinstance(self.lr, float) else f"lr = {self.lr!r}"]
         if math.isinf(self.threshold):
             lines.append("threshold = inf: do not clip, no threshold lowers the risk at this horizon")
@@ -131,7 +171,7 @@ class Tuning:
         return "\n".join(lines)
 
     def facts(self) -> dict[str, Any]:
-        """The answer as plain values."""
+        """Return the answer as plain values."""
         facts: dict[str, Any] = {"result": "Tuning", "version": __version__, "problem": repr(self.problem)}
         facts |= {"horizon": self.horizon, "target": self.target, "batch_size": self.optimizer.batch_size}
         facts |= {"lr": self.lr if isinstance(self.lr, float) else repr(self.lr)}
@@ -144,13 +184,20 @@ class Tuning:
         return facts
 
     def save(self, path: str | PathLike[str]) -> None:
-        """Write the answer to .json, whole or not at all; a schedule's own save writes a trainer's steps."""
+        """Write the answer to .json, whole or not at all; a schedule's own `save` writes a trainer's steps.
+
+        Parameters
+        ----------
+        path : str or path-like
+            Ends in .json.
+        """
         target = checked_path(path, (".json",))
         with new_file(target) as file:
             file.write((json.dumps(finite_or_none(self.facts()), allow_nan=False, indent=1) + "\n").encode())
 
 
 def _describe(schedule: ClipSchedule) -> str:
+    """Describe a schedule in one line."""
     c, risk = schedule.threshold, schedule.risk[-1]
     k = "" if schedule.k is None else f"k = {schedule.k:.4g}, "
     return f"{k}threshold from {c[0]:.4g} to {c[-1]:.4g}, risk {risk:.6g} at the horizon, gain {schedule.gain:.4g}"
@@ -164,28 +211,69 @@ def tune_clip(
     batch_size: int = 1,
     target: float | None = None,
 ) -> Tuning:
-    """The clip threshold and the step size with the lowest risk at a horizon, on the limit ODE.
+    """Find the clip threshold and the step size with the lowest risk at a horizon, on the limit ODE.
 
-        minimize R(horizon) over constant (lr, threshold); schedule: c*(t) = argmax_c mu_c^2/nu_c, step eta(t)/mu_c
+    Parameters
+    ----------
+    problem : Problem
+        The problem.
+    horizon : float
+        In units of t = k/d.
+    lr : float, schedule or callable, optional
+        None to tune it too; else a number or a schedule of t, which is kept.
+    schedule : bool
+        Compute the max-CCC schedule and the heuristic c = k sqrt(2R + s^2) too, along their own curves, with
+        compensated steps eta(t)/mu_c, eta the given lr or the best constant one.
+    batch_size : int
+        B; the mean gradient is clipped.
+    target : float, optional
+        A risk: the time at which it is reached is minimized instead of the risk at the horizon.
 
-    problem: a Problem; horizon: t = k/d; lr: None to tune it too, else a number or a schedule of t that is kept;
-    schedule: also compute the max-CCC schedule and the heuristic c = k sqrt(2R + s^2) along their own curves, with
-    compensated steps eta(t)/mu_c, eta the given lr or the best constant one; batch_size: B, the mean gradient is
-    clipped; target: a risk, to minimize the time at which it is reached instead of the risk at the horizon.
+    Returns
+    -------
+    Tuning
+        Its constants are within a few parts in a thousand of the minimum's, so that the risk is within 1e-5 of the
+        least.
 
-    Returns: a Tuning. Its constants are within a few parts in a thousand of the minimum's, so that the risk is within
-    1e-5 of the least. Raises: InvalidInput; among it a target below the lowest risk that can be reached (the message
-    says which), and a horizon in which no step size lowers the risk by 1 %. Warns as predict does. Source:
-    derivations/threshold.py, and the limit that predict integrates.
+    Raises
+    ------
+    InvalidInput
+        Among others for a target below the lowest risk that can be reached (the message says which), and for a
+        horizon in which no step size lowers the risk by 1 %.
+
+    Warns
+    -----
+    HdlimitWarning
+        As `predict` does.
+
+    Notes
+    -----
+    The constants minimize R(horizon), or the time to the target. The schedule is
+
+        c*(t) = argmax_c mu_c^2/nu_c,   lr(t) = eta(t)/mu_c
+
+    (derivations/threshold.py; R from the limit that `predict` integrates).
+
+    References
+    ----------
+    Marshall, Xiao, Agarwala, Paquette (2025), the clipping comparison criterion (CCC).
+
+    Examples
+    --------
+    >>> import hdlimit as hd
+    >>> problem = hd.Problem(hd.Isotropic(100), hd.StudentT(df=3, scale=0.5))
+    >>> tuning = hd.tune_clip(problem, horizon=5.0)
+    >>> tuning.risk < hd.tune_lr(problem, hd.SGD, horizon=5.0).risk
+    True
     """
     trial, batch_size = checked_trial(problem, horizon, target=target), checks.integer("batch_size", batch_size)
     given = None if lr is None else as_schedule("lr", lr)
     found = best_clip(trial, batch_size, given)
-    check_found(trial, found.value, lambda: math.exp(best_clip(_untargeted(trial), batch_size, given).value))
+    check_found(trial, found.value, lambda: math.exp(best_clip(untargeted(trial), batch_size, given).value))
     optimizer: Any = found.optimizer
-    curve = _curve(problem, optimizer, trial.horizon)
+    curve = quiet_curve(problem, optimizer, trial.horizon)
     c, v, noise = float(optimizer.threshold), 2 * float(curve.risk[-1]), problem.noise
-    sgd = None if math.isinf(noise.second_moment) else best_step(_untargeted(trial), SGD(1.0, batch_size))
+    sgd = None if math.isinf(noise.second_moment) else best_step(untargeted(trial), SGD(1.0, batch_size))
     sgd_risk = math.inf if sgd is None else math.exp(sgd.value)
     schedules: list[ClipSchedule | None] = [None, None]
     if schedule:
@@ -206,58 +294,3 @@ def tune_clip(
         plain,
         *schedules,
     )
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class LrTuning:
-    """The tuned step size. optimizer: with that lr; curve: its predicted curve; time: at which the target is reached,
-    None without one.
-    """
-
-    optimizer: Optimizer
-    curve: Curve
-    time: float | None
-
-    def __repr__(self) -> str:
-        return f"LrTuning({self.optimizer!r}, t={self.curve.horizon:g}, risk {self.risk:.4g})"
-
-    @property
-    def lr(self) -> float:
-        """The step size eta."""
-        return float(self.optimizer.lr)
-
-    @property
-    def risk(self) -> float:
-        """The excess risk R at the horizon."""
-        return float(self.curve.risk[-1])
-
-
-def tune_lr(problem: Problem, optimizer: Any, horizon: float, target: float | None = None) -> LrTuning:
-    """The constant step size with the lowest risk at a horizon, or the shortest time to a target risk.
-
-    problem: a Problem; optimizer: SGD or SignSGD (the class), or an optimizer whose lr is to be replaced, with a
-    constant threshold; horizon: t = k/d; target: None, or a risk.
-    Returns: an LrTuning. Raises: InvalidInput as tune_clip; NoLimit for SGD under noise of infinite variance. Warns as
-    predict does.
-    """
-    if optimizer in (SGD, SignSGD):
-        optimizer = optimizer(lr=1.0)
-    if not isinstance(optimizer, Optimizer):
-        raise InvalidInput("optimizer", "SGD, SignSGD or an optimizer with its threshold", repr(optimizer)[:120])
-    trial = checked_trial(problem, horizon, optimizer.features, target)
-    found = best_step(trial, optimizer)
-    check_found(trial, found.value, lambda: math.exp(best_step(_untargeted(trial), optimizer).value))
-    time = None if trial.target is None else math.exp(found.value)
-    warn_caveats(problem, found.optimizer, trial.horizon)
-    return LrTuning(found.optimizer, _curve(problem, found.optimizer, trial.horizon), time)
-
-
-def _curve(problem: Problem, optimizer: Optimizer, horizon: float) -> Curve:
-    """The predicted curve, without its warnings."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", HdlimitWarning)
-        return predict(problem, optimizer, horizon)
-
-
-def _untargeted(trial: Trial) -> Trial:
-    return replace(trial, target=None)

@@ -16,9 +16,11 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
+# Expected slope of the bias, and the margin for the next order in 1/D. The margin is chosen, not measured.
 BIAS_SLOPE, BIAS_TOLERANCE = -1.0, 0.1
 
 
+# Expected slope of the spread, and the margin for the next order in 1/D. The margin is chosen, not measured.
 SPREAD_SLOPE, SPREAD_TOLERANCE = -0.5, 0.05
 
 
@@ -26,13 +28,40 @@ SPREAD_SLOPE, SPREAD_TOLERANCE = -0.5, 0.05
 class ScalingStudy(Record):
     """What a study of several dimensions found.
 
-    dimensions: d, shape (k,); size: D = (tr K)^2/tr(K^2), shape (k,); bias: (mean - curve)/curve averaged over the 20
-    test times, signed, with bias_stderr; spread: root mean square over the test times of sd/mean, with spread_stderr;
-    predicted_spread: the same of the theory of fluctuations, NaN where it has none; each of shape (k,). bias_slope,
-    spread_slope: of log |bias| and log spread against log D, with intervals of this confidence; false_alarm: the rate
-    at which a correct curve is called inconsistent; detectable: the relative error of the curve, the same at every d,
-    that is seen with 95 % power; verdict, reason: see scaling_study; stopped: why no more runs were added, empty where
-    their number was given; reports: of verify, one a dimension.
+    Parameters
+    ----------
+    dimensions : ndarray, shape (k,)
+        d.
+    size : ndarray, shape (k,)
+        D = (tr K)^2/tr(K^2).
+    bias, bias_stderr : ndarray, shape (k,)
+        (mean - curve)/curve averaged over the 20 test times, signed, and its standard error.
+    spread, spread_stderr : ndarray, shape (k,)
+        Root mean square over the test times of sd/mean, and its standard error.
+    predicted_spread : ndarray, shape (k,)
+        The same of the theory of fluctuations, NaN where it has none.
+    bias_slope, spread_slope : Slope
+        Of log |bias| and log spread against log D.
+    confidence : float
+        Of the intervals of both slopes.
+    false_alarm : float
+        The rate at which a correct curve is called inconsistent.
+    detectable : float
+        The relative error of the curve, the same at every d, that is seen with 95 % power.
+    verdict, reason : str
+        See `scaling_study`.
+    stopped : str
+        Why no more runs were added, empty where their number was given.
+    reports : tuple of Report
+        One a dimension.
+
+    Examples
+    --------
+    >>> import hdlimit as hd
+    >>> problem = hd.Problem(hd.Isotropic(32), hd.Gaussian(0.5))
+    >>> study = hd.scaling_study(problem, hd.SGD(lr=0.3), dimensions=[32, 48, 64], horizon=3.0, runs=16)
+    >>> study.dimensions, study.runs
+    (array([32, 48, 64]), 16)
     """
 
     table: ClassVar[tuple[str, ...]] = (
@@ -77,7 +106,7 @@ class ScalingStudy(Record):
         return self.reports[0].runs.runs
 
     def summary(self) -> str:
-        """The verdict, the slopes and a table of the dimensions."""
+        """Return the verdict, the slopes and a table of the dimensions."""
         lines = [
             f"{self.verdict}: {self.reason}",
             f"bias slope {self.bias_slope}, at most {BIAS_SLOPE:g} expected; spread slope {self.spread_slope}, "
@@ -104,9 +133,22 @@ class ScalingStudy(Record):
         return {name: [slope.value, slope.low, slope.high] for name, slope in named.items()}
 
     def parts(self) -> tuple[Any, ...]:
-        """The curve and the runs of the largest dimension."""
+        """Return the curve and the runs of the largest dimension."""
         return self.reports[-1].parts()
 
     def plot(self, ax: Axes | None = None, **style: Any) -> Axes:
-        """Draw |bias| and spread against D, log-log, with lines of the expected slopes; returns the Axes."""
+        """Draw |bias| and spread against D, log-log, with lines of the expected slopes.
+
+        Parameters
+        ----------
+        ax : Axes, optional
+            Where to draw; the current Axes by default.
+        **style
+            As for the plots of the other results.
+
+        Returns
+        -------
+        Axes
+            Where it was drawn.
+        """
         return plot_scaling(self, ax, **style)
