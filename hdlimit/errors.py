@@ -59,7 +59,7 @@ class NoLimit(HdlimitError):
     >>> import hdlimit as hd
     >>> problem = hd.Problem(hd.Isotropic(100), hd.StudentT(df=1.5, scale=1.0))
     >>> try:
-    ...     hd.predict(problem, hd.SGD(lr=0.5), horizon=1.0)
+    ...     hd.tune_lr(problem, hd.SGD, horizon=1.0)
     ... except hd.errors.NoLimit:
     ...     print("no limit")
     no limit

@@ -74,7 +74,7 @@ def main() -> None:
 
     Time is t = steps / d. The excess risk is R = E <x, theta - theta*>^2 / 2.
     Exit code 2 means that the input is wrong; the reason is one line on stderr.
-    """
+    """  # noqa: D301
 
 
 @main.command()
@@ -102,7 +102,7 @@ def predict(
     \b
     hdlimit predict examples/problem.toml --plot curve.png
     hdlimit predict --data rows.csv --target price --optimizer clipped-sgd --threshold 0.5
-    """
+    """  # noqa: D301
     from hdlimit.prediction.predict import predict as predict_curve
     from hdlimit.study import read_toml
 
@@ -149,7 +149,7 @@ def tune(file: str | None, as_json: bool, **options: Any) -> None:
     \b
     hdlimit tune examples/problem.toml --plot landscape.png
     hdlimit tune --residuals log.csv --column residual
-    """
+    """  # noqa: D301
     logs = [name for name in ("residuals", "losses") if options[name] is not None]
     if (file is None) == (not logs) or len(logs) > 1:
         raise click.UsageError("give either a problem FILE, --residuals LOG or --losses LOG")
@@ -224,7 +224,7 @@ def formula(optimizer: str | None, law: str | None, latex: bool) -> None:
     hdlimit formula
     hdlimit formula clipped-sgd
     hdlimit formula clipped-sgd laplace --latex
-    """
+    """  # noqa: D301
     from hdlimit.kernels.formulas import FORMULAS
 
     if optimizer is None:

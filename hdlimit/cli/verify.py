@@ -76,7 +76,7 @@ def verify(
                  1  inconsistent: the runs contradict the curve
                  3  inconclusive: this d is too small for a verdict, or runs diverged, or too few runs of a study
                  2  wrong input
-    """
+    """  # noqa: D301
     from hdlimit.study import read_toml
 
     options.check_targets(plot, out)

@@ -67,7 +67,8 @@ class ClipSchedule:
     Examples
     --------
     >>> import hdlimit as hd
-    >>> problem = hd.Problem(hd.Isotropic(100), hd.StudentT(df=3, scale=0.5))
+    >>> noise = hd.GaussianMixture(weights=[0.9, 0.1], scales=[0.3, 2.0])
+    >>> problem = hd.Problem(hd.Isotropic(100), noise)
     >>> schedule = hd.tuning.greedy_clip(problem, horizon=2.0)
     >>> schedule.trainer(every=100)["step"]
     array([  0, 100, 200])

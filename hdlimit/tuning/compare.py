@@ -76,7 +76,8 @@ class Comparison:
     Examples
     --------
     >>> import hdlimit as hd
-    >>> problem = hd.Problem(hd.Isotropic(100), hd.StudentT(df=3, scale=0.5))
+    >>> noise = hd.GaussianMixture(weights=[0.9, 0.1], scales=[0.3, 2.0])
+    >>> problem = hd.Problem(hd.Isotropic(100), noise)
     >>> [entry.name for entry in hd.compare(problem, horizon=2.0).entries]
     ['SGD', 'clipped SGD', 'signSGD']
     """
@@ -107,7 +108,13 @@ class Comparison:
         return "; ".join([head, *parts])
 
     def summary(self) -> str:
-        """Return a table: optimizer, best lr and threshold, risk at the horizon, and its ratio to the least."""
+        """Return the answer as a table.
+
+        Returns
+        -------
+        str
+            Optimizer, best lr and threshold, risk at the horizon, its ratio to the least; then the sentence.
+        """
         lines = [f"{'':<14}{'lr':>10}{'threshold':>12}{f'R({self.horizon:g})':>14}{'over best':>12}"]
         for entry in self.entries:
             if entry.optimizer is None:
@@ -178,7 +185,8 @@ def compare(problem: Problem, horizon: float, batch_size: int = 1) -> Comparison
     Examples
     --------
     >>> import hdlimit as hd
-    >>> problem = hd.Problem(hd.Isotropic(100), hd.StudentT(df=3, scale=0.5))
+    >>> noise = hd.GaussianMixture(weights=[0.9, 0.1], scales=[0.3, 2.0])
+    >>> problem = hd.Problem(hd.Isotropic(100), noise)
     >>> comparison = hd.compare(problem, horizon=2.0)
     >>> comparison.best.risk == min(entry.risk for entry in comparison.entries)
     True

@@ -181,7 +181,8 @@ def greedy_clip(problem: Problem, horizon: float, batch_size: int = 1) -> ClipSc
     Examples
     --------
     >>> import hdlimit as hd
-    >>> problem = hd.Problem(hd.Isotropic(100), hd.StudentT(df=3, scale=0.5))
+    >>> noise = hd.GaussianMixture(weights=[0.9, 0.1], scales=[0.3, 2.0])
+    >>> problem = hd.Problem(hd.Isotropic(100), noise)
     >>> hd.tuning.greedy_clip(problem, horizon=2.0).gain > 1
     True
     """

@@ -47,7 +47,8 @@ class Landscape:
     Examples
     --------
     >>> import hdlimit as hd
-    >>> problem = hd.Problem(hd.Isotropic(100), hd.StudentT(df=3, scale=0.5))
+    >>> noise = hd.GaussianMixture(weights=[0.9, 0.1], scales=[0.3, 2.0])
+    >>> problem = hd.Problem(hd.Isotropic(100), noise)
     >>> hd.tuning.landscape(problem, 2.0, lr=[0.1, 0.3, 1.0], threshold=[0.5, 1.0]).risk.shape
     (3, 2)
     """
@@ -127,7 +128,8 @@ def landscape(problem: Problem, horizon: float, lr: Any, threshold: Any, batch_s
     Examples
     --------
     >>> import hdlimit as hd
-    >>> problem = hd.Problem(hd.Isotropic(100), hd.StudentT(df=3, scale=0.5))
+    >>> noise = hd.GaussianMixture(weights=[0.9, 0.1], scales=[0.3, 2.0])
+    >>> problem = hd.Problem(hd.Isotropic(100), noise)
     >>> hd.tuning.landscape(problem, 2.0, lr=[0.1, 0.3, 1.0], threshold=[0.5, 1.0]).best.lr
     1.0
     """

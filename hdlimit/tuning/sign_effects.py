@@ -149,7 +149,13 @@ class Effects:
     sgd_descent: float
 
     def summary(self) -> str:
-        """Return a table: signSGD and SGD side by side, one line a number."""
+        """Return the effects as a table.
+
+        Returns
+        -------
+        str
+            signSGD and SGD side by side, one line a number.
+        """
         rows = [
             ("effective lr", self.rate.lr, self.rate.sgd_lr),
             ("diffusion at that lr", self.rate.excess, 1.0),

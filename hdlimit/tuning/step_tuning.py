@@ -103,7 +103,7 @@ def tune_lr(problem: Problem, optimizer: Any, horizon: float, target: float | No
     >>> import hdlimit as hd
     >>> problem = hd.Problem(hd.Isotropic(100), hd.Gaussian(0.5))
     >>> best = hd.tune_lr(problem, hd.SGD, horizon=5.0)
-    >>> best.risk < hd.predict(problem, hd.SGD(lr=1.5 * best.lr), horizon=5.0).risk[-1]
+    >>> bool(best.risk < hd.predict(problem, hd.SGD(lr=1.5 * best.lr), horizon=5.0).risk[-1])
     True
     """
     if optimizer in (SGD, SignSGD):

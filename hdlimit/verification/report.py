@@ -163,7 +163,13 @@ class Report(Record):
         return self.verdict == "consistent" and self.detectable <= TARGET
 
     def summary(self) -> str:
-        """Return the verdict and the numbers it rests on, in a few lines."""
+        """Return the verdict and the numbers it rests on.
+
+        Returns
+        -------
+        str
+            A few lines of text.
+        """
         d = self.curve.problem.dimension
         lines = [
             f"{self.verdict}: {self.runs.runs} runs at d = {d}, {self.time.size} times from t = {self.time[0]:.4g} to "
@@ -194,11 +200,23 @@ class Report(Record):
         )
 
     def parts(self) -> tuple[Any, ...]:
-        """Return the curve and the runs."""
+        """Return the results that this one is made of.
+
+        Returns
+        -------
+        tuple
+            The curve and the runs.
+        """
         return self.curve, self.runs
 
     def columns(self) -> dict[str, Any]:
-        """Return the columns of a file: what was tested at every time, for the risk and the other quantities."""
+        """Return the columns of a file.
+
+        Returns
+        -------
+        dict
+            What was tested at every time, for the risk and for the other quantities, by name.
+        """
         table = super().columns()
         for other in self.others:
             table |= {f"{other.quantity}_{name}": getattr(other, name) for name in self.table[1:]}
@@ -223,18 +241,7 @@ class Report(Record):
 
 
 def exceedance(difference: FloatArray, allowance: FloatArray, stderr: FloatArray) -> FloatArray:
-    """Return max(|difference| - allowance, 0)/stderr.
-
-    Parameters
-    ----------
-    difference, allowance, stderr : ndarray, shape (T,)
-        At the test times.
-
-    Returns
-    -------
-    ndarray, shape (T,)
-        0/0 = 0, and inf where a difference has no spread to be judged by.
-    """
+    """Return max(|difference| - allowance, 0)/stderr, 0/0 = 0; inf where a difference has no spread to be judged by."""
     excess = np.maximum(np.abs(difference) - allowance, 0.0)
     excess = np.where(excess <= 1e-12 * np.abs(allowance), 0.0, excess)
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -106,7 +106,13 @@ class ScalingStudy(Record):
         return self.reports[0].runs.runs
 
     def summary(self) -> str:
-        """Return the verdict, the slopes and a table of the dimensions."""
+        """Return the verdict, the slopes and a table of the dimensions.
+
+        Returns
+        -------
+        str
+            Several lines of text.
+        """
         lines = [
             f"{self.verdict}: {self.reason}",
             f"bias slope {self.bias_slope}, at most {BIAS_SLOPE:g} expected; spread slope {self.spread_slope}, "
@@ -133,7 +139,13 @@ class ScalingStudy(Record):
         return {name: [slope.value, slope.low, slope.high] for name, slope in named.items()}
 
     def parts(self) -> tuple[Any, ...]:
-        """Return the curve and the runs of the largest dimension."""
+        """Return the results that this one is made of.
+
+        Returns
+        -------
+        tuple
+            The curve and the runs of the largest dimension.
+        """
         return self.reports[-1].parts()
 
     def plot(self, ax: Axes | None = None, **style: Any) -> Axes:
