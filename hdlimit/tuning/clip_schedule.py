@@ -1,4 +1,4 @@
-"""A clip threshold that follows the risk, with the compensated step eta(t)/mu_c, along the predicted curve."""
+"""A clip threshold that follows the risk, with its step size, as a record and as a file for a trainer."""
 
 from __future__ import annotations
 
@@ -15,31 +15,19 @@ from hdlimit.core.declaration import FloatArray
 from hdlimit.core.timegrid import steps_at
 from hdlimit.core.version import __version__
 from hdlimit.errors import InvalidInput
-from hdlimit.limit.integrator import solve
-from hdlimit.limit.interpolant import DenseOutput
-from hdlimit.limit.system import Limit
 from hdlimit.optimizers.base import Loss, loss_factor
-from hdlimit.optimizers.schedules import Constant, Schedule, Table
 from hdlimit.optimizers.sgd import ClippedSGD
 from hdlimit.prediction.curve import Curve
 from hdlimit.prediction.predict import predict
 from hdlimit.problem.problem import Problem
-from hdlimit.response.clipping import clipped_fraction, efficiency, rate_gain
-from hdlimit.response.closed_loop import ClipResponse
+from hdlimit.response.clipping import efficiency
 from hdlimit.storage.files import checked_path, new_file
-from hdlimit.tuning.threshold_rules import Followed, Threshold
-from hdlimit.tuning.trial import Trial
 
 if TYPE_CHECKING:
     from os import PathLike
 
-# Table points per step of the integrator: the linear table between them against the smooth schedule.
-# Chosen, not measured; tests/tuning/test_threshold_tuning.py compares its curve with the rule's own.
-PER_STEP = 4
 # Most steps that a file or an array lists: its size against its resolution. Chosen, not measured.
 MOST_STEPS = 1_000_000
-# Relative tolerance of the curve along which a schedule is read: that of predict by default.
-ACCURACY = 1e-6
 SCHEDULE_FILES = (".csv", ".json")
 
 
@@ -158,83 +146,3 @@ class ClipSchedule:
         kind = "max-CCC" if self.k is None else "heuristic"
         facts = {"result": "ClipSchedule", "version": __version__, "schedule": kind, "k": self.k}
         return facts | {"problem": repr(self.problem), "horizon": self.horizon, "batch_size": self.optimizer.batch_size}
-
-
-def clip_schedule(trial: Trial, found: Followed, batch_size: int, sgd_risk: float) -> ClipSchedule:
-    """Compute both schedules along the predicted curve of a rule.
-
-    Parameters
-    ----------
-    trial : Trial
-        The problem and the horizon.
-    found : Followed
-        The rule and its compensated step.
-    batch_size : int
-        B.
-    sgd_risk : float
-        Risk of SGD at its best constant lr at the horizon, inf without one.
-
-    Returns
-    -------
-    ClipSchedule
-        On the integrator's steps, with points around every jump.
-    """
-    problem, noise = trial.problem, trial.problem.noise
-    response = found.rule.response(noise, batch_size)
-    limit = Limit(trial.modes, response, found.lr, Constant(math.inf), 1 / problem.dimension)
-    dense = solve(limit, trial.modes, trial.horizon, ACCURACY).dense
-    time = _knots(dense, found.lr, found.rule.threshold)
-    v = np.maximum(dense(time, 0), 1e-280)
-    c = np.array([found.rule.threshold(x) for x in v])
-    eta = found.lr(time)
-    if np.isinf(c).all():
-        mu, optimizer = np.ones(time.size), ClippedSGD(_simple(found.lr), math.inf, batch_size)
-    else:
-        c = np.minimum(c, 20 * math.sqrt(float(v.max()) + noise.second_moment) if np.isinf(c).any() else math.inf)
-        exact = ClipResponse(noise, batch_size)
-        mu = np.array([exact(*pair)[0] for pair in zip(v, c)])
-        optimizer = ClippedSGD(Table(time, eta / mu), Table(time, c), batch_size)
-    pairs = list(zip(v.tolist(), c.tolist()))
-    risk = v / 2
-    return ClipSchedule(
-        problem, trial.horizon, found.rule.k, optimizer, time, risk, c, eta / mu, mu,
-        np.array([clipped_fraction(noise, *pair, batch_size) for pair in pairs]),
-        np.array([rate_gain(noise, *pair, batch_size) for pair in pairs]),
-        max(sgd_risk, trial.lowest) / max(float(risk[-1]), trial.lowest),
-    )  # fmt: skip
-
-
-def _simple(lr: Schedule) -> Any:
-    """Return the number of a constant schedule, and any other schedule itself."""
-    return lr.value if isinstance(lr, Constant) else lr
-
-
-def _knots(dense: DenseOutput, lr: Schedule, threshold: Threshold) -> FloatArray:
-    """Divide the integrator's steps, and add points around every jump of the lr and of the threshold."""
-    parts = np.arange(PER_STEP) / PER_STEP
-    inner = dense.knots[:-1, None] + np.diff(dense.knots)[:, None] * parts
-    knots = lr.knots[lr.knots <= dense.knots[-1]]
-    time = np.unique(np.concatenate([inner.ravel(), dense.knots[-1:], knots, np.nextafter(knots, 0.0)]))
-    return np.unique(np.concatenate([time, _jumps(dense, time, threshold)]))
-
-
-def _jumps(dense: DenseOutput, time: FloatArray, threshold: Threshold) -> FloatArray:
-    """Enclose every place where the threshold changes by more than a fifth between two given times."""
-
-    def log_c(t: float) -> float:
-        c = threshold(max(float(dense(np.array(t), 0)), 1e-280))
-        return math.log(c) if math.isfinite(c) else 700.0
-
-    found = []
-    values = [log_c(t) for t in time.tolist()]
-    for i in np.flatnonzero(np.abs(np.diff(values)) > math.log(1.2)):
-        (a, b), (left, right) = time[i : i + 2].tolist(), values[i : i + 2]
-        while abs(right - left) > math.log(1.2) and b - a > 1e-6 * b:
-            middle = (a + b) / 2
-            value = log_c(middle)
-            if abs(value - left) < abs(right - value):
-                a, left = middle, value
-            else:
-                b, right = middle, value
-            found.append(middle)
-    return np.array(found)

@@ -24,9 +24,9 @@ from hdlimit.problem.problem import Problem
 from hdlimit.response.closed_loop import at_threshold
 from hdlimit.response.residual_maps import residual_map
 from hdlimit.response.response import MapResponse, Response
-from hdlimit.tuning.clip_schedule import ClipSchedule, clip_schedule
+from hdlimit.tuning.clip_schedule import ClipSchedule
 from hdlimit.tuning.search import best_step
-from hdlimit.tuning.threshold_rules import Followed, max_ccc
+from hdlimit.tuning.threshold_rules import Followed, clip_schedule, max_ccc
 from hdlimit.tuning.trial import checked_trial
 
 # Modes and times of the greedy integration: accuracy of the table against the time of LSODA. Chosen, not measured.

@@ -11,11 +11,11 @@ from hdlimit.optimizers.schedules import as_schedule
 from hdlimit.optimizers.sgd import SGD
 from hdlimit.problem.problem import Problem
 from hdlimit.response.clipping import clipped_fraction, rate_gain
-from hdlimit.tuning.clip_schedule import ClipSchedule, clip_schedule
+from hdlimit.tuning.clip_schedule import ClipSchedule
 from hdlimit.tuning.search import best_clip, best_step
 from hdlimit.tuning.step_tuning import quiet_curve, untargeted
 from hdlimit.tuning.threshold_report import Tuning
-from hdlimit.tuning.threshold_rules import tuned_heuristic, tuned_max_ccc
+from hdlimit.tuning.threshold_rules import clip_schedule, tuned_heuristic, tuned_max_ccc
 from hdlimit.tuning.trial import check_found, checked_trial
 
 

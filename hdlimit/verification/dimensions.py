@@ -1,23 +1,16 @@
-"""One dimension of a scaling study: the problem rebuilt there, its curve, its runs and their report."""
+"""A problem rebuilt at another dimension, and the way to simulate it there."""
 
 from __future__ import annotations
 
-import warnings
-from concurrent.futures import Executor
 from dataclasses import fields, replace
-from typing import Any
 
 import numpy as np
 
-from hdlimit.errors import InvalidInput, LowDimensionWarning, NearCriticalWarning, NotAvailable, VerificationRefused
+from hdlimit.errors import InvalidInput
 from hdlimit.limit.feature_maps import FEATURES
 from hdlimit.optimizers.base import Optimizer
 from hdlimit.problem.covariance import CovarianceModel, Rotated
 from hdlimit.problem.problem import Problem
-from hdlimit.simulation.ensemble import Ensemble
-from hdlimit.simulation.simulate import simulate
-from hdlimit.verification.report import Report, judge
-from hdlimit.verification.verify import expected_curve
 
 # Eigenvalues a distinct one from which the chain of eigenspaces is preferred to direct runs. Chosen, not measured.
 FEW_BLOCKS = 4
@@ -49,54 +42,6 @@ def _rescaled(covariance: CovarianceModel, d: int) -> CovarianceModel:
         expected = "a named covariance without arrays in it, such as Isotropic or PowerLaw"
         raise InvalidInput("problem", expected, f"{covariance!r}, known at its own dimension only")
     return type(covariance)(**(values | {"d": d}))
-
-
-class Case:
-    """One dimension: the curve, the test steps and the allowance, fixed before sampling.
-
-    Parameters
-    ----------
-    problem, optimizer, horizon, method
-        As in `scaling_study`; the problem at this dimension.
-
-    Raises
-    ------
-    VerificationRefused
-        Where the dimension is too small.
-    """
-
-    def __init__(self, problem: Problem, optimizer: Optimizer, horizon: float, method: str | None) -> None:
-        self.problem, self.optimizer = problem, optimizer
-        self.method = best_method(problem, optimizer) if method is None else method
-        try:
-            with warnings.catch_warnings():
-                for kind in (LowDimensionWarning, NearCriticalWarning):  # small dimensions are what a study is for
-                    warnings.simplefilter("ignore", kind)
-                self.curve, self.steps, self.allowed = expected_curve(problem, optimizer, horizon)
-        except NotAvailable as error:
-            raise VerificationRefused(f"dimensions: d = {problem.dimension} is too small: {error}") from error
-
-    def simulated(
-        self, runs: int, seed: Any, executor: Executor | None, progress: bool, checkpoint: Any = None
-    ) -> Ensemble:
-        """Simulate runs at the test times."""
-        times = self.steps / self.problem.dimension
-        return simulate(
-            self.problem,
-            self.optimizer,
-            self.curve.horizon,
-            runs,
-            seed,
-            times=times,
-            method=self.method,
-            executor=executor,
-            progress=progress,
-            checkpoint=checkpoint,
-        )
-
-    def judged(self, runs: Any, false_alarm: float) -> Report:
-        """Make the report of these runs."""
-        return judge(self.curve, runs, self.steps, self.allowed, false_alarm)
 
 
 def best_method(problem: Problem, optimizer: Optimizer) -> str:

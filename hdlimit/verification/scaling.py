@@ -6,7 +6,7 @@ Marchenko-Pastur covariances. For power laws it grows more slowly than d, and th
 
 from __future__ import annotations
 
-import math
+import warnings
 from concurrent.futures import Executor
 from dataclasses import replace
 from os import PathLike, fspath
@@ -18,22 +18,18 @@ import numpy as np
 from hdlimit.core import checks
 from hdlimit.core.declaration import IntArray
 from hdlimit.core.seeds import as_int, seed_sequence
-from hdlimit.errors import InvalidInput, NotAvailable, VerificationRefused
+from hdlimit.errors import InvalidInput, LowDimensionWarning, NearCriticalWarning, NotAvailable, VerificationRefused
 from hdlimit.limit.system import check_types
 from hdlimit.optimizers.base import Optimizer
 from hdlimit.problem.problem import Problem
 from hdlimit.simulation.ensemble import Ensemble
-from hdlimit.verification.decay import Slope, detectable_constant, positive_slope, signed_slope
-from hdlimit.verification.dimensions import Case, rescaled
-from hdlimit.verification.observables import measured
-from hdlimit.verification.report import POWER, TARGET, Report
-from hdlimit.verification.scaling_report import BIAS_SLOPE, BIAS_TOLERANCE, SPREAD_SLOPE, SPREAD_TOLERANCE, ScalingStudy
+from hdlimit.simulation.simulate import simulate
+from hdlimit.verification.dimensions import best_method, rescaled
+from hdlimit.verification.report import Report, judge
+from hdlimit.verification.scaling_report import ScalingStudy, assess, predicted_spread
 from hdlimit.verification.sequential import extended, plan, until_decided
+from hdlimit.verification.verify import expected_curve
 
-# Half length of the interval of the spread's slope beyond which the study is inconclusive: half of the slope itself.
-WIDEST = 0.25
-# Relative spread at the largest d beyond which log spread is not linear in the fluctuations. Chosen, not measured.
-LARGEST_SPREAD = 0.3
 # Runs below which a standard error of a spread means little. Chosen, not measured.
 FEWEST_RUNS = 8
 
@@ -176,114 +172,49 @@ def _dimensions(dimensions: Any) -> IntArray:
     return sizes
 
 
-def relative_moments(report: Report) -> tuple[float, float, float, float]:
-    """Return (bias, standard error, spread, standard error) of the runs of a report, relative to curve and mean.
+class Case:
+    """One dimension: the curve, the test steps and the allowance, fixed before sampling.
 
-    With u_k the average over the test times of R_k/curve - 1 in run k, and q_k that of (R_k/mean - 1)^2: the mean of
-    u_k, and the root of the sum of q_k over runs - 1. Both errors know how the times depend on each other.
+    Parameters
+    ----------
+    problem, optimizer, horizon, method
+        As in `scaling_study`; the problem at this dimension.
 
     Raises
     ------
     VerificationRefused
-        Where the risk is 0 in double precision, or runs do not differ.
+        Where the dimension is too small.
     """
-    risk = measured(report.runs, np.rint(report.time * report.curve.problem.dimension))
-    n = risk.shape[0]
-    if not (report.predicted.all() and report.mean.all()):
-        raise VerificationRefused("horizon: expected one within which the risk stays above 0 in double precision")
-    each = (risk / report.predicted).mean(axis=1) - 1
-    square = ((risk / report.mean - 1) ** 2).mean(axis=1) * n / (n - 1)
-    spread = math.sqrt(square.mean())
-    if spread == 0:
-        raise VerificationRefused(f"dimensions: runs at d = {report.curve.problem.dimension} do not differ")
-    error = float(square.std(ddof=1)) / math.sqrt(n) / (2 * spread)
-    return float(each.mean()), float(each.std(ddof=1)) / math.sqrt(n), spread, error
 
+    def __init__(self, problem: Problem, optimizer: Optimizer, horizon: float, method: str | None) -> None:
+        self.problem, self.optimizer = problem, optimizer
+        self.method = best_method(problem, optimizer) if method is None else method
+        try:
+            with warnings.catch_warnings():
+                for kind in (LowDimensionWarning, NearCriticalWarning):  # small dimensions are what a study is for
+                    warnings.simplefilter("ignore", kind)
+                self.curve, self.steps, self.allowed = expected_curve(problem, optimizer, horizon)
+        except NotAvailable as error:
+            raise VerificationRefused(f"dimensions: d = {problem.dimension} is too small: {error}") from error
 
-def predicted_spread(report: Report) -> float:
-    """Return the relative spread that the theory of fluctuations gives at the test times, NaN without one."""
-    try:
-        noise = report.curve.linear_noise
-    except NotAvailable:
-        return math.nan
-    t = np.minimum(report.time, report.curve.end)
-    return float(np.sqrt(np.mean((noise.spread(t) / (report.predicted + noise.shift(t))) ** 2)))
+    def simulated(
+        self, runs: int, seed: Any, executor: Executor | None, progress: bool, checkpoint: Any = None
+    ) -> Ensemble:
+        """Simulate runs at the test times."""
+        times = self.steps / self.problem.dimension
+        return simulate(
+            self.problem,
+            self.optimizer,
+            self.curve.horizon,
+            runs,
+            seed,
+            times=times,
+            method=self.method,
+            executor=executor,
+            progress=progress,
+            checkpoint=checkpoint,
+        )
 
-
-def assess(sizes: IntArray, reports: tuple[Report, ...], false_alarm: float) -> ScalingStudy:
-    """Make the study of finished runs, without predicted_spread.
-
-    Parameters
-    ----------
-    sizes : ndarray, shape (k,)
-        The dimensions.
-    reports : tuple of Report
-        One for each of them.
-    false_alarm : float
-        Rate of this look.
-
-    Returns
-    -------
-    ScalingStudy
-        With its verdict.
-    """
-    from scipy import stats
-
-    runs = reports[0].runs.runs
-    size = np.array([report.curve.problem.covariance.smooth_dimension for report in reports])
-    quantile = float(stats.t.ppf(1 - false_alarm / 4, runs - 1))
-    reach = quantile + float(stats.t.ppf(POWER, runs - 1))
-    unknown = np.full(size.size, math.nan)
-    whole = all(np.isfinite(report.mean).all() for report in reports)
-    if whole:
-        bias, bias_error, spread, spread_error = np.array([relative_moments(report) for report in reports]).T
-        bias_slope = signed_slope(size, bias, bias_error, quantile)
-        spread_slope = positive_slope(size, spread, spread_error, quantile)
-        detectable = detectable_constant(size, bias_error, BIAS_SLOPE + BIAS_TOLERANCE, reach)
-    else:
-        bias, bias_error, spread, spread_error = (unknown,) * 4
-        bias_slope = spread_slope = Slope(math.nan, -math.inf, math.inf)
-        detectable = math.inf
-    study = ScalingStudy(
-        dimensions=sizes,
-        size=size,
-        bias=bias,
-        bias_stderr=bias_error,
-        spread=spread,
-        spread_stderr=spread_error,
-        predicted_spread=unknown,
-        bias_slope=bias_slope,
-        spread_slope=spread_slope,
-        confidence=1 - false_alarm / 2,
-        false_alarm=false_alarm,
-        detectable=detectable,
-        verdict="",
-        reason="",
-        stopped="",
-        reports=reports,
-    )
-    verdict, reason = _verdict(study)
-    return replace(study, verdict=verdict, reason=reason)
-
-
-def _verdict(study: ScalingStudy) -> tuple[str, str]:
-    """Decide the verdict, with its reason."""
-    bias, spread = study.bias_slope, study.spread_slope
-    if math.isnan(bias.value):
-        worst = next(report for report in study.reports if not np.isfinite(report.mean).all())
-        return "inconclusive", f"at d = {worst.curve.problem.dimension} {worst.runs.outcome.sentence}"
-    if bias.low > BIAS_SLOPE + BIAS_TOLERANCE:
-        return "inconsistent", f"the bias of the curve does not vanish like 1/D: slope {bias}"
-    if spread.low > SPREAD_SLOPE + SPREAD_TOLERANCE or spread.high < SPREAD_SLOPE - SPREAD_TOLERANCE:
-        return "inconsistent", f"the spread of runs does not vanish like 1/sqrt(D): slope {spread}"
-    if study.spread[-1] > LARGEST_SPREAD:
-        d = study.dimensions[-1]
-        return "inconclusive", f"at d = {d} the spread of a run is still {study.spread[-1]:.0%} of the risk"
-    if study.detectable > TARGET:
-        return "inconclusive", f"only an error of {study.detectable:.1%} of the curve would be seen: use more runs"
-    if spread.high - spread.low > 2 * WIDEST:
-        return "inconclusive", f"the slope of the spread is known to {(spread.high - spread.low) / 2:.2f} only"
-    if bias.resolved:
-        return "consistent", "the bias of the curve vanishes like 1/D, the spread of runs like 1/sqrt(D)"
-    seen = f"an error of {study.detectable:.1%} of the curve would be seen"
-    return "consistent", f"no bias is resolved, though {seen}; the spread of runs vanishes like 1/sqrt(D)"
+    def judged(self, runs: Any, false_alarm: float) -> Report:
+        """Make the report of these runs."""
+        return judge(self.curve, runs, self.steps, self.allowed, false_alarm)

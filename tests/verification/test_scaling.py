@@ -18,9 +18,10 @@ from scipy import stats
 import hdlimit as hd
 from hdlimit.limit import system
 from hdlimit.verification.decay import contrasts, detectable_constant, positive_slope, signed_slope
-from hdlimit.verification.dimensions import Case, best_method, rescaled
+from hdlimit.verification.dimensions import best_method, rescaled
 from hdlimit.verification.report import judge
-from hdlimit.verification.scaling import assess, relative_moments
+from hdlimit.verification.scaling import Case
+from hdlimit.verification.scaling_report import assess, relative_moments
 from hdlimit.verification.sequential import extended, plan, until_decided
 from hdlimit.verification.verify import allowance, decided, expected_curve
 
