@@ -16,6 +16,7 @@ from hdlimit.optimizers.sign import SignSGD
 from hdlimit.plotting.risk import plot_comparison
 from hdlimit.prediction.curve import Curve
 from hdlimit.problem.problem import Problem
+from hdlimit.response.residual_maps import residual_map
 from hdlimit.tuning.search import best_constants
 from hdlimit.tuning.step_tuning import quiet_curve
 
@@ -53,12 +54,17 @@ class Entry:
     reason: str = ""
 
     @property
+    def clips(self) -> bool:
+        """Whether the optimizer clips."""
+        return self.optimizer is not None and residual_map(self.optimizer).clips
+
+    @property
     def constants(self) -> str:
         """The constants in words."""
         if self.optimizer is None:
             return self.reason
         c = self.optimizer.threshold_schedule(0.0)
-        clip = f", threshold {float(c):.4g}" if isinstance(self.optimizer, ClippedSGD) else ""
+        clip = f", threshold {float(c):.4g}" if self.clips else ""
         return f"lr {float(self.optimizer.lr):.4g}{clip}"
 
 
@@ -100,7 +106,7 @@ class Comparison:
         for entry in self.entries:
             if entry.optimizer is None:
                 parts.append(f"{entry.name}: {entry.reason}")
-            elif isinstance(entry.optimizer, ClippedSGD) and entry.optimizer.threshold == math.inf:
+            elif entry.clips and entry.optimizer.threshold == math.inf:
                 parts.append("clipping does not help")
             elif entry is not best:
                 parts.append(f"{entry.name}'s is {entry.risk / best.risk:.3g} times that")
@@ -120,8 +126,7 @@ class Comparison:
             if entry.optimizer is None:
                 lines.append(f"{entry.name:<14}  {entry.reason}")
                 continue
-            clips = isinstance(entry.optimizer, ClippedSGD)
-            threshold = f"{float(entry.optimizer.threshold_schedule(0.0)):.4g}" if clips else "-"
+            threshold = f"{float(entry.optimizer.threshold_schedule(0.0)):.4g}" if entry.clips else "-"
             ratio = entry.risk / self.best.risk
             lines.append(
                 f"{entry.name:<14}{float(entry.optimizer.lr):>10.4g}{threshold:>12}{entry.risk:>14.4g}{ratio:>12.3f}"
