@@ -55,7 +55,14 @@ class ExactMean:
     outcome : Outcome
         How the recursion ended.
     version : str
-        Of the package.
+        Version of the package.
+
+    Examples
+    --------
+    >>> import hdlimit as hd
+    >>> mean = hd.exact_mean(hd.Problem(hd.Isotropic(100)), hd.SGD(0.5), 200)
+    >>> mean.risk.shape, mean.outcome.status.value
+    ((201,), 'finished')
     """
 
     problem: Problem
