@@ -42,6 +42,26 @@ def steps_at(time: float, dimension: int) -> int:
     return math.floor(time * dimension * (1 + 1e-12) + 1e-9)
 
 
+def steps_taken(time: FloatArray, dimension: int, each: int = 1) -> FloatArray:
+    """Count the steps taken at several times.
+
+    Parameters
+    ----------
+    time : ndarray, shape (T,)
+        Times t = k/d.
+    dimension : int
+        d.
+    each : int, default 1
+        What one step counts for: the batch size counts samples.
+
+    Returns
+    -------
+    ndarray, shape (T,)
+        `each` times floor(t d), forgiving rounding errors of t d.
+    """
+    return np.array([float(each * steps_at(t, dimension)) for t in time])
+
+
 def default_times(horizon: float, dimension: int) -> FloatArray:
     """0 and 200 geometric points from 1/d to the horizon, shape (201,)."""
     times = np.concatenate([[0.0], np.geomspace(1 / dimension, max(horizon, 1 / dimension), 200)])

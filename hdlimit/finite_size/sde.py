@@ -82,6 +82,10 @@ class SdePaths(Record):
         """Standard error of the mean risk, spread/sqrt(paths), shape (T,)."""
         return Observable("risk", self.risk).stderr
 
+    def quantile(self, q: Any) -> FloatArray:
+        """Return quantiles of the risk over the paths; see `Observable.quantile`."""
+        return Observable("risk", self.risk).quantile(q)
+
     def plot(self, ax: Axes | None = None, **style: Any) -> Axes:
         """Draw the mean as markers with the band of one path's spread; returns the Axes."""
         label = f"{self.diffusion} SDE, {self.runs} path{'s' if self.runs > 1 else ''}"
