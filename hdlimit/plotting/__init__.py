@@ -1,6 +1,6 @@
 """Figures: theory as a line, simulated runs as markers with the band of one run.
 
-Functions draw what has the right attributes, whatever its class. matplotlib is imported on first use.
+Functions read attributes of what they draw and know no class of results. matplotlib is imported on first use.
 """
 
 from hdlimit.plotting.figure import FIGURE_FILES, label_axes, style, write_figure

@@ -104,7 +104,7 @@ def _listed(results: Any) -> tuple[list[str], list[Any]]:
 
 
 def _described(items: list[ResultLike]) -> list[str]:
-    """A label for each result: the optimizer, what differs between the problems, and the number of runs."""
+    """Label each result with the optimizer, what differs between the problems, and the number of runs."""
     differs = [name for name in ("covariance", "noise") if len({getattr(item.problem, name) for item in items}) > 1]
     labels = []
     for item in items:
@@ -116,7 +116,7 @@ def _described(items: list[ResultLike]) -> list[str]:
 
 
 def _along(result: ResultLike, x: str) -> FloatArray:
-    """The times of a result in the units of the horizontal axis."""
+    """Return the times of a result in the units of the horizontal axis."""
     if x == "t":
         return result.time
     each = result.problem.dimension * (result.optimizer.batch_size if x == "samples" else 1)
