@@ -1,7 +1,7 @@
 """Validation of arguments.
 
-Each function takes the name of an argument, for messages, and what was given. It returns the value in its final type, or
-raises InvalidInput with the name of the argument.
+Each function takes the name of an argument, for messages, and what was given. It returns the value in its final type,
+or raises InvalidInput with the name of the argument.
 """
 
 from __future__ import annotations

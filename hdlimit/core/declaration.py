@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
+from functools import cached_property
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
@@ -60,13 +61,21 @@ class Declaration:
 
     written_as: ClassVar[str | None] = None
 
+    @cached_property
+    def kept(self) -> dict[Any, Any]:
+        """What was computed from the declaration, by what was asked; no part of its value, and not pickled."""
+        return {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "kept"}
+
     def to_plain(self) -> dict[str, Any]:
-        """What a file holds of the declaration, by name: its fields."""
+        """Return what a file holds of the declaration, by name: its fields."""
         return self._fields()
 
     @classmethod
     def from_plain(cls, values: Mapping[str, Any]) -> Any:
-        """The declaration from what `to_plain` gave."""
+        """Return the declaration from what `to_plain` gave."""
         return cls(**values)
 
     def _fields(self) -> dict[str, Any]:
@@ -103,8 +112,19 @@ registered(Status)
 
 
 def classes(base: type = Declaration) -> dict[str, type]:
-    """Every declared class below `base` (itself included), by the name it has in files; those of the user too, once
-    they are imported.
+    """Return every declared class below `base`, itself included, by the name that it has in files.
+
+    Classes outside the package are among them once they are imported.
+
+    Parameters
+    ----------
+    base : type, default Declaration
+        The base class.
+
+    Returns
+    -------
+    dict of str to type
+        The classes.
     """
     name = getattr(base, "written_as", None) or base.__name__
     found = {name: base} if "__dataclass_fields__" in vars(base) else {}
@@ -116,10 +136,10 @@ def classes(base: type = Declaration) -> dict[str, type]:
 
 
 def class_named(name: str) -> type | None:
-    """The declared or registered class that has this name in files."""
+    """Return the declared or registered class that has this name in files, None if there is none."""
     return classes().get(name) or _REGISTERED.get(name)
 
 
 def name_of(cls: type) -> str:
-    """The name of a class in files."""
+    """Return the name of a class in files."""
     return getattr(cls, "written_as", None) or cls.__name__
