@@ -49,6 +49,11 @@ def stability(problem: Problem, optimizer: Optimizer, horizon: float = LONGEST_H
     return judge(problem, optimizer, limit_of(problem, optimizer), checks.positive("horizon", horizon))
 
 
+def is_stable(problem: Problem, optimizer: Optimizer, limit: Limit, horizon: float) -> bool:
+    """Whether the largest lr up to the horizon is below the critical one; see stability."""
+    return limit.bounded or largest_lr(limit.lr, horizon) < exact_critical_lr(problem.covariance, optimizer.batch_size)
+
+
 def judge(problem: Problem, optimizer: Optimizer, limit: Limit, horizon: float) -> Stability:
     """The stability of an optimizer whose limit is known; see stability."""
     lr = largest_lr(limit.lr, horizon)

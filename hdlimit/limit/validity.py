@@ -54,13 +54,11 @@ def caveats(problem: Problem, optimizer: Optimizer, horizon: float = LONGEST_HOR
     a schedule is judged by its largest value up to this time.
     """
     found = [*conditions.low_dimension(problem.covariance)]
-    found += conditions.heavy_tail(problem.noise) if not _bounded(optimizer) else []
-    lr = largest_lr(optimizer.lr_schedule, horizon)
-    found += _large_batch(problem, optimizer) if _bounded(optimizer) else []
-    if residual_map(optimizer).clips or not _bounded(optimizer):
-        clipped = _bounded(optimizer)
-        near = list(conditions.near_critical(problem.covariance, problem.noise, lr, optimizer.batch_size, clipped))
-        found += near if near and (not _bounded(optimizer) or _hardly_clips(problem, optimizer, lr)) else []
+    lr, bounded = largest_lr(optimizer.lr_schedule, horizon), _bounded(optimizer)
+    found += _large_batch(problem, optimizer) if bounded else conditions.heavy_tail(problem.noise)
+    if residual_map(optimizer).clips or not bounded:
+        near = list(conditions.near_critical(problem.covariance, problem.noise, lr, optimizer.batch_size, bounded))
+        found += near if near and (not bounded or _hardly_clips(problem, optimizer, lr)) else []
     if not FEATURES[optimizer.features].linear:
         found += _aligned(problem, optimizer)
     return found + list(_non_gaussian(problem, optimizer, lr))

@@ -14,7 +14,7 @@ from hdlimit.errors import InvalidInput, NotAvailable, Outcome, Status
 from hdlimit.kernels import esdirk
 from hdlimit.limit.integrator import Solution, solve
 from hdlimit.limit.interpolant import first_crossing
-from hdlimit.limit.stability import judge
+from hdlimit.limit.stability import is_stable, judge
 from hdlimit.limit.system import Limit, check_types, limit_of
 from hdlimit.limit.validity import warn_caveats
 from hdlimit.optimizers.base import Optimizer
@@ -63,8 +63,8 @@ def predict(
     if not TIGHTEST <= rtol <= LOOSEST:
         raise InvalidInput("rtol", f"a number from {TIGHTEST:g} to {LOOSEST:g}", f"{rtol:g}")
     grid = default_times(horizon, problem.dimension) if times is None else checks.times("times", times, horizon)
-    warn_caveats(problem, optimizer, horizon)
     limit = limit_of(problem, optimizer, min(TOLERANCE, rtol / 10) if compress is True else compress)
+    warn_caveats(problem, optimizer, horizon)
     level = -math.inf if until is None else 2 * checks.positive("until", until)
     solution = solve(limit, limit.modes, horizon, rtol, level)
     if not solution.steps:
@@ -87,9 +87,9 @@ def _outcome(
         risk, reached = level / 2, first_crossing(solution.dense, level)
         return Outcome(Status.FINISHED, f"R = {risk:g} reached at t = {reached:.6g} of {horizon:g}")
     if solution.status == esdirk.REACHED:
-        judged = judge(problem, optimizer, limit, horizon)
-        if judged.stable:
+        if is_stable(problem, optimizer, limit, horizon):
             return Outcome(Status.FINISHED, f"finished at t = {end:g}")
+        judged = judge(problem, optimizer, limit, horizon)
         return Outcome(
             Status.UNSTABLE, f"finished at t = {end:g}, but {judged.outcome.sentence}: at such an lr the risk grows"
         )
