@@ -172,10 +172,24 @@ class Rotated(CovarianceModel):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Covariance(CovarianceModel):
-    """A covariance as given, not rescaled.
+    """A covariance as it is given, not rescaled.
 
-    K: shape (d, d), symmetric positive semi-definite, or shape (d,) for a diagonal one; the largest variance from
-    1e-140 to 1e140.
+    Parameters
+    ----------
+    K : array_like, shape (d, d) or (d,)
+        A symmetric positive semi-definite matrix, or the diagonal of a diagonal one. Its largest variance is between
+        1e-140 and 1e140.
+
+    Raises
+    ------
+    InvalidInput
+        For an array that is none of this.
+
+    Examples
+    --------
+    >>> import hdlimit as hd
+    >>> hd.Covariance([4.0, 1.0, 1.0]).trace
+    6.0
     """
 
     K: FloatArray
