@@ -12,7 +12,9 @@ from hdlimit.core import checks
 from hdlimit.core.declaration import FloatArray
 from hdlimit.errors import InvalidInput
 
+# The longest horizon: beyond it t = k/d loses single steps at d = 1000.
 LONGEST_HORIZON = 1e12
+# Seconds that one run of a simulation may take.
 DAY = 86400.0
 
 

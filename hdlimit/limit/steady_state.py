@@ -45,6 +45,7 @@ def _balance(limit: Limit, lr: float, c: float, v: float) -> float:
     return 2 * v * mu - lr * nu * limit.modes.forcing
 
 
+# Central difference of fourth order.
 _NEAR = np.array([-2.0, -1.0, 1.0, 2.0])
 
 

@@ -22,6 +22,7 @@ from hdlimit.prediction.curve import Curve
 from hdlimit.problem.covariance import TOLERANCE
 from hdlimit.problem.problem import Problem
 
+# Range of rtol: looser curves are sketches, tighter ones meet rounding.
 LOOSEST, TIGHTEST = 1e-2, 1e-10
 
 

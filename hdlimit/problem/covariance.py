@@ -16,9 +16,13 @@ from hdlimit.core.declaration import Declaration, FloatArray
 from hdlimit.errors import InvalidInput, NotAvailable
 from hdlimit.problem.spectral_measure import Indexed
 
+# Range of the largest variance: the square of a risk stays within double precision.
 SMALLEST_VARIANCE, LARGEST_VARIANCE = 1e-140, 1e140
+# Eigenvalues from which a spectrum becomes a few hundred modes: below, every eigenvalue costs no more than these.
 MANY = 4096
+# Numbers of an array that is written down without being asked for: 0.8 GB.
 MOST_NUMBERS = 10**8
+# Default error of a compressed spectrum: a tenth of the default rtol of predict.
 TOLERANCE = 1e-7
 
 

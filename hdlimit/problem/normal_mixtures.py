@@ -10,7 +10,7 @@ import numpy as np
 
 from hdlimit.core.declaration import FloatArray
 
-# Smallest y = log u of a Student component, -300: wider ones (std e^300) would overflow once squared.
+# Largest |log| of the scale of a Student component: its square, e^600, stays within double precision.
 WIDEST = 300.0
 
 
