@@ -35,7 +35,6 @@ _HOME = {
     ),
     "problem.noise": (
         "Gaussian",
-        "GaussianMixture",
         "Laplace",
         "NoNoise",
         "Rademacher",
@@ -43,6 +42,7 @@ _HOME = {
         "Uniform",
     ),
     "problem.empirical": ("Empirical",),
+    "problem.gaussian_mixture": ("GaussianMixture",),
     "optimizers.sgd": (
         "SGD",
         "ClippedSGD",
@@ -53,10 +53,8 @@ _HOME = {
     "simulation.simulate": ("simulate",),
     "verification.verify": ("verify",),
     "verification.scaling": ("scaling_study",),
-    "tuning.threshold_tuning": (
-        "tune_clip",
-        "tune_lr",
-    ),
+    "tuning.threshold_tuning": ("tune_clip",),
+    "tuning.step_tuning": ("tune_lr",),
     "tuning.logs": ("tune_clip_from_residuals",),
     "tuning.compare": ("compare",),
     "tuning.sign_effects": ("effects",),
@@ -135,12 +133,12 @@ if TYPE_CHECKING:
     from hdlimit.prediction.sweep import sweep as sweep
     from hdlimit.problem.covariance import Covariance as Covariance
     from hdlimit.problem.empirical import Empirical as Empirical
+    from hdlimit.problem.gaussian_mixture import GaussianMixture as GaussianMixture
     from hdlimit.problem.named_covariances import Isotropic as Isotropic
     from hdlimit.problem.named_covariances import MarchenkoPastur as MarchenkoPastur
     from hdlimit.problem.named_covariances import PowerLaw as PowerLaw
     from hdlimit.problem.named_covariances import Wishart as Wishart
     from hdlimit.problem.noise import Gaussian as Gaussian
-    from hdlimit.problem.noise import GaussianMixture as GaussianMixture
     from hdlimit.problem.noise import Laplace as Laplace
     from hdlimit.problem.noise import NoNoise as NoNoise
     from hdlimit.problem.noise import Rademacher as Rademacher
@@ -153,8 +151,8 @@ if TYPE_CHECKING:
     from hdlimit.tuning.compare import compare as compare
     from hdlimit.tuning.logs import tune_clip_from_residuals as tune_clip_from_residuals
     from hdlimit.tuning.sign_effects import effects as effects
+    from hdlimit.tuning.step_tuning import tune_lr as tune_lr
     from hdlimit.tuning.threshold_tuning import tune_clip as tune_clip
-    from hdlimit.tuning.threshold_tuning import tune_lr as tune_lr
     from hdlimit.verification.scaling import scaling_study as scaling_study
     from hdlimit.verification.verify import verify as verify
 
