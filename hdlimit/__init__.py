@@ -53,10 +53,8 @@ _HOME = {
     "simulation.simulate": ("simulate",),
     "verification.verify": ("verify",),
     "verification.scaling": ("scaling_study",),
-    "tuning.threshold_tuning": (
-        "tune_clip",
-        "tune_lr",
-    ),
+    "tuning.threshold_tuning": ("tune_clip",),
+    "tuning.step_tuning": ("tune_lr",),
     "tuning.logs": ("tune_clip_from_residuals",),
     "tuning.compare": ("compare",),
     "tuning.sign_effects": ("effects",),
@@ -150,8 +148,8 @@ if TYPE_CHECKING:
     from hdlimit.tuning.compare import compare as compare
     from hdlimit.tuning.logs import tune_clip_from_residuals as tune_clip_from_residuals
     from hdlimit.tuning.sign_effects import effects as effects
+    from hdlimit.tuning.step_tuning import tune_lr as tune_lr
     from hdlimit.tuning.threshold_tuning import tune_clip as tune_clip
-    from hdlimit.tuning.threshold_tuning import tune_lr as tune_lr
     from hdlimit.verification.scaling import scaling_study as scaling_study
     from hdlimit.verification.verify import verify as verify
 
