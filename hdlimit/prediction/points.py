@@ -65,7 +65,7 @@ class Points:
         return Solved(risk, status, end)
 
     def columns(self, compress: bool | float) -> Iterator[tuple[Column, Optimizer]]:
-        """Yield the points as columns along numbers lr, with the optimizer of the first of each; compress as in limit_of."""
+        """Yield columns along numbers lr, each with the optimizer of its first point; compress as in limit_of."""
         modes = limit_of(*first(self.problem, self.optimizer, self.axes), compress).modes
         flat = np.arange(math.prod(self.shape)).reshape(self.shape)
         lr = None if isinstance(self.axes.get("lr"), tuple) else self.axes.get("lr")
