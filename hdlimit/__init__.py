@@ -35,7 +35,6 @@ _HOME = {
     ),
     "problem.noise": (
         "Gaussian",
-        "GaussianMixture",
         "Laplace",
         "NoNoise",
         "Rademacher",
@@ -43,6 +42,7 @@ _HOME = {
         "Uniform",
     ),
     "problem.empirical": ("Empirical",),
+    "problem.gaussian_mixture": ("GaussianMixture",),
     "optimizers.sgd": (
         "SGD",
         "ClippedSGD",
@@ -130,12 +130,12 @@ if TYPE_CHECKING:
     from hdlimit.prediction.sweep import sweep as sweep
     from hdlimit.problem.covariance import Covariance as Covariance
     from hdlimit.problem.empirical import Empirical as Empirical
+    from hdlimit.problem.gaussian_mixture import GaussianMixture as GaussianMixture
     from hdlimit.problem.named_covariances import Isotropic as Isotropic
     from hdlimit.problem.named_covariances import MarchenkoPastur as MarchenkoPastur
     from hdlimit.problem.named_covariances import PowerLaw as PowerLaw
     from hdlimit.problem.named_covariances import Wishart as Wishart
     from hdlimit.problem.noise import Gaussian as Gaussian
-    from hdlimit.problem.noise import GaussianMixture as GaussianMixture
     from hdlimit.problem.noise import Laplace as Laplace
     from hdlimit.problem.noise import NoNoise as NoNoise
     from hdlimit.problem.noise import Rademacher as Rademacher

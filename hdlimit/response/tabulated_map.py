@@ -19,19 +19,27 @@ from hdlimit.optimizers.residual_table import ResidualTable
 from hdlimit.problem.noise_law import NoiseLaw
 from hdlimit.response.residual_law import ResidualLaw
 
+# Nodes of a panel of the residual. Chosen, not measured.
 ORDER = 10
+# Length in log v of what is tabulated at once. Chosen, not measured.
 LONGEST = 1.25
+# Error of a piece, relative to the largest moment of its kind (tests/tuning/test_score.py).
 TOLERANCE = 1e-9
 _NODES = np.cos(np.pi * (np.arange(TABLE_DEGREE + 1) + 0.5) / (TABLE_DEGREE + 1))
 _FIT = np.linalg.inv(np.polynomial.chebyshev.chebvander(_NODES, TABLE_DEGREE))
+# Places between the Chebyshev nodes of a piece at which its error is measured.
 _CHECKS = np.array([-0.985, -0.11, 0.6])
 _AT_CHECKS = np.polynomial.chebyshev.chebvander(_CHECKS, TABLE_DEGREE)
 
 
 @lru_cache(maxsize=512)
 def level_moments(table: ResidualTable, noise: NoiseLaw, v: float) -> FloatArray:
-    """mu of the m levels, nu of the m levels, and E psi_j psi_(j+1) of the m - 1 pairs, shape (3 m - 1,), at v > 0;
-    kept, as every level is read at the same v.
+    """Moments of all levels at v > 0, kept, as every level is read at the same v.
+
+    Returns
+    -------
+    ndarray, shape (3 m - 1,)
+        mu of the m levels, nu of the m levels, and E psi_j psi_(j+1) of the m - 1 pairs.
     """
     law = ResidualLaw(noise, max(v, SMALLEST))
     inside = table.residuals[(table.residuals > law.edges[0]) & (table.residuals < law.edges[-1])]
@@ -81,8 +89,9 @@ class Piece(NamedTuple):
 
 @lru_cache(maxsize=512)
 def _pieces(table: ResidualTable, noise: NoiseLaw, k: int) -> list[Piece]:
-    """The moments over log v in [k, k + 1] LONGEST, halved until the error between the nodes is below 1e-9 of the
-    largest moment of its kind.
+    """Tabulate the moments over log v in [k, k + 1] LONGEST.
+
+    Pieces are halved until the error between the nodes is below 1e-9 of the largest moment of its kind.
     """
     m = table.levels.size
     todo, done = [(k * LONGEST, (k + 1) * LONGEST)], []
