@@ -11,8 +11,8 @@ Simulation and verification
     simulate, verify, scaling_study.
 Tuning
     tune_clip, tune_lr, tune_clip_from_residuals, compare; `tuning` has what they are made of.
-Files
-    load, read_toml, to_toml.
+Figures and files
+    plot, load, read_toml, to_toml.
 Submodules
     errors, results, schedules, tuning.
 """
@@ -62,6 +62,7 @@ _HOME = {
     "limit.steady_state": ("steady_state",),
     "finite_size.exact_mean": ("exact_mean",),
     "finite_size.sde": ("sample_sde",),
+    "plotting.overlay": ("plot",),
     "loading": ("load",),
     "study": (
         "read_toml",
@@ -104,6 +105,7 @@ __all__ = [  # grouped as in the docstring
     "steady_state",
     "exact_mean",
     "sample_sde",
+    "plot",
     "load",
     "read_toml",
     "to_toml",
@@ -126,6 +128,7 @@ if TYPE_CHECKING:
     from hdlimit.optimizers.sgd import SGD as SGD
     from hdlimit.optimizers.sgd import ClippedSGD as ClippedSGD
     from hdlimit.optimizers.sign import SignSGD as SignSGD
+    from hdlimit.plotting.overlay import plot as plot
     from hdlimit.prediction.predict import predict as predict
     from hdlimit.prediction.sweep import sweep as sweep
     from hdlimit.problem.covariance import Covariance as Covariance
