@@ -11,6 +11,7 @@ from hdlimit.errors import (
     NonGaussianWarning,
     ValidityWarning,
 )
+from hdlimit.kernels.responses import SMALLEST
 from hdlimit.limit.feature_maps import FEATURES
 from hdlimit.optimizers.base import Optimizer
 from hdlimit.optimizers.schedules import largest_lr
@@ -55,11 +56,12 @@ def caveats(problem: Problem, optimizer: Optimizer, horizon: float = LONGEST_HOR
     """
     found = [*conditions.low_dimension(problem.covariance)]
     found += conditions.heavy_tail(problem.noise) if not _bounded(optimizer) else []
-    lr = largest_lr(optimizer.lr_schedule, horizon)
+    psi, lr = residual_map(optimizer), largest_lr(optimizer.lr_schedule, horizon)
     found += _large_batch(problem, optimizer) if _bounded(optimizer) else []
-    if residual_map(optimizer).clips or not _bounded(optimizer):
+    if psi.clips or not _bounded(optimizer):
         clipped = _bounded(optimizer)
-        near = list(conditions.near_critical(problem.covariance, problem.noise, lr, optimizer.batch_size, clipped))
+        pace = lr / max(psi.tail, SMALLEST)
+        near = list(conditions.near_critical(problem.covariance, problem.noise, pace, optimizer.batch_size, clipped))
         found += near if near and (not _bounded(optimizer) or _hardly_clips(problem, optimizer, lr)) else []
     if not FEATURES[optimizer.features].linear:
         found += _aligned(problem, optimizer)
