@@ -22,7 +22,7 @@ _ANY_LEVEL = np.array([1.0, 2.0])
 
 @lru_cache(maxsize=64)
 def _tabulated(psi: Callable[..., Any], control: float | None) -> tuple[Tabulated, ResidualTable]:
-    """The table of a map, made once; equal functions share it."""
+    """Tabulate a map once; equal functions share the table."""
     found = tabulate(bound_to(psi, control))
     return found, ResidualTable(_ANY_LEVEL, found.residuals, np.stack([found.values] * 2))
 
@@ -72,7 +72,7 @@ class ResidualSGD(Optimizer):
     >>> problem = hd.Problem(hd.Isotropic(400), hd.StudentT(df=1.5, scale=0.5))
     >>> curve = hd.predict(problem, optimizer, horizon=5.0)
     >>> round(float(curve.risk[-1]), 3)
-    0.071
+    0.107
     """
 
     residual: ClassVar[str] = "table"
@@ -81,7 +81,7 @@ class ResidualSGD(Optimizer):
     name: ClassVar[str] = "residual-sgd"
 
     lr: Any
-    psi: Any
+    psi: ResidualTable | Callable[..., Any]
     control: Any = None
     batch_size: int = 1
 
@@ -142,7 +142,17 @@ class ResidualSGD(Optimizer):
         return ResidualSGD(self.lr, self.residual_table, self.control, self.batch_size)
 
     def to_plain(self) -> dict[str, Any]:
-        """Return the fields; raises InvalidInput for a Python function, which is not written to a file."""
+        """Return the fields, for a file.
+
+        Returns
+        -------
+        dict
+
+        Raises
+        ------
+        InvalidInput
+            For a Python function, which is not written to a file.
+        """
         if not isinstance(self.psi, ResidualTable):
             raise InvalidInput("psi", "a ResidualTable in a file (optimizer.tabulated() has one)", "a Python function")
         return super().to_plain()

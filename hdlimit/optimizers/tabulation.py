@@ -27,6 +27,7 @@ FLOOR = 1e-2
 SHORTEST = 1e-13
 # Knots that a table may have; chosen, not measured: moments of 30000 knots take about a second.
 MOST_KNOTS = 30000
+# Places of an interval at which the error of its line is read, at no simple fraction.
 _INNER = np.array([0.13, 0.31, 0.5, 0.73, 0.89])
 
 ScalarMap = Callable[..., Any]
@@ -177,7 +178,7 @@ def _with_jumps(psi: Callable[[FloatArray], FloatArray], pieces: _Pieces) -> tup
 
 
 def _needed(knots: FloatArray, values: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """The knots without those on the line through their neighbours; 0 stays, where small residuals are read."""
+    """Drop the knots on the line through their neighbours; 0 stays, where small residuals are read."""
     while knots.size > 2:
         length = np.diff(knots)
         slope = np.divide(np.diff(values), length, out=np.zeros(length.size), where=length > 0)
@@ -202,7 +203,7 @@ def _needed(knots: FloatArray, values: FloatArray) -> tuple[FloatArray, FloatArr
 def _continued(
     psi: Callable[[FloatArray], FloatArray], knots: FloatArray, values: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
-    """The knots with one more far out on each side where the map is not constant."""
+    """Add a knot far out on each side where the map is not constant."""
     largest = float(np.abs(values).max())
     for side in (-1.0, 1.0):
         half, edge, far = psi(side * REACH * np.array([0.5, 1.0, 1e3]))

@@ -23,6 +23,7 @@ from hdlimit.response.residual_maps import residual_map, tabulated
 from hdlimit.response.response import MapResponse
 from hdlimit.response.step_moments import step_moments
 from hdlimit.response.tabulated_map import table_response
+from hdlimit.simulation.updates import UPDATES
 
 Map = Callable[[np.ndarray], np.ndarray]
 
@@ -124,7 +125,9 @@ def naive(table: ResidualTable, weight: Any, mean: Any, variance: Any, v: float)
         right = np.clip(np.searchsorted(table.residuals, r, side="right"), 1, table.residuals.size - 1)
         a, b = table.residuals[right - 1], table.residuals[right]
         u = np.clip(r, a, b)
-        psi = table.scores[0][right - 1] + (table.scores[0][right] - table.scores[0][right - 1]) * ((u - a) / (b - a))
+        slope = (table.scores[0][right] - table.scores[0][right - 1]) / (b - a)
+        near = np.where(a < -1e100, right, right - 1)
+        psi = table.scores[0][near] + slope * (u - table.residuals[near])
         z = (r + m) / t**2
         total += p * np.array([mass @ (psi * z), mass @ psi**2, mass @ (psi**3 * z), mass @ psi**4])
     return total
@@ -287,17 +290,25 @@ def test_a_subclass_is_not_its_parent() -> None:
     class Untied(hd.SGD):  # type: ignore[misc]
         residual = "clip"
 
+    class Stated(hd.SGD):  # type: ignore[misc]
+        residual, features, update = "clip", "identity", "gradient"
+
     problem = hd.Problem(hd.Isotropic(50), hd.Gaussian(0.5))
+    with pytest.raises(hd.errors.InvalidInput, match="whose update 'gradient' is tied to its maps"):
+        hd.simulate(problem, Stated(0.5), 2.0)
     for cls in (Mine, Untied):
         for verb in (hd.predict, hd.simulate):
             with pytest.raises(
-                hd.errors.InvalidInput, match=f"optimizer: expected one of SGD.*got a {cls.__name__}, a subclass"
+                hd.errors.InvalidInput,
+                match=f"optimizer: expected a class that states .*got a {cls.__name__}, which has its",
             ):
                 verb(problem, cls(0.5), 2.0)
 
 
 def test_every_listed_optimizer_is_a_case() -> None:
-    """So that tests/test_architecture.py ties its update to its maps."""
+    """So that tests/test_architecture.py ties its update to its maps; the list of ties has no others."""
+    ties = {(o.update, (o.residual, o.features)) for o in OPTIMIZERS}
+    assert ties == {(name, pair) for name, update in UPDATES.items() for pair in update.ties}
     assert {type(optimizer) for optimizer in OPTIMIZERS} == set(declared.OPTIMIZERS)
 
 
