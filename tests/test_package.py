@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -29,6 +30,13 @@ def test_every_public_name(name: str) -> None:
 
 def test_at_most_forty_names() -> None:
     assert len(set(hd.__all__) - {"__version__"}) <= 40
+
+
+def test_every_folder_is_a_package() -> None:
+    """Packages are found, not listed: a folder of modules without __init__.py would be left out of a wheel."""
+    package = Path(hd.__file__).parent
+    folders = {path.parent for path in package.rglob("*.py")}
+    assert not [folder for folder in folders if not (folder / "__init__.py").is_file()]
 
 
 def test_unknown_name() -> None:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import re
 import shlex
+from importlib import import_module
 from pathlib import Path
 
 import matplotlib
 import numpy as np
 import pytest
 
+import hdlimit as hd
 from hdlimit.cli import main
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 CHANGELOG = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
 
 
@@ -55,10 +58,39 @@ def test_commands_exist() -> None:
     assert set(main.main.commands) == {"predict", "tune", "verify", "formula", "demo"}
 
 
-def test_named_files_exist() -> None:
-    named = re.findall(r"(?:examples|hdlimit|tests)/[\w./]+\.\w+", README)
+@pytest.mark.parametrize("text", [README, CONTRIBUTING], ids=["README", "CONTRIBUTING"])
+def test_named_files_exist(text: str) -> None:
+    named = re.findall(r"(?:examples|hdlimit|tests|derivations)/[\w./]+\.\w+", text)
     assert named and all((ROOT / name).is_file() for name in named)
+
+
+def test_figure_is_small() -> None:
     assert (ROOT / "examples/demo.png").stat().st_size < 200_000
+
+
+def unknown(text: str) -> list[str]:
+    """Dotted names of the package that a text mentions in backticks or code and that do not exist."""
+    missing = []
+    for name in sorted(set(re.findall(r"(?<![\w./])(?:hd|hdlimit)((?:\.[A-Za-z_]\w*)+)", text))):
+        value = import_module("hdlimit")
+        for part in name.split(".")[1:]:
+            try:
+                value = getattr(value, part, None) or import_module(f"{value.__name__}.{part}")
+            except (AttributeError, ImportError):
+                missing.append(name)
+                break
+    return missing
+
+
+def test_names_exist() -> None:
+    assert unknown(README + CONTRIBUTING + CHANGELOG.split("## [0.1.0]")[0]) == []
+
+
+def test_a_name_that_does_not_exist_is_found() -> None:
+    assert unknown("`hdlimit.diagnostics.non_gaussianity`, `hd.SGD`, `hd.schedules.Cosin(`") == [
+        ".diagnostics.non_gaussianity",
+        ".schedules.Cosin",
+    ]
 
 
 def test_ci_runs_the_test_line() -> None:
@@ -67,6 +99,4 @@ def test_ci_runs_the_test_line() -> None:
 
 
 def test_changelog_names_the_version() -> None:
-    import hdlimit
-
-    assert hdlimit.__version__ in CHANGELOG
+    assert hd.__version__ in CHANGELOG

@@ -3,10 +3,10 @@
     python examples/benchmarks/snapshot.py write old.json
     python examples/benchmarks/snapshot.py compare old.json new.json     # exit code 1 above 1e-12
 
-`write` makes 200 predictions (risk at 40 times, spread, corrected mean, steady state, critical step), 40 tunings (constants,
-greedy and max-CCC schedules, best thresholds) and 20 verdicts (runs, z_max, allowance) over laws, covariances, optimizers,
-schedules and batches, all with fixed seeds. Numbers are written as hexadecimal floats, so that equal means the same bits;
-what differs is listed with the largest relative difference of its kind. The integrator is made to run compiled.
+`write` makes 200 predictions (risk at 40 times, spread, corrected mean, steady state, critical step), 40 tunings
+(constants, greedy steps, best thresholds) and 20 verdicts over laws, covariances, optimizers, schedules and batches,
+all with fixed seeds. Numbers are written as hexadecimal floats, so that equal means the same bits; what differs is
+listed with the largest relative difference of its kind. The integrator is made to run compiled.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import math
 import sys
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -148,7 +149,7 @@ def difference(one: Any, other: Any) -> float:
 
 
 def compare(first: str, second: str) -> int:
-    old, new = (json.load(open(path, encoding="utf-8")) for path in (first, second))
+    old, new = (json.loads(Path(path).read_text(encoding="utf-8")) for path in (first, second))
     worst: dict[str, float] = {}
     for key in old.keys() | new.keys():
         one, other = old.get(key, {}), new.get(key, {})

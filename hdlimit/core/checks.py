@@ -12,7 +12,9 @@ import numpy as np
 from hdlimit.core.declaration import FloatArray
 from hdlimit.errors import InvalidInput
 
+# The largest integer argument: counts and dimensions beyond it are typing errors.
 MOST = 10**9
+# Range of scales in the units of the data: their fourth powers stay within double precision.
 SMALLEST_SCALE, LARGEST_SCALE = 1e-70, 1e70
 _NOT_REAL = bool, np.bool_, str, bytes, complex, np.complexfloating, type(None)
 _KINDS = {"c": "complex numbers", "U": "text", "S": "text", "M": "dates", "m": "time differences", "V": "records"}

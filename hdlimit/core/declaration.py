@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
+from functools import cached_property
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
@@ -59,6 +60,14 @@ class Declaration:
     """
 
     written_as: ClassVar[str | None] = None
+
+    @cached_property
+    def kept(self) -> dict[Any, Any]:
+        """What was computed from the declaration, by what was asked; no part of its value, and not pickled."""
+        return {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "kept"}
 
     def to_plain(self) -> dict[str, Any]:
         """What a file holds of the declaration, by name: its fields."""

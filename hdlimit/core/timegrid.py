@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,9 @@ from hdlimit.core import checks
 from hdlimit.core.declaration import FloatArray
 from hdlimit.errors import InvalidInput
 
+# The longest horizon: beyond it t = k/d loses single steps at d = 1000.
 LONGEST_HORIZON = 1e12
+# Seconds that one run of a simulation may take.
 DAY = 86400.0
 
 
@@ -42,8 +45,11 @@ def steps_at(time: float, dimension: int) -> int:
     return math.floor(time * dimension * (1 + 1e-12) + 1e-9)
 
 
+@lru_cache(maxsize=64)
 def default_times(horizon: float, dimension: int) -> FloatArray:
     """0 and 200 geometric points from 1/d to the horizon, shape (201,)."""
     times = np.concatenate([[0.0], np.geomspace(1 / dimension, max(horizon, 1 / dimension), 200)])
     times[-1] = horizon
-    return np.maximum.accumulate(np.minimum(times, horizon))
+    times = np.maximum.accumulate(np.minimum(times, horizon))
+    times.setflags(write=False)
+    return times

@@ -37,6 +37,7 @@ _MAGIC = b"hdlimit-checkpoint-1\n"
 _SLOT = struct.Struct("<QQ16s")
 _RECORD = struct.Struct("<Q32s")
 _FIRST = len(_MAGIC) + 2 * _SLOT.size
+# Differences that an error names: more do not fit on a line.
 _SHOWN = 3
 _in_use: dict[Path, object] = {}
 

@@ -25,10 +25,15 @@ Arrays = tuple[np.ndarray[Any, Any], ...]
 Runs = Sequence[int]
 Work = Callable[[Runs], Arrays]
 
+# Work of a task for another process: shorter ones spend their time on being sent. Chosen, not measured.
 _TASK_SECONDS = 0.5
+# Tasks a thread: more keep threads busy to the end, fewer cost less to begin. Chosen, not measured.
 _TASKS_A_THREAD = 16
+# Times in a row that work is sent again after its workers died, before it is given up; chosen.
 _ROUNDS = 3
+# Seconds before work is sent again, for workers to come back.
 _PAUSE = 0.5
+# Seconds between two looks at whether workers are still there.
 _WATCH = 5.0
 
 

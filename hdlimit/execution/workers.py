@@ -19,6 +19,7 @@ from typing import Any
 from hdlimit.core import checks
 from hdlimit.errors import InvalidInput
 
+# Seconds in which a Dask scheduler has to answer.
 DASK_SECONDS = 5.0
 
 

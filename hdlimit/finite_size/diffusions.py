@@ -23,9 +23,12 @@ from hdlimit.problem.problem import Problem
 from hdlimit.response.response import Compiled
 from hdlimit.response.step_moments import step_moments
 
+# Bins of modes for the corrected diffusion: its steps cost the square of their number. Chosen, not measured.
 BINS = 128
+# Grid of log v and of log c on which the moments of a step are tabulated; chosen, not measured.
 NODES = 49
 LEVELS = 9
+# How far paths may leave the range of v of the limit curve, as a factor; chosen, not measured.
 BEYOND = 30.0
 
 

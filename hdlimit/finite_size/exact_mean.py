@@ -21,25 +21,41 @@ from hdlimit.limit.stability import stability
 from hdlimit.limit.system import check_types
 from hdlimit.optimizers.base import Optimizer
 from hdlimit.plotting.risk import plot_exact
-from hdlimit.problem.problem import Problem
+from hdlimit.problem.problem import DIVERGED, Problem
 from hdlimit.response.residual_maps import residual_map
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-ESCAPE = 1e12
+
+# Steps whose schedules are read at once: 0.5 MB an array.
 _AT_ONCE = 1 << 16
+# Splits of the modes whose bias is extrapolated to order 1/d.
 _COPIES = 1, 2, 4, 8
+# Step numbers that are held as an array: 0.8 GB.
 _MOST_HELD = 100_000_000
+# Time of a step, and of a mode in it, for the refusal of what would take a day; measured on one core.
 _STEP_SECONDS, _MODE_SECONDS = 2e-8, 1.2e-9
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ExactMean:
-    """The exact mean risk.
+    """The exact mean risk of SGD.
 
-    problem, optimizer: as given; steps: step numbers, shape (T,), up to the divergence if there is one; time: steps/d;
-    risk: E R after these steps, shape (T,); outcome: how the recursion ended; version: of the package.
+    Attributes
+    ----------
+    problem, optimizer
+        As given.
+    steps : array, shape (T,)
+        Step numbers, up to the divergence if there is one.
+    time : array, shape (T,)
+        steps/d.
+    risk : array, shape (T,)
+        E R after these steps.
+    outcome : Outcome
+        How the recursion ended.
+    version : str
+        Of the package.
     """
 
     problem: Problem
@@ -68,19 +84,47 @@ class ExactMean:
 
 
 def exact_mean(problem: Problem, optimizer: Optimizer, steps: Any) -> ExactMean:
-    """The mean risk of streaming SGD at this d, exactly, for Gaussian x and any batch size B.
+    """The mean risk of streaming SGD at this d, exactly, for Gaussian x and any batch size.
 
-        rho_i <- (1 - g l_i)^2 rho_i + g^2 [l_i^2 rho_i + l_i S]/B,   g = eta(t)/d,   S = sum_i l_i rho_i + E eps^2,
+    Parameters
+    ----------
+    problem : Problem
+        The problem; one from data is taken as Gaussian with its K and noise law.
+    optimizer : SGD
+        Its lr is a number or a schedule.
+    steps : int or array_like of int, shape (T,)
+        K, for all of 0, ..., K, or non-decreasing step numbers.
 
-    rho_i = E <q_i, delta>^2 along the eigenvectors of K, l_i its eigenvalues; R = (1/2) sum_i l_i rho_i. Equal
-    eigenvalues are held as one. A problem from data is taken as Gaussian with its K and noise law.
+    Returns
+    -------
+    ExactMean
+        Divergence is an outcome: the record then ends where R exceeds 1e12 max(R(0), E eps^2).
 
-    problem: a Problem; optimizer: SGD, its lr a number or a schedule; steps: K, for all of 0, ..., K, or non-decreasing
-    step numbers, shape (T,).
+    Raises
+    ------
+    InvalidInput
+        For an argument that is not as above.
+    NotAvailable
+        For another optimizer, whose mean obeys no closed recursion.
+    NoLimit
+        Where E eps^2 is infinite, and with it the mean risk.
 
-    Returns: an ExactMean with `steps`, `time`, `risk`. Divergence is an outcome: the record then ends where R exceeds
-    1e12 max(R(0), E eps^2). Raises: InvalidInput; NotAvailable for another optimizer, whose mean obeys no closed
-    recursion; NoLimit where E eps^2 is infinite and with it the mean risk. Source: derivations/isserlis.py.
+    Notes
+    -----
+    With rho_i = E <q_i, delta>^2 along the eigenvectors of K, l_i its eigenvalues, g = eta(t)/d and
+    S = sum_i l_i rho_i + E eps^2,
+
+        rho_i <- (1 - g l_i)^2 rho_i + g^2 [l_i^2 rho_i + l_i S]/B,   R = (1/2) sum_i l_i rho_i.
+
+    Equal eigenvalues are held as one. Proof: derivations/isserlis.py.
+
+    Examples
+    --------
+    >>> import hdlimit as hd
+    >>> problem = hd.Problem(hd.Isotropic(50), hd.Gaussian(std=0.5))
+    >>> mean = hd.exact_mean(problem, hd.SGD(lr=0.5), steps=500)
+    >>> mean.risk.shape, round(float(mean.risk[-1]), 5)
+    ((501,), 0.04249)
     """
     check_types(problem, optimizer)
     numbers = _step_numbers(steps)
@@ -119,7 +163,7 @@ def _risks(problem: Problem, optimizer: Optimizer, modes: MomentSystem, numbers:
     d, variance = problem.dimension * copies, problem.noise.second_moment
     rate = modes.rate
     weight = np.divide(modes.diffusion * d, rate, out=np.zeros_like(rate), where=rate > 0)
-    escape = 2 * ESCAPE * max(problem.initial_risk, variance)
+    escape = 2 * DIVERGED * max(problem.initial_risk, variance)
     marks, v = numbers * copies, np.empty(numbers.size)
     rho, written = modes.start.copy(), 0
     for first in range(0, max(int(marks[-1]), 1), _AT_ONCE):

@@ -30,7 +30,9 @@ from hdlimit.kernels import formulas
 from hdlimit.limit.interpolant import DenseOutput, Integrated
 from hdlimit.limit.piecewise import stops
 
+# Relative tolerance of the covariance and the shift: the first order in 1/d is off by more at any d in use.
 TOLERANCE = 1e-4
+# Steps after which the integration gives up: ten times what a thousand rough knots take. Chosen.
 MOST_STEPS = 20_000
 DIFFUSIONS = ("algorithm", "homogenized")
 

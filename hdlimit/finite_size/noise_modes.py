@@ -14,6 +14,7 @@ from hdlimit.limit.validity import has_spread
 from hdlimit.optimizers.base import Optimizer
 from hdlimit.problem.problem import Problem
 
+# Bins of modes for linear noise: their covariance costs the square of their number. Chosen, not measured.
 BINS = 48
 
 

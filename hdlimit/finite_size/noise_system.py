@@ -22,6 +22,7 @@ from hdlimit.response.step_moments import StepMoments, of_map, step_moments
 
 # Relative step of v in the differences that give the slope and the bend of a response; chosen, not measured.
 _BEND = 0.02
+# Spacing in log v and log c of the grid on which moments of a step are interpolated; chosen, not measured.
 GRID = 0.05
 
 

@@ -103,12 +103,57 @@ def sample_sde(
 ) -> SdePaths:
     """Sample paths of the excess risk from a diffusion in place of the algorithm.
 
-    diffusion="homogenized" is the limiting SDE
+    Parameters
+    ----------
+    problem : Problem
+        The problem.
+    optimizer : Optimizer
+        The optimizer.
+    horizon : float
+        The last time, in units of t = k/d.
+    paths : int
+        How many, at least 1.
+    seed : int, SeedSequence or Generator
+        Path k depends on it and on k alone.
+    times : array_like, shape (T,), optional
+        When to record, non-decreasing in [0, horizon]; by default 0 and 200 geometric points from 1/d.
+    diffusion : {"homogenized", "corrected"}
+        The limiting SDE, or one with the spread of runs of the algorithm.
+    step : float, optional
+        The longest time step, in units of t; by default one with step eta mu lambda_max <= 1/10 along the limit curve.
+    executor : concurrent.futures.Executor, optional
+        By default threads, one a core.
+    progress : bool
+        Show a progress bar.
+
+    Returns
+    -------
+    SdePaths
+        A path whose v exceeds 1e12 max(v(0), E eps^2) has diverged; its risk is inf from then on.
+
+    Raises
+    ------
+    InvalidInput
+        For an argument that is not as above, and a step with step eta mu lambda_max > 1 on the limit curve.
+    NoLimit
+        For SGD under noise of infinite variance.
+    NotAvailable
+        For more than 2e7 steps, and for "corrected" where the spread of single runs is infinite or not known (sign
+        features with a covariance that is not diagonal).
+
+    Warns
+    -----
+    DivergenceWarning
+        If a path diverged; and the warnings of `hdlimit.predict`.
+
+    Notes
+    -----
+    "homogenized" is the limiting SDE
 
         dw = -eta mu(v) diag(lambda) w dt + eta sqrt(nu(v)/d) C^(1/2) dB,   v = 2R = sum_i lambda_i w_i^2.
 
-    Its mean is that of the limit to O(1/d_int). Its run-to-run spread is not the algorithm's: it leaves out, at the
-    same order, the correlation of psi(r) with z and the fluctuations of psi(r)^2. diffusion="corrected" has both,
+    Its mean is that of the limit to O(1/d_int). Its spread from run to run is not the algorithm's: it leaves out, at
+    the same order, the correlation of psi(r) with z and the fluctuations of psi(r)^2. "corrected" has both,
 
         dM = f dt + (Q/d)^(1/2) dB,
 
@@ -116,22 +161,22 @@ def sample_sde(
     correction for steps of length 1/d. It is sampled as norms of Gaussian vectors and stays positive by construction.
 
     A step of "homogenized" is of weak order 2 (measured with the same Brownian paths), one of "corrected" of order 2 in
-    the mean and 1 in the fluctuations. Both cost O(n) with n distinct modes; sign features with a covariance that is
-    not diagonal O(n^2). At the default step the mean is off by up to 0.2 % of the risk, the spread by up to 1 %
-    ("corrected": 3 %, 4 % without noise); measured for K = I, d = 10^6, SGD lr 0.5 and 1.2, clip, sign. lambda_max sets
-    the step: for steep spectra (power law 1.5) paths cost as much as runs of the algorithm.
+    the mean and 1 in the fluctuations. Both cost O(n) with n distinct modes, sign features with a covariance that is
+    not diagonal O(n^2). At the default step the mean is off by up to 0.2 % of the risk and the spread by up to 1 %
+    ("corrected": 3 %, 4 % without noise); measured for K = I, d = 10^6, SGD with lr 0.5 and 1.2, clip, sign. lambda_max
+    sets the step: for steep spectra (power law 1.5) paths cost as much as runs of the algorithm.
 
-    problem: a Problem; optimizer: SGD, ClippedSGD or SignSGD; horizon: last time, t = k/d; paths: how many, >= 1; seed:
-    an int >= 0, a SeedSequence or a Generator; path k depends on it and on k alone; times: when to record, shape (T,),
-    non-decreasing in [0, horizon], None for 0 and 200 geometric points from 1/d; step: longest time step, in units of
-    t, None for one with step eta mu lambda_max <= 1/10 along the limit curve; executor: a concurrent.futures.Executor,
-    None for threads, one a core; progress: show a progress bar.
+    References
+    ----------
+    .. [1] C. Paquette, E. Paquette, B. Adlam and J. Pennington, "Homogenization of SGD in high-dimensions", 2022.
 
-    Returns: SdePaths. A path whose v exceeds 1e12 max(v(0), E eps^2) has diverged, its risk is inf from then on.
-    Raises: InvalidInput, also for a step with step eta mu lambda_max > 1 on the limit curve; NoLimit for SGD under
-    noise of infinite variance; NotAvailable for more than 2e7 steps, and for "corrected" where the spread of single
-    runs is infinite or not known (sign features, K not diagonal). Warns: DivergenceWarning and the warnings of predict.
-    Source: homogenized SGD of Paquette et al.; hdlimit.finite_size.linear_noise for Q.
+    Examples
+    --------
+    >>> import hdlimit as hd
+    >>> problem = hd.Problem(hd.Isotropic(100), hd.Gaussian(std=0.5))
+    >>> paths = hd.sample_sde(problem, hd.SGD(lr=0.5), horizon=2.0, paths=4, seed=0)
+    >>> paths.risk.shape
+    (4, 201)
     """
     check_types(problem, optimizer)
     horizon = check_horizon(horizon, problem.dimension)

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from hdlimit.core.jit import CUBE, MATRIX, VECTOR, float64, int64, jit, void
+from hdlimit.core.jit import CUBE, MATRIX, READ, VECTOR, float64, int64, jit, void
 from hdlimit.kernels import esdirk
 
 STATUS, END, STEPS, LOW, HIGH, REPORT = range(6)
@@ -20,7 +20,7 @@ def _inside(value: float, coefficients: np.ndarray, theta: float) -> float:
     return max(inside, 0.0)
 
 
-@jit(void(VECTOR, VECTOR, MATRIX, CUBE, VECTOR), borrows=True)
+@jit(void(READ, VECTOR, MATRIX, CUBE, VECTOR), borrows=True)
 def _read(times: np.ndarray, knots: np.ndarray, start: np.ndarray, coefficients: np.ndarray, v: np.ndarray) -> None:
     """Write v at the times, inf after the end."""
     step, steps = 0, start.shape[0]
@@ -36,7 +36,7 @@ def _read(times: np.ndarray, knots: np.ndarray, start: np.ndarray, coefficients:
 
 @jit(
     void(
-        VECTOR, VECTOR, MATRIX, VECTOR, VECTOR, VECTOR, VECTOR, VECTOR, CUBE, VECTOR, CUBE, int64, VECTOR, VECTOR,
+        VECTOR, VECTOR, MATRIX, VECTOR, VECTOR, VECTOR, VECTOR, VECTOR, CUBE, VECTOR, CUBE, int64, VECTOR, READ,
         MATRIX, MATRIX,
     )
 )  # fmt: skip

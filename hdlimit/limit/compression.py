@@ -38,6 +38,15 @@ def compressed(problem: Problem, features: str, compress: bool | float) -> tuple
     measures.Compression. A covariance that is not diagonal, or has at most 4096 eigenvalues > 0, is never compressed.
     """
     tolerance = tolerance_of(compress)
+    if (kept := problem.kept.get(("modes", features, tolerance))) is not None:
+        return kept  # type: ignore[no-any-return]
+    found = _compressed(problem, features, tolerance)
+    if found[0].size <= MANY:
+        problem.kept["modes", features, tolerance] = found
+    return found
+
+
+def _compressed(problem: Problem, features: str, tolerance: float | None) -> tuple[MomentSystem, Compression | None]:
     if tolerance is not None:
         if problem.uniform and (nodes := problem.covariance.nodes_within(tolerance)) is not None:
             d = problem.dimension

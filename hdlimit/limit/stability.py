@@ -18,10 +18,22 @@ from hdlimit.response.residual_maps import residual_map
 
 @dataclass(frozen=True)
 class Stability:
-    """stable: lr is below critical_lr; lr: the step size judged (the largest of a schedule); critical_lr: exact at
-    this d and batch size for SGD, inf where no step size diverges; limit_critical_lr: the limit's; critical_batch:
-    the smallest batch size at which lr is stable at this d, inf where none is, 1 where no step size diverges;
-    outcome: the sentence.
+    """Whether a step size is stable, and up to which one it would be.
+
+    Attributes
+    ----------
+    stable : bool
+        Whether lr is below critical_lr.
+    lr : float
+        The step size that was judged, the largest one of a schedule.
+    critical_lr : float
+        The critical step size of SGD, exact at this d and batch size for Gaussian x; inf where no step size diverges.
+    limit_critical_lr : float
+        That of the limit.
+    critical_batch : float
+        The smallest batch size at which lr is stable at this d; inf where none is, 1 where no step size diverges.
+    outcome : Outcome
+        Status and sentence.
     """
 
     stable: bool
@@ -36,19 +48,48 @@ class Stability:
 
 
 def stability(problem: Problem, optimizer: Optimizer, horizon: float = LONGEST_HORIZON) -> Stability:
-    """Whether the optimizer's risk stays bounded, and the step size above which it does not.
+    """Whether the risk of an optimizer stays bounded, and the step size above which it does not.
 
-    SGD with batch size B: the limit is stable iff eta kappa < 2B, kappa = tr(K)/d; at finite d the critical step is
-    the root of sum_i g l_i/(2B - g l_i (B + 1)) = 1, g = eta/d; the same sum in B gives the critical batch. Bounded
-    residual maps (clip, sign) never diverge: inf. A map with linear tails has the critical steps of SGD
-    times the limit of mu v/nu as v grows, exact for psi(r) = a r.
+    Parameters
+    ----------
+    problem : Problem
+        The problem.
+    optimizer : Optimizer
+        The optimizer.
+    horizon : float
+        The lr of a schedule is judged by its largest value up to this time, in units of t = k/d.
 
-    problem: a Problem; optimizer: SGD, ClippedSGD or SignSGD; horizon: the lr of a schedule is judged by its largest
-    value up to this time.
-    Returns: a Stability. Raises: NoLimit where nu is infinite. Source: derivations/steady.py.
+    Returns
+    -------
+    Stability
+        Bounded residual maps (sign, a finite clip threshold) never diverge: their critical step is inf.
+
+    Raises
+    ------
+    NoLimit
+        Where nu is infinite.
+
+    Notes
+    -----
+    The limit of SGD with batch size B is stable iff eta kappa < 2 B, kappa = tr K/d. At finite d the critical step is
+    the root of sum_i g l_i/(2 B - g l_i (B + 1)) = 1, g = eta/d, l_i the eigenvalues of K; the same sum in B gives the
+    critical batch. A map with linear tails has the critical steps of SGD times the limit of mu v/nu as v grows, exact for
+    psi(r) = a r. Proof: derivations/steady.py.
+
+    Examples
+    --------
+    >>> import hdlimit as hd
+    >>> found = hd.stability(hd.Problem(hd.Isotropic(200)), hd.SGD(lr=1.5))
+    >>> found.stable, round(found.limit_critical_lr, 3), round(found.critical_lr, 3)
+    (True, 2.0, 1.98)
     """
     check_types(problem, optimizer)
     return judge(problem, optimizer, limit_of(problem, optimizer), checks.positive("horizon", horizon))
+
+
+def is_stable(problem: Problem, optimizer: Optimizer, limit: Limit, horizon: float) -> bool:
+    """Whether the largest lr up to the horizon is below the critical one; see stability."""
+    return limit.bounded or largest_lr(limit.lr, horizon) < exact_critical_lr(problem.covariance, optimizer.batch_size)
 
 
 def judge(problem: Problem, optimizer: Optimizer, limit: Limit, horizon: float) -> Stability:

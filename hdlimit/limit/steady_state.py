@@ -19,8 +19,16 @@ SMALLEST, LARGEST = 1e-280, 1e280  # of v
 
 @dataclass(frozen=True)
 class SteadyState:
-    """risk: the excess risk R that the limit settles at, inf if it grows without limit; time_scale: tau of the slowest
-    mode, R(t) - risk ~ e^(-t/tau) in the end, inf if the risk grows; outcome: the sentence.
+    """Where a limit settles.
+
+    Attributes
+    ----------
+    risk : float
+        The excess risk R at which the limit settles, inf where it grows without limit.
+    time_scale : float
+        tau of the slowest mode: R(t) - risk falls like exp(-t/tau) in the end; inf where the risk grows.
+    outcome : Outcome
+        Status and sentence.
     """
 
     risk: float
@@ -37,6 +45,7 @@ def _balance(limit: Limit, lr: float, c: float, v: float) -> float:
     return 2 * v * mu - lr * nu * limit.modes.forcing
 
 
+# Central difference of fourth order.
 _NEAR = np.array([-2.0, -1.0, 1.0, 2.0])
 
 
@@ -84,15 +93,44 @@ def _time_scale(limit: Limit, lr: float, c: float, v: float) -> float:
 
 
 def steady_state(problem: Problem, optimizer: Optimizer) -> SteadyState:
-    """The excess risk at which the limit settles: 4 R mu(2R) = eta nu(2R) cbar, cbar = (1/d) sum of c_i over lambda_i
-    > 0; and how fast: tau = 1/(2 eta mu y), y the smallest root of (eta/2)(nu/mu)' sum lambda_i c_i/(d (lambda_i - y))
-    = 1.
+    """The excess risk at which the limit settles, and how fast.
 
-    Of several solutions the one is taken that is next to the start in the direction in which the risk moves.
+    Parameters
+    ----------
+    problem : Problem
+        The problem.
+    optimizer : Optimizer
+        An optimizer with constant lr and threshold.
 
-    problem: a Problem; optimizer: SGD, ClippedSGD or SignSGD with constant lr and threshold.
-    Returns: a SteadyState, with risk inf and its reason where the risk grows without limit.
-    Raises: InvalidInput for schedules, NoLimit where nu is infinite. Source: derivations/steady.py.
+    Returns
+    -------
+    SteadyState
+        Of several rest points the one next to the start in the direction in which the risk moves. Its risk is inf, with
+        the reason, where the risk grows without limit.
+
+    Raises
+    ------
+    InvalidInput
+        For a schedule, which has no steady state.
+    NoLimit
+        Where nu is infinite.
+    NotAvailable
+        Where the risk leaves the range of double precision.
+
+    Notes
+    -----
+    The risk solves 4 R mu(2R) = eta nu(2R) cbar, cbar = (1/d) sum of c_i over lambda_i > 0. The time scale is
+    tau = 1/(2 eta mu y), y the smallest root of (eta/2)(nu/mu)' sum_i lambda_i c_i/(d (lambda_i - y)) = 1. Proof:
+    derivations/steady.py.
+
+    Examples
+    --------
+    For SGD on K = I the risk is eta sigma^2/(4 B - 2 eta):
+
+    >>> import hdlimit as hd
+    >>> problem = hd.Problem(hd.Isotropic(200), hd.Gaussian(std=1.0))
+    >>> round(hd.steady_state(problem, hd.SGD(lr=0.5)).risk, 6)
+    0.166667
     """
     from scipy.optimize import brentq
 

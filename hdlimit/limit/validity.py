@@ -21,18 +21,23 @@ from hdlimit.problem.row_moments import row_effects
 from hdlimit.response.residual_maps import CLIP, residual_map
 from hdlimit.response.response import MapResponse
 
+# Alignment of the start times max(B - 2, 1) from which sign features leave the limit: examples/where_it_ends.py.
 ALIGNED = 0.3
 
 
+# Batch size over D from which bounded maps leave the limit: examples/where_it_ends.py.
 LARGE_BATCH = 0.25
 
 
+# Deviation of E|x_i| of rows from the Gaussian value that is told: examples/where_it_ends.py.
 DRIFT = 0.04
 
 
+# Spread of the norms of rows, beyond the Gaussian one, that is told: examples/where_it_ends.py.
 NORMS_VARY = 0.08
 
 
+# Share of the drift that clipping takes off, below which it counts as SGD; chosen.
 HARDLY = 0.01
 
 
@@ -55,14 +60,13 @@ def caveats(problem: Problem, optimizer: Optimizer, horizon: float = LONGEST_HOR
     a schedule is judged by its largest value up to this time.
     """
     found = [*conditions.low_dimension(problem.covariance)]
-    found += conditions.heavy_tail(problem.noise) if not _bounded(optimizer) else []
-    psi, lr = residual_map(optimizer), largest_lr(optimizer.lr_schedule, horizon)
-    found += _large_batch(problem, optimizer) if _bounded(optimizer) else []
-    if psi.clips or not _bounded(optimizer):
-        clipped = _bounded(optimizer)
+    lr, bounded = largest_lr(optimizer.lr_schedule, horizon), _bounded(optimizer)
+    found += _large_batch(problem, optimizer) if bounded else conditions.heavy_tail(problem.noise)
+    psi = residual_map(optimizer)
+    if psi.clips or not bounded:
         pace = lr / max(psi.tail, SMALLEST)
-        near = list(conditions.near_critical(problem.covariance, problem.noise, pace, optimizer.batch_size, clipped))
-        found += near if near and (not _bounded(optimizer) or _hardly_clips(problem, optimizer, lr)) else []
+        near = list(conditions.near_critical(problem.covariance, problem.noise, pace, optimizer.batch_size, bounded))
+        found += near if near and (not bounded or _hardly_clips(problem, optimizer, lr)) else []
     if not FEATURES[optimizer.features].linear:
         found += _aligned(problem, optimizer)
     return found + list(_non_gaussian(problem, optimizer, lr))

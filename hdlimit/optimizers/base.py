@@ -9,6 +9,7 @@ features.py); in the simulator it is an update (`update`, a name in updates.py).
 from __future__ import annotations
 
 import math
+from functools import cached_property
 from typing import Any, ClassVar, Literal, Self
 
 from hdlimit.core import checks
@@ -62,12 +63,12 @@ class Optimizer(Declaration):
         lr = self.lr if isinstance(self.lr, Schedule) or callable(self.lr) else float(self.lr)
         self._set(lr=lr, batch_size=checks.count("batch_size", self.batch_size))
 
-    @property
+    @cached_property
     def lr_schedule(self) -> Schedule:
         """The step size eta as a function of t."""
         return as_schedule("lr", self.lr)
 
-    @property
+    @cached_property
     def threshold_schedule(self) -> Schedule:
         """The clip threshold in residual units as a function of t (inf for optimizers that do not clip)."""
         return Constant(math.inf)

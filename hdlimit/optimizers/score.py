@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, ClassVar
 
 from hdlimit.errors import InvalidInput
@@ -42,7 +43,7 @@ class ScoreSGD(Optimizer):
         self._set(design=s if isinstance(s, Schedule) or callable(s) else float(s))
         super().__post_init__()
 
-    @property
+    @cached_property
     def threshold_schedule(self) -> Schedule:
         """The design, which takes the place of a threshold: the second argument of the residual map."""
         return as_schedule("design", self.design)

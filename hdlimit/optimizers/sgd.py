@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, ClassVar
 
 from hdlimit.core import checks
@@ -52,7 +53,7 @@ class ClippedSGD(Optimizer):
         self._set(threshold=c if isinstance(c, Schedule) or callable(c) else float(c))
         super().__post_init__()
 
-    @property
+    @cached_property
     def threshold_schedule(self) -> Schedule:
         return as_schedule("threshold", self.threshold, allow_infinite=True)
 

@@ -28,8 +28,11 @@ from hdlimit.response.chebyshev import LARGEST_ERROR
 from hdlimit.response.closed_loop import ERROR, Feedback
 from hdlimit.response.response import Compiled, MapResponse, Response
 
+# Tasks a thread: more keep threads busy to the end, fewer cost less to begin. Chosen, not measured.
 TASKS_A_THREAD = 8
+# Time of a mode and curve, for the number of tasks; a rough figure of one core.
 SECONDS = 1e-6
+# Factor by which the range of a table of v grows at a time; chosen, not measured.
 WIDER = 16.0
 Range = tuple[float, float]
 

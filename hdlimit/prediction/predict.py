@@ -14,7 +14,7 @@ from hdlimit.errors import InvalidInput, NotAvailable, Outcome, Status
 from hdlimit.kernels import esdirk
 from hdlimit.limit.integrator import Solution, solve
 from hdlimit.limit.interpolant import first_crossing
-from hdlimit.limit.stability import judge
+from hdlimit.limit.stability import is_stable, judge
 from hdlimit.limit.system import Limit, check_types, limit_of
 from hdlimit.limit.validity import warn_caveats
 from hdlimit.optimizers.base import Optimizer
@@ -22,6 +22,7 @@ from hdlimit.prediction.curve import Curve
 from hdlimit.problem.covariance import TOLERANCE
 from hdlimit.problem.problem import Problem
 
+# Range of rtol: looser curves are sketches, tighter ones meet rounding.
 LOOSEST, TIGHTEST = 1e-2, 1e-10
 
 
@@ -36,26 +37,73 @@ def predict(
 ) -> Curve:
     """The excess-risk curve of an optimizer in the limit of large dimension.
 
-        dm_i/dt = -2 eta mu(v) lambda_i m_i + eta^2 nu(v) c_i/d,   v = 2R = sum_i lambda_i m_i
+    Parameters
+    ----------
+    problem : Problem
+        The problem.
+    optimizer : Optimizer
+        The optimizer.
+    horizon : float
+        The last time, in units of t = k/d, from 1/d to 1e12.
+    times : array_like, shape (T,), optional
+        Where to report, non-decreasing in [0, horizon]; by default 0 and 200 geometric points from 1/d.
+    rtol : float
+        Relative accuracy against the exact solution of the limit equations, from 1e-10 to 1e-2. Measured: the error
+        stays below 3 rtol (tests/prediction/test_predict.py).
+    compress : bool or float
+        True puts more than 4096 eigenvalues of a diagonal covariance into a few hundred modes, with an error of at most
+        1e-7 and rtol/10, which `curve.compression` states; False keeps every eigenvalue; a number from 1e-11 to 1e-2 is
+        the error allowed. A named covariance under the default target and start is never written down.
+    until : float, optional
+        A risk > 0 at which to stop: the curve ends with the step in which it is reached.
 
-    by a stiffly accurate ESDIRK method of order 5, whose stages are one scalar root each, with error control on R,
-    norm(delta)^2 and norm(K delta)^2.
+    Returns
+    -------
+    Curve
+        The curve. Divergence is an outcome: the curve then ends where v = 2R exceeds 1e12 max(v(0), E eps^2).
 
-    problem: a Problem; optimizer: SGD, ClippedSGD or SignSGD; horizon: last time, t = k/d, from 1/d to 1e12; times:
-    where to report, non-decreasing in [0, horizon], None for 0 and 200 geometric points from 1/d; rtol: relative
-    accuracy of the curve against the exact solution of the limit ODE (measured: the error stays below 3 rtol), 1e-10
-    to 1e-2; compress: True puts more than 4096 eigenvalues of a diagonal covariance into a few hundred modes, with an
-    error of at most 1e-7 and rtol/10 (curve.compression says it), False keeps every eigenvalue, a number is the error
-    allowed (1e-11 to 1e-2); a named covariance under the default target and start is never stored; until: a risk > 0
-    at which to stop, None for the whole horizon: the curve ends with the step in which it is reached. The limit itself
-    is off the mean of finite-d runs by O(1/d_int); verify measures it.
+    Raises
+    ------
+    InvalidInput
+        For an argument that is not as above.
+    NoLimit
+        For an unbounded residual map (SGD) under noise of infinite variance.
+    NotAvailable
+        Where no step can be taken in double precision, or a response cannot be tabulated.
 
-    Returns: a Curve. Divergence is an outcome: the curve then ends where v exceeds 1e12 max(v(0), E eps^2). Raises:
-    InvalidInput; NoLimit for SGD under noise of infinite variance. Warns: LowDimensionWarning, HeavyTailWarning,
-    NearCriticalWarning, NonGaussianWarning, ValidityWarning, see hdlimit.limit.validity.caveats. Source:
-    high-dimensional limits
-    of Collins-Woodfin, Paquette et al. (SGD), Marshall et al. (clipped SGD), Xiao et al. (signSGD); ESDIRK5(4)7L[2]SA2
-    of Kennedy and Carpenter.
+    Warns
+    -----
+    LowDimensionWarning, HeavyTailWarning, NearCriticalWarning, NonGaussianWarning, ValidityWarning
+        Where the limit is not to be trusted, with a number: see `hdlimit.errors`.
+
+    Notes
+    -----
+    Per mode i of the covariance, with rate lambda_i and noise weight c_i,
+
+        dm_i/dt = -2 eta(t) mu(v) lambda_i m_i + eta(t)^2 nu(v) c_i/d,   v = 2R = sum_i lambda_i m_i,
+
+    is integrated by a stiffly accurate ESDIRK method of order 5 whose stages are one scalar root each, with control of
+    the error of R, norm(delta)^2 and norm(K delta)^2. The limit itself is off the mean of runs at finite d by
+    O(1/d_int), d_int = tr K/norm(K); `hdlimit.verify` measures it.
+
+    References
+    ----------
+    .. [1] E. Collins-Woodfin and E. Paquette, "High-dimensional limit of one-pass SGD on least squares", 2023.
+    .. [2] N. Marshall, K. L. Xiao, A. Agarwala and E. Paquette, "To clip or not to clip: the dynamics of SGD with
+       gradient clipping in high-dimensions", 2025.
+    .. [3] K. L. Xiao, N. Marshall, A. Agarwala and E. Paquette, "Exact risk curves of signSGD in high-dimensions",
+       2025.
+    .. [4] C. A. Kennedy and M. H. Carpenter, "Diagonally implicit Runge-Kutta methods for stiff ODEs", 2019.
+
+    Examples
+    --------
+    >>> import hdlimit as hd
+    >>> problem = hd.Problem(hd.Isotropic(1000), hd.Gaussian(std=0.5))
+    >>> curve = hd.predict(problem, hd.SGD(lr=0.5), horizon=10.0)
+    >>> round(float(curve.at(10.0)), 5), round(float(curve.risk[-1]), 5)
+    (0.04192, 0.04192)
+    >>> round(curve.time_to(0.1), 3)
+    2.749
     """
     check_types(problem, optimizer)
     horizon = check_horizon(horizon, problem.dimension)
@@ -63,8 +111,8 @@ def predict(
     if not TIGHTEST <= rtol <= LOOSEST:
         raise InvalidInput("rtol", f"a number from {TIGHTEST:g} to {LOOSEST:g}", f"{rtol:g}")
     grid = default_times(horizon, problem.dimension) if times is None else checks.times("times", times, horizon)
-    warn_caveats(problem, optimizer, horizon)
     limit = limit_of(problem, optimizer, min(TOLERANCE, rtol / 10) if compress is True else compress)
+    warn_caveats(problem, optimizer, horizon)
     level = -math.inf if until is None else 2 * checks.positive("until", until)
     solution = solve(limit, limit.modes, horizon, rtol, level)
     if not solution.steps:
@@ -87,9 +135,9 @@ def _outcome(
         risk, reached = level / 2, first_crossing(solution.dense, level)
         return Outcome(Status.FINISHED, f"R = {risk:g} reached at t = {reached:.6g} of {horizon:g}")
     if solution.status == esdirk.REACHED:
-        judged = judge(problem, optimizer, limit, horizon)
-        if judged.stable:
+        if is_stable(problem, optimizer, limit, horizon):
             return Outcome(Status.FINISHED, f"finished at t = {end:g}")
+        judged = judge(problem, optimizer, limit, horizon)
         return Outcome(
             Status.UNSTABLE, f"finished at t = {end:g}, but {judged.outcome.sentence}: at such an lr the risk grows"
         )

@@ -38,16 +38,53 @@ def sweep(
     progress: bool = False,
     **axes: Any,
 ) -> Sweep:
-    """The predicted risk for every combination of parameters: a curve of predict, or its last risk, at every point.
+    """The predicted risk for every combination of parameters.
 
-    problem, optimizer: supply what is not swept; horizon, times, rtol, compress: as in predict; final: keep the risk at
-    the horizon alone; threads: None for one a core; executor: a concurrent.futures.Executor in place of threads;
-    progress: show a progress bar over the points; axes: name=values for any of lr, threshold (numbers, or a list with
-    schedules among them), batch_size, noise (laws), or the numeric parameters of the problem's noise law (std, df,
-    scale, half_width), in the order of the result's axes. Values are distinct, > 0; a threshold may be inf.
+    Parameters
+    ----------
+    problem : Problem
+        Supplies what is not swept.
+    optimizer : Optimizer
+        Supplies what is not swept.
+    horizon, times, rtol, compress
+        As in `hdlimit.predict`.
+    final : bool
+        Keep the risk at the horizon alone.
+    threads : int, optional
+        Number of threads; by default one a core.
+    executor : concurrent.futures.Executor, optional
+        In place of threads.
+    progress : bool
+        Show a progress bar over the points.
+    **axes
+        name=values for any of lr, threshold (numbers, or a list with schedules among them), batch_size, noise (laws),
+        or the numeric parameters of the problem's noise law (std, df, scale, half_width), in the order of the result's
+        axes. Values are distinct and > 0; a threshold may be inf.
 
-    Returns: a Sweep, the same bits on any number of threads and any executor. Every curve is predict's to rtol.
-    Raises: InvalidInput; NoLimit where a point has no limit. Warns: as predict, each sentence once.
+    Returns
+    -------
+    Sweep
+        The same bits on any number of threads and any executor. Every curve is that of `hdlimit.predict` to rtol.
+
+    Raises
+    ------
+    InvalidInput
+        For an argument that is not as above.
+    NoLimit
+        Where a point has no limit.
+
+    Warns
+    -----
+    HdlimitWarning
+        As `hdlimit.predict` does, each sentence once.
+
+    Examples
+    --------
+    >>> import hdlimit as hd
+    >>> problem = hd.Problem(hd.Isotropic(200), hd.Gaussian(std=0.5))
+    >>> found = hd.sweep(problem, hd.SGD(lr=1.0), 5.0, final=True, lr=[0.2, 0.4, 0.8])
+    >>> found.best
+    {'lr': 0.4}
     """
     check_types(problem, optimizer)
     horizon, rtol = check_horizon(horizon, problem.dimension), checks.positive("rtol", rtol)

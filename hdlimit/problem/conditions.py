@@ -118,11 +118,15 @@ def exact_critical_lr(covariance: CovarianceModel, batch_size: int) -> float:
     Solves sum_i g l_i/(2B - g l_i (B + 1)) = 1 with g = eta/d and g l_max < 2B/(B + 1), l_i the eigenvalues of K.
     Source: derivations/steady.py.
     """
+    if (kept := covariance.kept.get(("critical lr", batch_size))) is not None:
+        return float(kept)
     values, count = _spectrum(covariance)
     values = values / covariance.norm
     beyond = _root_beyond(count * values, (batch_size + 1) * (values[-1] - values))
     inverse = (batch_size + 1) * float(values[-1]) + beyond  # 2B/g
-    return 2 * batch_size / inverse * covariance.dimension / covariance.norm
+    critical = 2 * batch_size / inverse * covariance.dimension / covariance.norm
+    covariance.kept["critical lr", batch_size] = critical
+    return critical
 
 
 def exact_critical_batch(covariance: CovarianceModel, lr: float) -> float:

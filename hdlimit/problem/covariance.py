@@ -16,9 +16,13 @@ from hdlimit.core.declaration import Declaration, FloatArray
 from hdlimit.errors import InvalidInput, NotAvailable
 from hdlimit.problem.spectral_measure import Indexed
 
+# Range of the largest variance: the square of a risk stays within double precision.
 SMALLEST_VARIANCE, LARGEST_VARIANCE = 1e-140, 1e140
+# Eigenvalues from which a spectrum becomes a few hundred modes: below, every eigenvalue costs no more than these.
 MANY = 4096
+# Numbers of an array that is written down without being asked for: 0.8 GB.
 MOST_NUMBERS = 10**8
+# Default error of a compressed spectrum: a tenth of the default rtol of predict.
 TOLERANCE = 1e-7
 
 
@@ -172,10 +176,24 @@ class Rotated(CovarianceModel):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Covariance(CovarianceModel):
-    """A covariance as given, not rescaled.
+    """A covariance as it is given, not rescaled.
 
-    K: shape (d, d), symmetric positive semi-definite, or shape (d,) for a diagonal one; the largest variance from
-    1e-140 to 1e140.
+    Parameters
+    ----------
+    K : array_like, shape (d, d) or (d,)
+        A symmetric positive semi-definite matrix, or the diagonal of a diagonal one. Its largest variance is between
+        1e-140 and 1e140.
+
+    Raises
+    ------
+    InvalidInput
+        For an array that is none of this.
+
+    Examples
+    --------
+    >>> import hdlimit as hd
+    >>> hd.Covariance([4.0, 1.0, 1.0]).trace
+    6.0
     """
 
     K: FloatArray

@@ -18,8 +18,11 @@ from hdlimit.problem.rows import Rows
 if TYPE_CHECKING:
     pass
 
+# Half a range over a size below which a column counts as constant: rounding of its values.
 ROUNDING = 8 * float(np.finfo(np.float64).eps)
+# Share of tr K that the mean of the rows may have before uncentred rows are told; chosen.
 LARGEST_MEAN_SHARE = 0.05
+# Ridges tried by cross-validation, in units of norm(K): 6 a decade.
 RIDGE_GRID = np.geomspace(1e-8, 1e2, 61)
 
 

@@ -14,6 +14,7 @@ from hdlimit.core.declaration import FloatArray
 ComplexArray = NDArray[np.complex128]
 Points = ComplexArray | FloatArray
 
+# |x| beyond which 16 terms of the asymptotic series of erfcx are exact to rounding.
 FAR = 40.0
 
 

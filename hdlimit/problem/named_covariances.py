@@ -34,7 +34,19 @@ class NamedModel(CovarianceModel):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Isotropic(NamedModel):
-    """K = identity. d: number of parameters."""
+    """The identity, K = I.
+
+    Parameters
+    ----------
+    d : int
+        Number of parameters.
+
+    Examples
+    --------
+    >>> import hdlimit as hd
+    >>> hd.Isotropic(100).intrinsic_dimension
+    100.0
+    """
 
     d: int
 
@@ -52,9 +64,24 @@ class Isotropic(NamedModel):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class PowerLaw(NamedModel):
-    """Diagonal K with lambda_i proportional to i^-exponent, tr K = d.
+    """A diagonal covariance with eigenvalues lambda_i proportional to i^-exponent and tr K = d.
 
-    d: number of parameters; exponent: >= 0 (0 is Isotropic). The limit is good up to exponents of about 0.5.
+    Parameters
+    ----------
+    d : int
+        Number of parameters. The eigenvalues are not written down where more than 4096 of them are asked for.
+    exponent : float
+        At least 0; 0 is `Isotropic`.
+
+    Notes
+    -----
+    The limit is good where the intrinsic dimension tr K/norm(K) is large: up to exponents of about 0.5.
+
+    Examples
+    --------
+    >>> import hdlimit as hd
+    >>> round(hd.PowerLaw(1000, exponent=0.5).intrinsic_dimension, 1)
+    61.8
     """
 
     d: int
@@ -75,10 +102,29 @@ class PowerLaw(NamedModel):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class MarchenkoPastur(NamedModel):
-    """Diagonal K whose eigenvalues are the quantiles (i - 1/2)/d of the Marchenko-Pastur law, tr K = d.
+    """A diagonal covariance whose eigenvalues are quantiles of the Marchenko-Pastur law, with tr K = d.
 
-    d: number of parameters; ratio: d/n > 0, the aspect ratio of the sample covariance it stands for (> 1: a fraction
-    1 - 1/ratio of the eigenvalues is 0).
+    Parameters
+    ----------
+    d : int
+        Number of parameters.
+    ratio : float
+        d/n > 0, the aspect ratio of the sample covariance that it stands for. Above 1 a share 1 - 1/ratio of the
+        eigenvalues is 0.
+
+    Notes
+    -----
+    The quantiles are those at (i - 1/2)/d, i = 1, ..., d.
+
+    References
+    ----------
+    .. [1] V. A. Marchenko and L. A. Pastur, "Distribution of eigenvalues for some sets of random matrices", 1967.
+
+    Examples
+    --------
+    >>> import hdlimit as hd
+    >>> round(hd.MarchenkoPastur(400, ratio=0.5).norm, 2)
+    2.87
     """
 
     d: int
@@ -101,10 +147,24 @@ class MarchenkoPastur(NamedModel):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Wishart(CovarianceModel):
-    """Full sample covariance K = S^(1/2) (Z^T Z / n) S^(1/2), Z an n x d standard normal matrix, scaled to tr K = d.
+    """A full sample covariance K = S^(1/2) (Z^T Z/n) S^(1/2), scaled to tr K = d.
 
-    d: number of parameters; ratio: d/n > 0 (> 1: K is singular); row_scales: diagonal of S, shape (d,), > 0, or None
-    for ones (uneven scales give features of uneven variance); seed: of Z.
+    Parameters
+    ----------
+    d : int
+        Number of parameters.
+    ratio : float
+        d/n > 0; above 1 K is singular.
+    row_scales : array_like, shape (d,), optional
+        The diagonal of S, numbers > 0; ones by default. Uneven scales give features of uneven variance.
+    seed : int
+        Of Z, an n x d matrix of independent standard normal numbers.
+
+    Examples
+    --------
+    >>> import hdlimit as hd
+    >>> hd.Wishart(50, ratio=0.5, seed=1).matrix.shape
+    (50, 50)
     """
 
     d: int

@@ -10,6 +10,7 @@ import numpy as np
 
 from hdlimit.core.declaration import FloatArray
 
+# Largest |log| of a scale: its square stays within double precision.
 WIDEST = 300.0
 
 

@@ -14,6 +14,7 @@ from hdlimit.errors import InvalidInput
 from hdlimit.problem.noise_law import NoiseLaw, _frozen_moments, _in_range, _mixture
 from hdlimit.problem.normal_mixtures import Components
 
+# Values of a discrete law: 8 MB an array.
 MOST_ATOMS = 1_000_000
 
 

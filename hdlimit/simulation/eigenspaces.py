@@ -20,6 +20,7 @@ from hdlimit.simulation import samplers
 from hdlimit.simulation.kernels import eigenspaces as blocks
 from hdlimit.simulation.state import Chain
 
+# Relative distance below which eigenvalues count as equal: rounding of an eigendecomposition.
 SAME = 1e-12
 
 

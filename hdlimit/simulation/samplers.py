@@ -22,6 +22,7 @@ from hdlimit.problem.problem import Problem
 from hdlimit.simulation.kernels import steps as stream
 
 _BLOCK_NUMBERS = 2**19  # features of a block: 4 MB
+# Steps of a chunk at most, so that Ctrl-C and divergence are seen soon.
 _LONGEST_BLOCK = 4096
 
 
