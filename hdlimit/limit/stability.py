@@ -73,8 +73,8 @@ def stability(problem: Problem, optimizer: Optimizer, horizon: float = LONGEST_H
     -----
     The limit of SGD with batch size B is stable iff eta kappa < 2 B, kappa = tr K/d. At finite d the critical step is
     the root of sum_i g l_i/(2 B - g l_i (B + 1)) = 1, g = eta/d, l_i the eigenvalues of K; the same sum in B gives the
-    critical batch. A map with linear tails has the critical steps of SGD times the limit of mu v/nu as v grows, exact for
-    psi(r) = a r. Proof: derivations/steady.py.
+    critical batch. A map with linear tails has the critical steps of SGD times the limit of mu v/nu as v grows,
+    exact for psi(r) = a r. Proof: derivations/steady.py.
 
     Examples
     --------
