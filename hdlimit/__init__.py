@@ -11,8 +11,8 @@ Simulation and verification
     simulate, verify, scaling_study.
 Tuning
     tune_clip, tune_lr, tune_clip_from_residuals, compare; `tuning` has what they are made of.
-Files
-    load, read_toml, to_toml.
+Figures and files
+    plot, load, read_toml, to_toml.
 Submodules
     errors, results, schedules, tuning.
 """
@@ -35,7 +35,6 @@ _HOME = {
     ),
     "problem.noise": (
         "Gaussian",
-        "GaussianMixture",
         "Laplace",
         "NoNoise",
         "Rademacher",
@@ -43,6 +42,7 @@ _HOME = {
         "Uniform",
     ),
     "problem.empirical": ("Empirical",),
+    "problem.gaussian_mixture": ("GaussianMixture",),
     "optimizers.sgd": (
         "SGD",
         "ClippedSGD",
@@ -54,10 +54,8 @@ _HOME = {
     "simulation.simulate": ("simulate",),
     "verification.verify": ("verify",),
     "verification.scaling": ("scaling_study",),
-    "tuning.threshold_tuning": (
-        "tune_clip",
-        "tune_lr",
-    ),
+    "tuning.threshold_tuning": ("tune_clip",),
+    "tuning.step_tuning": ("tune_lr",),
     "tuning.logs": ("tune_clip_from_residuals",),
     "tuning.compare": ("compare",),
     "tuning.sign_effects": ("effects",),
@@ -65,6 +63,7 @@ _HOME = {
     "limit.steady_state": ("steady_state",),
     "finite_size.exact_mean": ("exact_mean",),
     "finite_size.sde": ("sample_sde",),
+    "plotting.overlay": ("plot",),
     "loading": ("load",),
     "study": (
         "read_toml",
@@ -108,6 +107,7 @@ __all__ = [  # grouped as in the docstring
     "steady_state",
     "exact_mean",
     "sample_sde",
+    "plot",
     "load",
     "read_toml",
     "to_toml",
@@ -131,16 +131,17 @@ if TYPE_CHECKING:
     from hdlimit.optimizers.sgd import SGD as SGD
     from hdlimit.optimizers.sgd import ClippedSGD as ClippedSGD
     from hdlimit.optimizers.sign import SignSGD as SignSGD
+    from hdlimit.plotting.overlay import plot as plot
     from hdlimit.prediction.predict import predict as predict
     from hdlimit.prediction.sweep import sweep as sweep
     from hdlimit.problem.covariance import Covariance as Covariance
     from hdlimit.problem.empirical import Empirical as Empirical
+    from hdlimit.problem.gaussian_mixture import GaussianMixture as GaussianMixture
     from hdlimit.problem.named_covariances import Isotropic as Isotropic
     from hdlimit.problem.named_covariances import MarchenkoPastur as MarchenkoPastur
     from hdlimit.problem.named_covariances import PowerLaw as PowerLaw
     from hdlimit.problem.named_covariances import Wishart as Wishart
     from hdlimit.problem.noise import Gaussian as Gaussian
-    from hdlimit.problem.noise import GaussianMixture as GaussianMixture
     from hdlimit.problem.noise import Laplace as Laplace
     from hdlimit.problem.noise import NoNoise as NoNoise
     from hdlimit.problem.noise import Rademacher as Rademacher
@@ -153,8 +154,8 @@ if TYPE_CHECKING:
     from hdlimit.tuning.compare import compare as compare
     from hdlimit.tuning.logs import tune_clip_from_residuals as tune_clip_from_residuals
     from hdlimit.tuning.sign_effects import effects as effects
+    from hdlimit.tuning.step_tuning import tune_lr as tune_lr
     from hdlimit.tuning.threshold_tuning import tune_clip as tune_clip
-    from hdlimit.tuning.threshold_tuning import tune_lr as tune_lr
     from hdlimit.verification.scaling import scaling_study as scaling_study
     from hdlimit.verification.verify import verify as verify
 

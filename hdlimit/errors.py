@@ -7,13 +7,38 @@ from enum import StrEnum
 
 
 class HdlimitError(ValueError):
-    """Base of every error that the package raises on purpose; a ValueError."""
+    """Base of the errors that the package raises on purpose; a ValueError.
+
+    Examples
+    --------
+    >>> import hdlimit as hd
+    >>> try:
+    ...     hd.SGD(lr=-1.0)
+    ... except hd.errors.HdlimitError as error:
+    ...     print(type(error).__name__)
+    InvalidInput
+    """
 
 
 class InvalidInput(HdlimitError):
     """An argument is not what the function expects.
 
     The message, one line, names the argument, what is expected and what came.
+
+    Parameters
+    ----------
+    argument : str
+        Name of the argument.
+    expected : str
+        What is expected, in words.
+    got : object
+        What came; its text stands in the message.
+
+    Examples
+    --------
+    >>> import hdlimit as hd
+    >>> print(hd.errors.InvalidInput("lr", "a number > 0", -1))
+    lr: expected a number > 0, got -1
     """
 
     def __init__(self, argument: str, expected: str, got: object) -> None:
@@ -25,53 +50,181 @@ class InvalidInput(HdlimitError):
 
 
 class NoLimit(HdlimitError):
-    """The high-dimensional limit does not exist for this problem and optimizer (the message says why)."""
+    """The high-dimensional limit does not exist for this problem and optimizer.
+
+    The message gives the reason, for example noise of infinite variance under SGD.
+
+    Examples
+    --------
+    >>> import hdlimit as hd
+    >>> problem = hd.Problem(hd.Isotropic(100), hd.StudentT(df=1.5, scale=1.0))
+    >>> try:
+    ...     hd.tune_lr(problem, hd.SGD, horizon=1.0)
+    ... except hd.errors.NoLimit:
+    ...     print("no limit")
+    no limit
+    """
 
 
 class NotAvailable(HdlimitError):
-    """The quantity has no implemented theory, or none that can be trusted here (the message says which)."""
+    """The quantity has no implemented theory, or none that can be trusted here.
+
+    The message names the quantity.
+
+    Examples
+    --------
+    >>> import hdlimit as hd
+    >>> issubclass(hd.errors.NotAvailable, hd.errors.HdlimitError)
+    True
+    """
 
 
 class VerificationRefused(HdlimitError):
-    """Runs of this problem have no finite variance, so a comparison of means would say nothing."""
+    """Runs of this problem have no finite variance, or there is no curve to verify.
+
+    A comparison of means with a standard error would mean nothing.
+
+    Examples
+    --------
+    >>> import hdlimit as hd
+    >>> problem = hd.Problem(hd.Isotropic(100), hd.StudentT(df=3, scale=1.0))
+    >>> try:
+    ...     hd.verify(problem, hd.SGD(lr=0.5), horizon=1.0)
+    ... except hd.errors.VerificationRefused:
+    ...     print("refused")
+    refused
+    """
 
 
 class WorkersLost(HdlimitError):
-    """Workers died again and again, or took no more work, before all runs had finished (the message says which runs
-    are kept).
+    """Workers died again and again, or took no more work, before all runs had finished.
+
+    The message says which runs are kept.
+
+    Examples
+    --------
+    >>> import hdlimit as hd
+    >>> issubclass(hd.errors.WorkersLost, hd.errors.HdlimitError)
+    True
     """
 
 
 class HdlimitWarning(UserWarning):
-    """Base of every warning of the package."""
+    """Base of the warnings of the package.
+
+    Examples
+    --------
+    Silence them all:
+
+    >>> import warnings
+    >>> import hdlimit as hd
+    >>> problem = hd.Problem(hd.Isotropic(20), hd.Gaussian(1.0))
+    >>> with warnings.catch_warnings():
+    ...     warnings.simplefilter("ignore", hd.errors.HdlimitWarning)
+    ...     curve = hd.predict(problem, hd.SGD(lr=0.5), horizon=1.0)
+    """
 
 
 class LowDimensionWarning(HdlimitWarning):
-    """The intrinsic dimension is below 30: the limit is a rough guide only."""
+    """The intrinsic dimension is below 30: the limit is a rough guide only.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> import hdlimit as hd
+    >>> problem = hd.Problem(hd.Isotropic(20), hd.Gaussian(1.0))
+    >>> with warnings.catch_warnings(record=True) as caught:
+    ...     warnings.simplefilter("always")
+    ...     curve = hd.predict(problem, hd.SGD(lr=0.5), horizon=1.0)
+    >>> any(issubclass(w.category, hd.errors.LowDimensionWarning) for w in caught)
+    True
+    """
 
 
 class HeavyTailWarning(HdlimitWarning):
-    """A moment that error bars rely on is infinite: the mean curve exists, the spread of runs does not."""
+    """A moment that error bars rely on is infinite.
+
+    The mean curve exists, the spread of runs does not.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> import hdlimit as hd
+    >>> problem = hd.Problem(hd.Isotropic(100), hd.StudentT(df=3, scale=1.0))
+    >>> with warnings.catch_warnings(record=True) as caught:
+    ...     warnings.simplefilter("always")
+    ...     curve = hd.predict(problem, hd.SGD(lr=0.5), horizon=1.0)
+    >>> any(issubclass(w.category, hd.errors.HeavyTailWarning) for w in caught)
+    True
+    """
 
 
 class ValidityWarning(HdlimitWarning):
-    """A condition under which the limit was derived does not hold for this problem."""
+    """A condition under which the limit was derived does not hold for this problem.
+
+    Examples
+    --------
+    >>> import hdlimit as hd
+    >>> issubclass(hd.errors.ValidityWarning, hd.errors.HdlimitWarning)
+    True
+    """
 
 
 class NearCriticalWarning(HdlimitWarning):
-    """At this d and batch size lr is so near the critical one that runs settle 10 % or more above the limit."""
+    """Runs settle 10 % or more above the limit at this d and batch size.
+
+    The step size is near the critical one. A larger d or batch size, or a smaller step, brings the runs to the limit.
+
+    Examples
+    --------
+    >>> import hdlimit as hd
+    >>> issubclass(hd.errors.NearCriticalWarning, hd.errors.HdlimitWarning)
+    True
+    """
 
 
 class NonGaussianWarning(HdlimitWarning):
-    """The rows of the problem are not Gaussian in a way that this optimizer feels."""
+    """The rows of the problem are not Gaussian in a way that changes the risk of this optimizer.
+
+    Examples
+    --------
+    >>> import hdlimit as hd
+    >>> issubclass(hd.errors.NonGaussianWarning, hd.errors.HdlimitWarning)
+    True
+    """
 
 
 class DivergenceWarning(HdlimitWarning):
-    """Some simulated runs diverged; their risk is recorded as inf from then on."""
+    """Some simulated runs diverged; their risk is recorded as inf from then on.
+
+    Examples
+    --------
+    >>> import hdlimit as hd
+    >>> issubclass(hd.errors.DivergenceWarning, hd.errors.HdlimitWarning)
+    True
+    """
 
 
 class Status(StrEnum):
-    """How an integration or a simulation ended."""
+    """How an integration or a simulation ended.
+
+    Attributes
+    ----------
+    FINISHED
+        The whole horizon was reached by a stable optimizer.
+    UNSTABLE
+        The whole horizon was reached; the step size exceeds the critical one, so that the risk grows in the end.
+    DIVERGED
+        The risk exceeded the bound of the computation before the horizon.
+    STOPPED
+        The computation ended before the horizon for another reason.
+
+    Examples
+    --------
+    >>> import hdlimit as hd
+    >>> hd.errors.Status.FINISHED == "finished"
+    True
+    """
 
     FINISHED = "finished"
     UNSTABLE = "unstable"
@@ -81,7 +234,22 @@ class Status(StrEnum):
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a computation ended: a status and the sentence that explains it."""
+    """How a computation ended: a status and the sentence that explains it.
+
+    Parameters
+    ----------
+    status : Status
+        How it ended.
+    sentence : str
+        The same in words; the text of the outcome.
+
+    Examples
+    --------
+    >>> import hdlimit as hd
+    >>> problem = hd.Problem(hd.Isotropic(100), hd.Gaussian(0.5))
+    >>> hd.predict(problem, hd.SGD(lr=0.5), horizon=1.0).outcome.finished
+    True
+    """
 
     status: Status
     sentence: str

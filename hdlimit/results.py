@@ -13,7 +13,8 @@ from hdlimit.tuning.compare import Comparison
 from hdlimit.tuning.landscape import Landscape
 from hdlimit.tuning.logs import LogTuning
 from hdlimit.tuning.sign_effects import Effects
-from hdlimit.tuning.threshold_tuning import LrTuning, Tuning
+from hdlimit.tuning.step_tuning import LrTuning
+from hdlimit.tuning.threshold_report import Tuning
 from hdlimit.verification.report import Report
 from hdlimit.verification.scaling_report import ScalingStudy
 

@@ -48,7 +48,16 @@ KNOWN = (*COVARIANCES, *NOISES, *OPTIMIZERS)
 class Run(Declaration):
     """How a study is run: the arguments of predict and verify.
 
-    horizon: in units of t = k/d; runs, seed, false_alarm: of verify; rtol, times (shape (T,) or None): of predict.
+    Parameters
+    ----------
+    horizon : float
+        Length of the run in units of t = k/d.
+    runs, seed, false_alarm
+        Of `verify`.
+    rtol : float
+        Relative tolerance of `predict`.
+    times : array_like, shape (T,), optional
+        Output times of `predict`.
     """
 
     horizon: float
@@ -72,7 +81,17 @@ class Run(Declaration):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Study(Declaration):
-    """What a problem file holds: problem, optimizer, run."""
+    """What a problem file holds.
+
+    Parameters
+    ----------
+    problem : Problem
+        The problem.
+    optimizer : Optimizer
+        The optimizer.
+    run : Run
+        How it is run.
+    """
 
     problem: Problem
     optimizer: Optimizer
@@ -82,9 +101,37 @@ class Study(Declaration):
 def read_toml(path: str | PathLike[str]) -> Study:
     """Read a problem file.
 
-    path: of a TOML file in the layout of this module. Returns a Study with `problem`, `optimizer` and `run`.
-    Raises InvalidInput, naming the file and the key, for a missing file, broken TOML, an unknown or missing key, a
-    value of the wrong type, and whatever the constructors refuse.
+    Parameters
+    ----------
+    path : str or path-like
+        Path of a TOML file. Tables are named as in the Notes; `type` names a class, the other keys are its arguments.
+
+    Returns
+    -------
+    Study
+        With the attributes `problem`, `optimizer` and `run`.
+
+    Raises
+    ------
+    InvalidInput
+        For a missing file, broken TOML, an unknown or missing key, a value of the wrong type, and whatever the
+        constructors refuse. The message names the file and the key.
+
+    Notes
+    -----
+    The tables are `[problem.covariance]`, `[problem.noise]`, `[optimizer]`, `[run]` and, for the arrays `target` and
+    `start`, `[problem]`. A schedule stands in place of a number:
+    `lr = { type = "Cosine", initial = 0.5, final = 0.05, duration = 20 }`.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> import hdlimit as hd
+    >>> problem = hd.Problem(hd.Isotropic(100), hd.Gaussian(0.5))
+    >>> _ = Path("problem.toml").write_text(hd.to_toml(problem, hd.SGD(lr=0.5), horizon=5.0))
+    >>> study = hd.read_toml("problem.toml")
+    >>> study.problem == problem, study.optimizer, study.run.horizon
+    (True, SGD(lr=0.5), 5.0)
     """
     try:
         text = Path(path).read_text(encoding="utf-8")
@@ -105,10 +152,40 @@ def read_toml(path: str | PathLike[str]) -> Study:
 
 
 def to_toml(problem: Problem, optimizer: Optimizer, horizon: float, **run: Any) -> str:
-    """The text of a problem file; read_toml of it gives equal declarations.
+    """Write a problem, an optimizer and a run as the text of a problem file.
 
-    problem, optimizer, horizon: as for predict; run: runs, seed, rtol, false_alarm, times (see Run).
-    Raises InvalidInput for what TOML cannot hold: Python functions, data rows, distributions not from scipy.stats.
+    `read_toml` of the text gives equal declarations.
+
+    Parameters
+    ----------
+    problem : Problem
+        Without data rows.
+    optimizer : Optimizer
+        The optimizer.
+    horizon : float
+        Length of the run in units of t = k/d.
+    **run
+        runs, seed, rtol, false_alarm, times: as in `predict` and `verify`.
+
+    Returns
+    -------
+    str
+        TOML.
+
+    Raises
+    ------
+    InvalidInput
+        For what TOML cannot hold: Python functions, data rows, distributions that are not from scipy.stats.
+
+    Examples
+    --------
+    >>> import hdlimit as hd
+    >>> problem = hd.Problem(hd.Isotropic(100), hd.Gaussian(0.5))
+    >>> print(hd.to_toml(problem, hd.SGD(lr=0.5), horizon=5.0))
+    [problem.covariance]
+    type = "Isotropic"
+    d = 100
+    ...
     """
     if not isinstance(problem, Problem):
         raise InvalidInput("problem", "a Problem", repr(problem)[:120])
@@ -128,11 +205,13 @@ def to_toml(problem: Problem, optimizer: Optimizer, horizon: float, **run: Any) 
 
 
 def _section(name: str, table: dict[str, Any]) -> str:
+    """Write one table of the file; nothing for a table without values."""
     lines = [f"{key} = {_literal(value)}\n" for key, value in table.items() if value is not None]
     return "".join([f"[{name}]\n", *lines]) if lines else ""
 
 
 def _literal(value: Any) -> str:
+    """Write one value as TOML."""
     if isinstance(value, dict):
         return "{ " + ", ".join(f"{k} = {_literal(v)}" for k, v in value.items() if v is not None) + " }"
     if isinstance(value, list):
@@ -141,7 +220,7 @@ def _literal(value: Any) -> str:
 
 
 def _checked(table: Any, base: type, path: str) -> dict[str, Any]:
-    """A table of the file with every key known, every type right, and `type` filled in; ready for decode."""
+    """Check a table of the file: every key known, every type right, `type` filled in; ready for decode."""
     cls = _class_of(table, base, path)
     hints = _hints(cls)
     if unknown := [key for key in table if key not in hints and key != "type"]:
@@ -153,6 +232,7 @@ def _checked(table: Any, base: type, path: str) -> dict[str, Any]:
 
 
 def _class_of(table: Any, base: type, path: str) -> type:
+    """Find the class that a table names."""
     if not isinstance(table, dict):
         raise InvalidInput(path, "a table", repr(table)[:80])
     choices = {name: cls for name, cls in classes(base).items() if cls is not Function}
@@ -164,7 +244,7 @@ def _class_of(table: Any, base: type, path: str) -> type:
 
 
 def _hints(cls: type) -> dict[str, tuple[Any, bool]]:
-    """The keys of a class in a file: their types, and whether they are required."""
+    """List the keys of a class in a file: their types, and whether they are required."""
     if cls is ScipyNoise:
         return {"name": (str, True), "parameters": (_NAMED_NUMBERS, False)}
     types = get_type_hints(cls)
@@ -176,10 +256,12 @@ def _hints(cls: type) -> dict[str, tuple[Any, bool]]:
 
 
 def _without_none(hint: Any) -> Any:
+    """Take None out of an optional type."""
     return get_args(hint)[0] if get_origin(hint) in (UnionType, Union) else hint
 
 
 def _describe(hint: Any) -> str:
+    """Describe a type in words."""
     if hint is Any:
         return "a number or a table (a schedule)"
     if isinstance(hint, type) and issubclass(hint, Declaration):
@@ -189,7 +271,7 @@ def _describe(hint: Any) -> str:
 
 
 def _value(value: Any, hint: Any, path: str) -> Any:
-    """A value of the file in the type of the constructor's annotation (Any stands for a number or a schedule)."""
+    """Convert a value of the file to the constructor's annotation (Any stands for a number or a schedule)."""
     if hint is Any and isinstance(value, dict):
         return _checked(value, Schedule, path)
     if isinstance(hint, type) and issubclass(hint, Declaration):
@@ -200,6 +282,7 @@ def _value(value: Any, hint: Any, path: str) -> Any:
 
 
 def _converted(value: Any, hint: Any, path: str) -> Any:
+    """Convert a number, a string or an array."""
     import msgspec
 
     is_array = get_origin(hint) is np.ndarray

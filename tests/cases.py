@@ -20,8 +20,9 @@ from hdlimit.optimizers.sgd import SGD, ClippedSGD
 from hdlimit.optimizers.sign import SignSGD
 from hdlimit.problem.covariance import Covariance, CovarianceModel
 from hdlimit.problem.empirical import Empirical
+from hdlimit.problem.gaussian_mixture import GaussianMixture
 from hdlimit.problem.named_covariances import Isotropic, MarchenkoPastur, PowerLaw, Wishart
-from hdlimit.problem.noise import Gaussian, GaussianMixture, Laplace, NoNoise, Rademacher, StudentT, Uniform
+from hdlimit.problem.noise import Gaussian, Laplace, NoNoise, Rademacher, StudentT, Uniform
 from hdlimit.problem.noise_law import NoiseLaw
 from hdlimit.problem.scipy_noise import ScipyNoise
 

@@ -27,11 +27,22 @@ OPTIMIZERS: dict[str, Optimizer] = {
     "clipped SGD": ClippedSGD(lr=0.6, threshold=0.6),
     "signSGD": SignSGD(lr=0.25),
 }
+# Length of the demo's curves in units of t = k/d: all three have relaxed by then.
 HORIZON = 20.0
 
 
 class Line(NamedTuple):
-    """One optimizer of the demo: its name, its verification, and the seconds it took."""
+    """One optimizer of the demo.
+
+    Parameters
+    ----------
+    name : str
+        In words.
+    report : Report
+        Its verification.
+    seconds : float
+        The time it took.
+    """
 
     name: str
     report: Report
@@ -39,7 +50,20 @@ class Line(NamedTuple):
 
 
 def run(runs: int, seed: int) -> Iterator[Line]:
-    """Predict and simulate every optimizer; yields a Line as soon as it is known."""
+    """Predict and simulate every optimizer.
+
+    Parameters
+    ----------
+    runs : int
+        Simulated runs of each.
+    seed : int
+        Of the runs.
+
+    Yields
+    ------
+    Line
+        As soon as it is known.
+    """
     for name, optimizer in OPTIMIZERS.items():
         start = time.perf_counter()
         report = verify(PROBLEM, optimizer, HORIZON, runs=runs, seed=seed)
@@ -53,7 +77,7 @@ HEADER = (
 
 
 def describe(line: Line) -> str:
-    """A line of the table: the risk at the horizon, predicted and simulated, and the verdict over the whole curve."""
+    """Return a line of the table: the risk at the horizon, predicted and simulated, and the verdict."""
     curve, runs = line.report.curve, line.report.runs
     simulated = f"{runs.mean[-1]:.5f} +- {runs.stderr[-1]:.5f}"
     difference = runs.mean[-1] / curve.risk[-1] - 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -16,14 +16,9 @@ from hdlimit.cli.verify import verify
 from hdlimit.core.version import __version__
 from hdlimit.errors import HdlimitError, HdlimitWarning, InvalidInput
 
-if TYPE_CHECKING:
-    pass
-
 
 class _Commands(click.Group):
-    """The group of commands: an error, of the package or of usage, or a warning is one line on stderr, an error ends
-    with code 2.
-    """
+    """The group of commands: errors and warnings are one line on stderr, and an error exits with code 2."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if not args:
@@ -79,7 +74,7 @@ def main() -> None:
 
     Time is t = steps / d. The excess risk is R = E <x, theta - theta*>^2 / 2.
     Exit code 2 means that the input is wrong; the reason is one line on stderr.
-    """
+    """  # noqa: D301
 
 
 @main.command()
@@ -107,7 +102,7 @@ def predict(
     \b
     hdlimit predict examples/problem.toml --plot curve.png
     hdlimit predict --data rows.csv --target price --optimizer clipped-sgd --threshold 0.5
-    """
+    """  # noqa: D301
     from hdlimit.prediction.predict import predict as predict_curve
     from hdlimit.study import read_toml
 
@@ -154,7 +149,7 @@ def tune(file: str | None, as_json: bool, **options: Any) -> None:
     \b
     hdlimit tune examples/problem.toml --plot landscape.png
     hdlimit tune --residuals log.csv --column residual
-    """
+    """  # noqa: D301
     logs = [name for name in ("residuals", "losses") if options[name] is not None]
     if (file is None) == (not logs) or len(logs) > 1:
         raise click.UsageError("give either a problem FILE, --residuals LOG or --losses LOG")
@@ -229,7 +224,7 @@ def formula(optimizer: str | None, law: str | None, latex: bool) -> None:
     hdlimit formula
     hdlimit formula clipped-sgd
     hdlimit formula clipped-sgd laplace --latex
-    """
+    """  # noqa: D301
     from hdlimit.kernels.formulas import FORMULAS
 
     if optimizer is None:

@@ -8,18 +8,18 @@ import click
 
 
 def plot_option(command: Any) -> Any:
-    """--plot FIGURE"""
+    """Add --plot FIGURE to a command."""
     return click.option("--plot", metavar="FIGURE", help="Draw a figure (.png, .pdf or .svg).")(command)
 
 
 def out_option(command: Any) -> Any:
-    """--out FILE"""
+    """Add --out FILE to a command."""
     text = "Save the result: .npz (everything, exact), .csv or .json (columns)."
     return click.option("--out", metavar="FILE", help=text)(command)
 
 
 def json_option(command: Any) -> Any:
-    """--json"""
+    """Add --json to a command."""
     return click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")(command)
 
 

@@ -11,24 +11,25 @@ if TYPE_CHECKING:
     from hdlimit.storage.records import Record
     from hdlimit.tuning.logs import LogTuning
 
+# Lines of a printed curve: it fits a screen.
 _SHOWN_TIMES = 9
 _RESPONSE = "mu(v) = E[psi(r) z]/v, nu(v) = E[psi(r)^2], r = z - eps, z ~ N(0, v), v = 2R"
 
 
 def json_line(facts: Any) -> str:
-    """Facts as one JSON object, with null for NaN and inf."""
+    """Return facts as one JSON object, with null for NaN and inf."""
     from hdlimit.storage.records import finite_or_none
 
     return json.dumps(finite_or_none(facts), allow_nan=False)
 
 
 def json_text(result: Record) -> str:
-    """Metadata and columns of a result as one JSON object."""
+    """Return metadata and columns of a result as one JSON object."""
     return json_line({**result.metadata(), **result.columns()})
 
 
 def curve_text(curve: Curve) -> str:
-    """The problem, how the curve ended, its risk at a few times, and the standard deviation of one run where known."""
+    """Return the problem, how the curve ended, and its risk at a few times, with the spread where it is known."""
     import numpy as np
 
     lines = [curve.problem.summary(), f"optimizer: {curve.optimizer!r}", f"outcome: {curve.outcome}", ""]
@@ -41,21 +42,21 @@ def curve_text(curve: Curve) -> str:
 
 
 def formula_list(names: list[tuple[str, str]]) -> str:
-    """Optimizers with the noise laws that have formulas, out of (optimizer, law)."""
+    """Return optimizers with the noise laws that have formulas, out of (optimizer, law)."""
     optimizers = dict.fromkeys(optimizer for optimizer, _ in names)
     lines = [f"{of}:  {', '.join(law for other, law in names if other == of)}" for of in optimizers]
     return "\n".join([*lines, "", "hdlimit formula OPTIMIZER LAW prints one of them."])
 
 
 def formula_text(title: str, entry: Formula, latex: bool) -> str:
-    """A title, the formulas of a response, and where they hold and come from."""
+    """Return a title, the formulas of a response, and where they hold and come from."""
     mu, nu = (entry.mu_latex, entry.nu_latex) if latex else (entry.mu_pretty, entry.nu_pretty)
     facts = [f"exact for: {entry.exact_for}", f"source: {entry.source}", f"derivation: {entry.derivation}"]
     return "\n".join([title, _RESPONSE, "", mu, "", nu, "", *facts])
 
 
 def log_text(tuning: LogTuning) -> str:
-    """A table of what the log says, the sentence, and the line for a trainer."""
+    """Return a table of what the log says, the sentence, and the line for a trainer."""
     low, high = tuning.interval
     least, most = tuning.rate_gain_interval
     lines = [

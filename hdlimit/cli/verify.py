@@ -76,7 +76,7 @@ def verify(
                  1  inconsistent: the runs contradict the curve
                  3  inconclusive: this d is too small for a verdict, or runs diverged, or too few runs of a study
                  2  wrong input
-    """
+    """  # noqa: D301
     from hdlimit.study import read_toml
 
     options.check_targets(plot, out)
@@ -100,7 +100,7 @@ def verify(
 
 
 def _verification(dimensions: str | None, how: dict[str, Any]) -> Any:
-    """The function that is asked: verify, or a scaling study."""
+    """Return the function that is asked for: verify, or a scaling study."""
     if dimensions is None:
         from hdlimit.verification.verify import verify as verify_curve
 
@@ -121,7 +121,7 @@ def _verification(dimensions: str | None, how: dict[str, Any]) -> Any:
 
 @contextmanager
 def _executor(workers: int | None, dask: str | None) -> Iterator[Executor | None]:
-    """Where runs are computed: on processes, on a Dask cluster, or (None) on threads."""
+    """Open the executor of the runs: processes, a Dask cluster, or None for threads."""
     from hdlimit.execution.workers import Processes, dask_workers
 
     if workers is not None and dask is not None:

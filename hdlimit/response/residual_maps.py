@@ -83,7 +83,7 @@ class ResidualMap:
         return control if self.clips else 0.0
 
     def __reduce__(self) -> str | tuple[Any, ...]:
-        """The maps of this module go to other processes by their names."""
+        """Send the listed maps to other processes by their names."""
         if self.table is not None:
             return tabulated, (self.name, self.table)
         return (_known, (self.name,)) if RESIDUALS.get(self.name) is self else super().__reduce__()
@@ -142,7 +142,7 @@ def _known(name: str) -> ResidualMap:
 
 @lru_cache(maxsize=16)
 def tabulated(name: str, table: ResidualTable) -> ResidualMap:
-    """The residual map of a finished table, the identity where it is that."""
+    """Return the residual map of a finished table, the identity where it is that."""
     if table.linear:
         return IDENTITY
     nodes = np.unique(np.abs(table.residuals))
@@ -173,6 +173,6 @@ class Mapped(Protocol):
 
 
 def residual_map(optimizer: Mapped) -> ResidualMap:
-    """The residual map of an optimizer: the one that it names, or its own table."""
+    """Return the residual map of an optimizer: the one that it names, or its own table."""
     table = optimizer.residual_table
     return RESIDUALS[optimizer.residual] if table is None else tabulated(optimizer.residual, table)

@@ -25,12 +25,14 @@ from hdlimit.response.response import MapResponse, Response
 from hdlimit.response.squared_norm import squared_norm
 from hdlimit.response.tabulated_map import higher_moments
 
+# Relative step of v in the central difference of nu: the error is of the order of its square. Chosen, not measured.
 STEP = 1e-3
+# x0 over E S beyond which hardly a step is clipped and the moments are those of SGD. Chosen, not measured.
 HARDLY = 1e6
 
 
 def of_map(response: Response) -> MapResponse:
-    """The response as that of a residual map; raises NotAvailable where it is none (a threshold that follows v)."""
+    """Return the response as that of a residual map; NotAvailable where it is none (a threshold that follows v)."""
     if not isinstance(response, MapResponse):
         raise NotAvailable(f"spread: known for responses of residual maps, not for a {type(response).__name__}")
     return response
@@ -45,10 +47,28 @@ class StepMoments(NamedTuple):
 
 
 def step_moments(response: Response, v: float, c: float) -> StepMoments:
-    """The moments of a step at v > 0 and clip threshold c >= 0.
+    """Compute the moments of a step.
 
-    response: of the optimizer's residual map, the noise and the batch size. Returns: StepMoments, kappa inf where E
-    eps^4 is. Raises: NoLimit where nu is infinite; NotAvailable for a residual map without a batch theory.
+    Parameters
+    ----------
+    response : Response
+        Of the optimizer's residual map, the noise and the batch size.
+    v : float
+        E z^2 > 0.
+    c : float
+        Clip threshold >= 0.
+
+    Returns
+    -------
+    StepMoments
+        kappa is inf where E eps^4 is.
+
+    Raises
+    ------
+    NoLimit
+        Where nu is infinite.
+    NotAvailable
+        For a residual map without a batch theory, and a threshold that follows v.
     """
     v, response = max(v, SMALLEST), of_map(response)
     if response.map.table is not None:
@@ -116,7 +136,7 @@ def _of_sample(response: MapResponse, v: float, c: float) -> StepMoments:
 
 
 def _of_table(response: MapResponse, table: ResidualTable, v: float, s: float) -> StepMoments:
-    """A table acts on every residual of the batch."""
+    """Return the moments of a table, which acts on every residual of the batch."""
     size = response.batch_size
     mu, nu = response(v, s)
     nu_2 = 2 * _slope(response, v, s) + (1 - 1 / size) * mu * mu

@@ -22,23 +22,29 @@ from hdlimit.problem.normal_mixtures import Components
 from hdlimit.response.piecewise_moments import MOST_COMPONENTS, Nodes, lines, mixture_of, moments, scale_nodes
 from hdlimit.response.residual_law import ResidualLaw
 
-# Nodes of a panel between two knots.
+# Nodes of a panel of the residual. Chosen, not measured.
 ORDER = 10
-# Length in log v of the longest piece, and its error relative to the largest moment of its kind.
+# Length in log v of what is tabulated at once. Chosen, not measured.
 LONGEST = 1.25
+# Error of a piece, relative to the largest moment of its kind (tests/tuning/test_score.py).
 TOLERANCE = 1e-9
 # Largest relative error of E r^2 by quadrature with which the response of an unbounded map is given.
 REACHED = 1e-8
 _NODES = np.cos(np.pi * (np.arange(TABLE_DEGREE + 1) + 0.5) / (TABLE_DEGREE + 1))
 _FIT = np.linalg.inv(np.polynomial.chebyshev.chebvander(_NODES, TABLE_DEGREE))
+# Places between the Chebyshev nodes of a piece at which its error is measured.
 _CHECKS = np.array([-0.985, -0.11, 0.6])
 _AT_CHECKS = np.polynomial.chebyshev.chebvander(_CHECKS, TABLE_DEGREE)
 
 
 @lru_cache(maxsize=512)
 def level_moments(table: ResidualTable, noise: NoiseLaw, v: float) -> FloatArray:
-    """mu of the m levels, nu of the m levels, and E psi_j psi_(j+1) of the m - 1 pairs, shape (3 m - 1,), at v > 0;
-    kept, as every level is read at the same v.
+    """Moments of all levels at v > 0, kept, as every level is read at the same v.
+
+    Returns
+    -------
+    ndarray, shape (3 m - 1,)
+        mu of the m levels, nu of the m levels, and E psi_j psi_(j+1) of the m - 1 pairs.
     """
     v = max(v, SMALLEST)
     parts = mixture_of(table, noise)
@@ -51,7 +57,7 @@ def level_moments(table: ResidualTable, noise: NoiseLaw, v: float) -> FloatArray
 
 
 def _nodes(table: ResidualTable, noise: NoiseLaw, v: float) -> tuple[Nodes, FloatArray]:
-    """Nodes of quadrature on panels that end at the knots, and the mass beyond the outermost on each side."""
+    """Return nodes of quadrature on panels that end at the knots, and the mass beyond the outermost on each side."""
     parts = mixture_of(table, noise)
     if parts is not None and np.ptp(parts.mean) == 0:
         return scale_nodes(table.residuals, parts, v), np.zeros(2)
@@ -88,7 +94,7 @@ def _in_closed_form(table: ResidualTable, noise: NoiseLaw, parts: Components, v:
 
 
 def _beyond(table: ResidualTable, exact: float, summed: float) -> FloatArray:
-    """The moment of r that the mixture misses far out, half of it on each side, shape (2,); 0 for bounded tables."""
+    """Return the moment of r that the mixture misses far out, half on each side, shape (2,); 0 for bounded tables."""
     return np.full(2, 0.0 if table.bounded or math.isinf(exact) else max(exact - summed, 0.0) / 2)
 
 
@@ -109,7 +115,7 @@ def _by_quadrature(table: ResidualTable, noise: NoiseLaw, v: float) -> FloatArra
 
 
 def higher_moments(table: ResidualTable, noise: NoiseLaw, v: float, s: float) -> tuple[float, float]:
-    """E psi^3 z/v and E psi^4 of the table read at level s, one sample; inf for unbounded psi where E eps^4 is."""
+    """Return E psi^3 z/v and E psi^4 at level s, one sample; inf for unbounded psi where E eps^4 is."""
     if not table.bounded and math.isinf(noise.fourth_moment):
         return math.inf, math.inf
     k, share = table.place(s)
@@ -170,8 +176,9 @@ class Piece(NamedTuple):
 
 @lru_cache(maxsize=512)
 def _pieces(table: ResidualTable, noise: NoiseLaw, k: int) -> list[Piece]:
-    """The moments over log v in [k, k + 1] LONGEST, halved until the error between the nodes is below 1e-9 of the
-    largest moment of its kind.
+    """Tabulate the moments over log v in [k, k + 1] LONGEST.
+
+    Pieces are halved until the error between the nodes is below 1e-9 of the largest moment of its kind.
     """
     m = table.levels.size
     todo, done = [(k * LONGEST, (k + 1) * LONGEST)], []

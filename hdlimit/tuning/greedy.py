@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -24,30 +24,63 @@ from hdlimit.problem.problem import Problem
 from hdlimit.response.closed_loop import at_threshold
 from hdlimit.response.residual_maps import residual_map
 from hdlimit.response.response import MapResponse, Response
-from hdlimit.tuning.clip_schedule import (
-    ClipSchedule,
-    Followed,
-    clip_schedule,
-    max_ccc,
-)
+from hdlimit.tuning.clip_schedule import ClipSchedule
 from hdlimit.tuning.search import best_step
+from hdlimit.tuning.threshold_rules import Followed, clip_schedule, max_ccc
 from hdlimit.tuning.trial import checked_trial
 
-if TYPE_CHECKING:
-    pass
-
+# Modes and times of the greedy integration: accuracy of the table against the time of LSODA. Chosen, not measured.
 BINS, POINTS = 100, 300
 
 
 def greedy_lr(problem: Problem, optimizer: Any, horizon: float) -> Table:
-    """The greedy step-size schedule of an optimizer along its own curve, as a table over t.
+    """Compute the greedy step-size schedule of an optimizer along its own curve, as a table over t.
 
-    Best now at every time, for no horizon in particular: a constant can end lower.
+    It is best now at every time, for no horizon in particular: a constant can end lower.
 
-    problem: a Problem; optimizer: SGD or SignSGD (the class), or an optimizer with a constant threshold, whose lr is
-    ignored; horizon: t = k/d.
-    Returns: a Table, to be used as lr. Raises: InvalidInput; NoLimit for SGD under noise of infinite variance. Warns as
-    predict does.
+    Parameters
+    ----------
+    problem : Problem
+        The problem.
+    optimizer : type or Optimizer
+        SGD or SignSGD (the class), or an optimizer with a constant threshold, whose lr is ignored.
+    horizon : float
+        In units of t = k/d.
+
+    Returns
+    -------
+    Table
+        To be used as lr.
+
+    Raises
+    ------
+    InvalidInput
+        For an argument that is not as described.
+    NoLimit
+        For SGD under noise of infinite variance.
+
+    Warns
+    -----
+    HdlimitWarning
+        As `predict` does.
+
+    Notes
+    -----
+        eta*(t) = mu A/(nu Bq),   A = sum lambda_i^2 m_i,   Bq = sum lambda_i c_i/d
+
+    minimizes dR/dt at every t; then dR/dt = -(mu^2/nu) A^2/(2 Bq).
+
+    References
+    ----------
+    The limit of `predict`.
+
+    Examples
+    --------
+    >>> import hdlimit as hd
+    >>> problem = hd.Problem(hd.Isotropic(100), hd.Gaussian(0.5))
+    >>> lr = hd.tuning.greedy_lr(problem, hd.SGD, horizon=5.0)
+    >>> bool(lr(0.0) > lr(5.0))
+    True
     """
     if optimizer in (SGD, SignSGD):
         optimizer = optimizer(lr=1.0)
@@ -63,7 +96,26 @@ def greedy_lr(problem: Problem, optimizer: Any, horizon: float) -> Table:
 
 
 def greedy_table(problem: Problem, response: Response, c: float, features: str, horizon: float) -> Table:
-    """eta*(t) for a response, by integration of binned modes with the step in feedback."""
+    """Compute eta*(t) for a response, by integration of binned modes with the step in feedback.
+
+    Parameters
+    ----------
+    problem : Problem
+        The problem.
+    response : Response
+        Its mu and nu give the step.
+    c : float
+        Constant clip threshold that the response is asked with.
+    features : str
+        Name of the feature map.
+    horizon : float
+        In units of t = k/d.
+
+    Returns
+    -------
+    Table
+        At 0 and 300 times in geometric progression.
+    """
     from scipy.integrate import solve_ivp
 
     trial = checked_trial(problem, horizon, features)
@@ -92,12 +144,47 @@ def greedy_table(problem: Problem, response: Response, c: float, features: str, 
 
 
 def greedy_clip(problem: Problem, horizon: float, batch_size: int = 1) -> ClipSchedule:
-    """The max-CCC threshold with the greedy step: at every time the fastest decrease of the risk that clipping allows.
+    """Compute the max-CCC threshold with the greedy step: the fastest decrease of the risk that clipping allows.
 
-        c*(t) = argmax_c mu_c^2/nu_c,   eta*(t) = mu A/(nu Bq)
+    Parameters
+    ----------
+    problem : Problem
+        The problem.
+    horizon : float
+        In units of t = k/d.
+    batch_size : int
+        B.
 
-    problem: a Problem; horizon: t = k/d; batch_size: B. Returns: a ClipSchedule. Raises: InvalidInput. Warns as predict
-    does.
+    Returns
+    -------
+    ClipSchedule
+        Both schedules, along the predicted curve.
+
+    Raises
+    ------
+    InvalidInput
+        For an argument that is not as described.
+
+    Warns
+    -----
+    HdlimitWarning
+        As `predict` does.
+
+    Notes
+    -----
+        c*(t) = argmax_c mu_c^2/nu_c,   eta*(t) = mu A/(nu Bq),   A = sum lambda_i^2 m_i,   Bq = sum lambda_i c_i/d
+
+    References
+    ----------
+    Marshall, Xiao, Agarwala, Paquette (2025), the clipping comparison criterion (CCC).
+
+    Examples
+    --------
+    >>> import hdlimit as hd
+    >>> noise = hd.GaussianMixture(weights=[0.9, 0.1], scales=[0.3, 2.0])
+    >>> problem = hd.Problem(hd.Isotropic(100), noise)
+    >>> hd.tuning.greedy_clip(problem, horizon=2.0).gain > 1
+    True
     """
     trial, batch_size = checked_trial(problem, horizon), checks.integer("batch_size", batch_size)
     rule = max_ccc(problem, batch_size)

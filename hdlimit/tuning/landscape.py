@@ -21,7 +21,11 @@ from hdlimit.tuning.trial import checked_trial
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+# Points an axis, and how far the axes reach, as factors around the optimum: resolution of a figure against its time.
+# Chosen, not measured.
 POINTS, LR_REACH, THRESHOLD_REACH = 24, 8.0, 16.0
+# Tolerance of the risks, which are right to 1e-5 with it, and the growth beyond which a point shows as inf, as the
+# search's trials do (TrialLimit.escape).
 RTOL, GROWN = 1e-6, 1e3
 
 
@@ -29,8 +33,24 @@ RTOL, GROWN = 1e-6, 1e3
 class Landscape:
     """The excess risk at a horizon over constant step sizes and thresholds.
 
-    problem, horizon, batch_size: as given; lr: shape (L,); threshold: shape (C,); risk: shape (L, C), inf where it
-    grows more than a thousandfold.
+    Parameters
+    ----------
+    problem, horizon, batch_size
+        As given to `landscape`.
+    lr : ndarray, shape (L,)
+        Step sizes.
+    threshold : ndarray, shape (C,)
+        Thresholds in residual units.
+    risk : ndarray, shape (L, C)
+        At the horizon; inf where it grows more than a thousandfold.
+
+    Examples
+    --------
+    >>> import hdlimit as hd
+    >>> noise = hd.GaussianMixture(weights=[0.9, 0.1], scales=[0.3, 2.0])
+    >>> problem = hd.Problem(hd.Isotropic(100), noise)
+    >>> hd.tuning.landscape(problem, 2.0, lr=[0.1, 0.3, 1.0], threshold=[0.5, 1.0]).risk.shape
+    (3, 2)
     """
 
     problem: Problem
@@ -52,16 +72,66 @@ class Landscape:
         return ClippedSGD(float(self.lr[i]), float(self.threshold[j]), self.batch_size)
 
     def plot(self, ax: Axes | None = None, **style: Any) -> Axes:
-        """Draw the risk as filled contours over lr and threshold, the best point as a cross; returns the Axes."""
+        """Draw the risk as filled contours over lr and threshold, the best point as a cross.
+
+        Parameters
+        ----------
+        ax : Axes, optional
+            Where to draw; the current Axes by default.
+        **style
+            As for the plots of the other results.
+
+        Returns
+        -------
+        Axes
+            Where it was drawn.
+        """
         return plot_landscape(self, ax, **style)
 
 
 def landscape(problem: Problem, horizon: float, lr: Any, threshold: Any, batch_size: int = 1) -> Landscape:
-    """The predicted risk at a horizon for every pair of a step size and a clip threshold.
+    """Predict the risk at a horizon for every pair of a step size and a clip threshold.
 
-    problem: a Problem; horizon: t = k/d; lr: shape (L,), > 0; threshold: shape (C,), > 0, in residual units, inf
-    allowed; batch_size: B. Returns: a Landscape; the risks are right to 1e-5. Raises: InvalidInput; NoLimit for a
-    threshold inf under noise of infinite variance.
+    Parameters
+    ----------
+    problem : Problem
+        The problem.
+    horizon : float
+        In units of t = k/d.
+    lr : array_like, shape (L,)
+        Increasing, > 0.
+    threshold : array_like, shape (C,)
+        Increasing, > 0, in residual units; inf allowed.
+    batch_size : int
+        B.
+
+    Returns
+    -------
+    Landscape
+        Its risks are right to 1e-5.
+
+    Raises
+    ------
+    InvalidInput
+        For an argument that is not as described.
+    NoLimit
+        For a threshold inf under noise of infinite variance.
+
+    Notes
+    -----
+    Every point is R(horizon) of the limit ODE that `predict` integrates.
+
+    References
+    ----------
+    The limit of `predict`.
+
+    Examples
+    --------
+    >>> import hdlimit as hd
+    >>> noise = hd.GaussianMixture(weights=[0.9, 0.1], scales=[0.3, 2.0])
+    >>> problem = hd.Problem(hd.Isotropic(100), noise)
+    >>> hd.tuning.landscape(problem, 2.0, lr=[0.1, 0.3, 1.0], threshold=[0.5, 1.0]).best.lr
+    1.0
     """
     horizon = checked_trial(problem, horizon).horizon
     steps, clips = _axis("lr", lr, False), _axis("threshold", threshold, True)
@@ -73,6 +143,7 @@ def landscape(problem: Problem, horizon: float, lr: Any, threshold: Any, batch_s
 
 
 def _axis(argument: str, value: Any, infinite: bool) -> FloatArray:
+    """Check the values along an axis."""
     finite = np.asarray(value, dtype=np.float64)
     finite = finite[np.isfinite(finite)] if infinite and finite.ndim == 1 and not np.isnan(finite).any() else finite
     if finite.size or not infinite:
@@ -84,7 +155,13 @@ def _axis(argument: str, value: Any, infinite: bool) -> FloatArray:
 
 
 def around(problem: Problem, optimizer: ClippedSGD, horizon: float) -> Landscape:
-    """The landscape around an optimizer with constant lr and threshold, 24 x 24 points."""
+    """Compute the landscape around an optimizer with constant lr and threshold, 24 x 24 points.
+
+    Raises
+    ------
+    InvalidInput
+        Where one of the two is not constant.
+    """
     lr, threshold = optimizer.lr_schedule, optimizer.threshold_schedule
     if not (isinstance(lr, Constant) and isinstance(threshold, Constant)):
         raise InvalidInput(

@@ -27,16 +27,35 @@ from hdlimit.response.response import MapResponse, Response
 from hdlimit.response.threshold_grid import BatchGrid
 from hdlimit.tuning.trial import Trial, check_found, checked_trial
 
+# Spacing of the rough grid in log of the step: missed minima against trials. Chosen, not measured.
 SPACING = math.log(4.0)
+# Gain in the objective below which not clipping is chosen: above the error of FINE trials. Chosen, not measured.
 NEGLIGIBLE = 2e-5
+# Relative error stated for responses of batches read from a grid, for their look-up table; the final curve is
+# integrated with exact responses.
 GRID_ERROR = 1e-3
 
 Value = Callable[[float], float]
 
 
 def scan(value: Value, low: float, high: float, spacing: float, more: int = 40) -> list[tuple[float, float]]:
-    """(x, value) on a grid over [low, high], continued past an end while the smallest value is there, at most `more`
-    points.
+    """Evaluate a function on a grid, continued past an end while the smallest value is there.
+
+    Parameters
+    ----------
+    value : callable
+        x -> number.
+    low, high : float
+        Ends of the grid.
+    spacing : float
+        Largest distance of its points.
+    more : int
+        Most points added past an end.
+
+    Returns
+    -------
+    list of tuple
+        (x, value), x ascending.
     """
     count = max(math.ceil((high - low) / spacing), 1) + 1
     points = [(float(x), value(float(x))) for x in np.linspace(low, high, count)]
@@ -54,7 +73,7 @@ def scan(value: Value, low: float, high: float, spacing: float, more: int = 40) 
 
 
 def local_minimum(value: Value, low: float, high: float, xtol: float) -> tuple[float, float]:
-    """(x, value) of a minimum inside [low, high], by Brent's method."""
+    """Return (x, value) of a minimum inside [low, high], by Brent's method."""
     from scipy.optimize import minimize_scalar
 
     found = minimize_scalar(value, bounds=(low, high), method="bounded", options={"xatol": xtol})
@@ -62,24 +81,24 @@ def local_minimum(value: Value, low: float, high: float, xtol: float) -> tuple[f
 
 
 def around(points: list[tuple[float, float]], index: int) -> tuple[float, float]:
-    """The grid interval around a point."""
+    """Return the grid interval around a point."""
     return points[max(index - 1, 0)][0], points[min(index + 1, len(points) - 1)][0]
 
 
 def minimize(value: Value, low: float, high: float, spacing: float, xtol: float) -> tuple[float, float]:
-    """(x, value) of the best minimum: a grid, then Brent's method around its best point."""
+    """Return (x, value) of the best minimum: a grid, then Brent's method around its best point."""
     points = scan(value, low, high, spacing)
     best = min(range(len(points)), key=lambda i: points[i][1])
     return min(local_minimum(value, *around(points, best), xtol), points[best], key=lambda p: p[1])
 
 
 def best_scale(trial: Trial, response: Response, lr: Callable[[float], float], threshold: float) -> tuple[float, float]:
-    """(x, value) of the best constant step lr(x) for one response, x near the log of eta mu."""
+    """Return (x, value) of the best constant step lr(x) for one response, x near the log of eta mu."""
     return minimize(lambda x: trial.value(response, Constant(lr(x)), threshold), *trial.scales, SPACING, 0.02)
 
 
 def polish(value: Callable[[Any], float], start: list[float], step: float = 0.03) -> tuple[list[float], float]:
-    """Nelder and Mead from a small simplex: (point, value) with the point to about 1e-3."""
+    """Minimize by Nelder and Mead from a small simplex: (point, value), the point to about 1e-3."""
     from scipy.optimize import minimize as simplex
 
     corners = np.array([start] + [[s + step * (i == j) for i, s in enumerate(start)] for j in range(len(start))])
@@ -89,14 +108,22 @@ def polish(value: Callable[[Any], float], start: list[float], step: float = 0.03
 
 
 class Constants(NamedTuple):
-    """Best constants: the optimizer that has them and its objective (log risk or log time)."""
+    """Best constants.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+        The one that has them.
+    value : float
+        Its objective, log risk or log time.
+    """
 
     optimizer: Optimizer
     value: float
 
 
 def best_step(trial: Trial, optimizer: Optimizer) -> Constants:
-    """The optimizer with its best constant lr; its own lr is ignored, its threshold (constant) is kept."""
+    """Return the optimizer with its best constant lr; its own lr is ignored, its constant threshold is kept."""
     response = MapResponse(residual_map(optimizer), trial.problem.noise, optimizer.batch_size)
     if not isinstance(optimizer.threshold_schedule, Constant):
         raise InvalidInput("optimizer", "one with a constant threshold", repr(optimizer))
@@ -110,10 +137,20 @@ def best_step(trial: Trial, optimizer: Optimizer) -> Constants:
 
 
 class Family:
-    """A one-parameter family of responses with a step: the constants to be searched over are x and y.
+    """A one-parameter family of responses with a step; the constants to be searched over are x and y.
 
-    member: y -> the response at parameter e^y; step: (x, y) -> the constant lr; threshold: y -> the constant clip
-    threshold that the integrator passes on (responses of v alone ignore it).
+    Parameters
+    ----------
+    trial : Trial
+        The objective.
+    member : callable
+        y -> the response at parameter e^y.
+    step : callable
+        (x, y) -> the constant lr.
+    threshold : callable
+        y -> the constant clip threshold that the integrator passes on (responses of v alone ignore it).
+    lr : Schedule or None
+        A given step size, None to search it.
     """
 
     def __init__(
@@ -124,18 +161,18 @@ class Family:
         self.member = lru_cache(maxsize=256)(member)
 
     def value(self, x: float, y: float, fine: bool = False) -> float:
-        """The objective at (x, y); x does not matter where the lr is given."""
+        """Return the objective at (x, y); x does not matter where the lr is given."""
         lr = Constant(self.step(x, y)) if self.lr is None else self.lr
         return self.trial.value(self.member(y), lr, self.threshold(y), fine)
 
     def profile(self, y: float) -> tuple[float, float]:
-        """(best x, value) at y."""
+        """Return (best x, value) at y."""
         if self.lr is not None:
             return math.nan, self.value(math.nan, y)
         return minimize(lambda x: self.value(x, y), *self.trial.scales, SPACING, 0.02)
 
     def best(self, low: float, high: float) -> tuple[float, float, float]:
-        """(x, y, value) of the best of all minima, polished."""
+        """Return (x, y, value) of the best of all minima, polished."""
         points = scan(lambda y: self.profile(y)[1], low, high, math.log(2.0))
         values = [value for _, value in points]
         dips = [i for i in range(len(points)) if values[i] == min(values[max(i - 1, 0) : i + 2])]
@@ -151,9 +188,21 @@ class Family:
 
 
 def best_clip(trial: Trial, batch_size: int = 1, lr: Schedule | None = None) -> Constants:
-    """Clipped SGD with its best constants, or with its best constant threshold under a given lr.
+    """Find clipped SGD's best constants, or its best constant threshold under a given lr.
 
-    Not clipping (threshold inf) is chosen where no threshold is better by more than a part in 50 000 of the objective.
+    Parameters
+    ----------
+    trial : Trial
+        The objective.
+    batch_size : int
+        B.
+    lr : Schedule, optional
+        A given step size.
+
+    Returns
+    -------
+    Constants
+        Not clipping (threshold inf) is chosen where no threshold is better by more than 2e-5 of the log.
     """
     noise = trial.problem.noise
     response = MapResponse(CLIP, noise, batch_size)
@@ -183,18 +232,51 @@ def best_clip(trial: Trial, batch_size: int = 1, lr: Schedule | None = None) -> 
 def best_constants(
     problem: Problem, optimizer_type: type[Optimizer], horizon: float, target: float | None = None, batch_size: int = 1
 ) -> tuple[Optimizer, float]:
-    """The optimizer of a type with the constants that do best on a problem, and what they reach.
+    """Find the constants of an optimizer that do best on a problem, and what they reach.
 
-        minimize R(horizon) of the limit ODE over lr (ClippedSGD: over lr and threshold)
+    Parameters
+    ----------
+    problem : Problem
+        The problem.
+    optimizer_type : type
+        SGD, ClippedSGD or SignSGD.
+    horizon : float
+        In units of t = k/d.
+    target : float, optional
+        A risk: the time at which it is reached is minimized, not the risk.
+    batch_size : int
+        B.
 
-    problem: a Problem; optimizer_type: SGD, ClippedSGD or SignSGD; horizon: t = k/d; target: None, or a risk: then the
-    time at which it is reached is minimized, not the risk; batch_size: B.
+    Returns
+    -------
+    optimizer : Optimizer
+        The lr is within a few parts in a thousand of the minimum's, so that the risk is within 1e-5 of the least. A
+        threshold of inf means: do not clip.
+    reached : float
+        The risk at the horizon, or the time with a target. A risk below 1e-50 of the start stands for 0.
 
-    Returns: (optimizer, risk at the horizon), or (optimizer, time) with a target. The lr is within a few parts in a
-    thousand of the minimum's, so that the risk is within 1e-5 of the least. threshold inf means: do not clip. A risk
-    below 1e-50 of the start stands for 0.
-    Raises: InvalidInput (target below what constants reach, horizon in which no step lowers the risk by 1 %); NoLimit
-    for SGD under noise of infinite variance.
+    Raises
+    ------
+    InvalidInput
+        For a target below what constants reach, and a horizon in which no step lowers the risk by 1 %.
+    NoLimit
+        For SGD under noise of infinite variance.
+
+    Notes
+    -----
+    Minimizes R(horizon) of the limit ODE over lr, and for ClippedSGD over lr and threshold.
+
+    References
+    ----------
+    The limit of `predict`.
+
+    Examples
+    --------
+    >>> import hdlimit as hd
+    >>> problem = hd.Problem(hd.Isotropic(100), hd.Gaussian(0.5))
+    >>> optimizer, risk = hd.tuning.best_constants(problem, hd.SGD, horizon=5.0)
+    >>> bool(abs(hd.predict(problem, optimizer, horizon=5.0).risk[-1] / risk - 1) < 1e-4)
+    True
     """
     if optimizer_type not in (SGD, ClippedSGD, SignSGD):
         raise InvalidInput("optimizer_type", "SGD, ClippedSGD or SignSGD", repr(optimizer_type))
@@ -205,7 +287,7 @@ def best_constants(
 
 
 def searched(trial: Trial, optimizer_type: type[Optimizer], batch_size: int) -> Constants:
-    """best_constants of a checked trial."""
+    """Return best_constants of a checked trial."""
 
     def search(trial: Trial) -> Constants:
         if optimizer_type is ClippedSGD:

@@ -33,8 +33,14 @@ from hdlimit.response.response import MapResponse
 class EffectiveRate:
     """Effective learning rate: sign's step in SGD's units, without noise and for features of variance 1.
 
-    lr: sqrt(2/pi) mu_0(v) eta, for batch size 1 (2/pi) eta/sqrt(v): it grows as the risk falls; sgd_lr: eta; excess:
-    sign's diffusion over that of SGD with this effective step, without noise and features: pi^2/4 for batch size 1.
+    Parameters
+    ----------
+    lr : float
+        sqrt(2/pi) mu_0(v) eta, for batch size 1 (2/pi) eta/sqrt(v): it grows as the risk falls.
+    sgd_lr : float
+        eta.
+    excess : float
+        Sign's diffusion over that of SGD with this effective step, without noise and features: pi^2/4 for batch size 1.
     """
 
     lr: float
@@ -46,9 +52,15 @@ class EffectiveRate:
 class NoiseCompression:
     """What label noise does to each optimizer, relative to no noise.
 
-    drift: sign's drift is multiplied by f = mu(v)/mu_0(v), its diffusion by 1; sgd_diffusion: SGD's diffusion is
-    multiplied by (v + E eps^2)/v, its drift by 1; gain: f^2 (v + E eps^2)/v, the factor in mu^2/nu by which sign
-    stands the noise better: 1 for Gaussian noise and batch size 1, inf for infinite variance.
+    Parameters
+    ----------
+    drift : float
+        Sign's drift is multiplied by f = mu(v)/mu_0(v), its diffusion by 1.
+    sgd_diffusion : float
+        SGD's diffusion is multiplied by (v + E eps^2)/v, its drift by 1.
+    gain : float
+        f^2 (v + E eps^2)/v, the factor in mu^2/nu by which sign stands the noise better: 1 for Gaussian noise and batch
+        size 1, inf for infinite variance.
     """
 
     drift: float
@@ -60,9 +72,15 @@ class NoiseCompression:
 class Preconditioning:
     """Diagonal preconditioning: the spectrum of S^-1/2 K S^-1/2 in place of that of K.
 
-    spectrum, sgd_spectrum: eigenvalues > 0, ascending; condition, sgd_condition: largest over smallest; steady,
-    sgd_steady: the trace over d that sets the steady risk, mean(sqrt K_ii) (for a singular K less, by what diffuses in
-    its null space) against kappa = tr(K)/d.
+    Parameters
+    ----------
+    spectrum, sgd_spectrum : ndarray
+        Eigenvalues > 0, ascending.
+    condition, sgd_condition : float
+        Largest eigenvalue over smallest.
+    steady, sgd_steady : float
+        The trace over d that sets the steady risk, mean(sqrt K_ii) (for a singular K less, by what diffuses in its null
+        space) against kappa = tr(K)/d.
     """
 
     spectrum: FloatArray
@@ -77,8 +95,15 @@ class Preconditioning:
 class NoiseReshaping:
     """Noise reshaping: the noise has the shape K_g in place of K.
 
-    trace: tr(K K_g)/d; sgd_trace: tr(K^2)/d: how much a unit of noise raises v; ratio: tr(K K_g)/tr(S^-1/2 K S^-1 K
-    S^-1/2), against SGD with the same preconditioning, whose noise has the same trace: 1 for a diagonal K.
+    Parameters
+    ----------
+    trace : float
+        tr(K K_g)/d, how much a unit of noise raises v.
+    sgd_trace : float
+        tr(K^2)/d, the same of SGD.
+    ratio : float
+        tr(K K_g)/tr(S^-1/2 K S^-1 K S^-1/2), against SGD with the same preconditioning, whose noise has the same trace:
+        1 for a diagonal K.
     """
 
     trace: float
@@ -90,8 +115,27 @@ class NoiseReshaping:
 class Effects:
     """The four effects of signSGD against SGD on a problem, at one risk and with one step for both.
 
-    lr, batch_size, risk: where they are taken; rate, noise, preconditioning, reshaping: the effects; descent,
-    sgd_descent: dR/dt of signSGD and of SGD there, put together from them (inf where E eps^2 is infinite).
+    Parameters
+    ----------
+    lr, batch_size, risk
+        Where they are taken.
+    rate : EffectiveRate
+        Effective learning rate.
+    noise : NoiseCompression
+        Noise compression.
+    preconditioning : Preconditioning
+        Diagonal preconditioning.
+    reshaping : NoiseReshaping
+        Noise reshaping.
+    descent, sgd_descent : float
+        dR/dt of signSGD and of SGD there, put together from the effects (inf where E eps^2 is infinite).
+
+    Examples
+    --------
+    >>> import hdlimit as hd
+    >>> effects = hd.effects(hd.Problem(hd.Isotropic(100), hd.NoNoise()), lr=0.3)
+    >>> round(effects.rate.excess, 4)  # pi^2/4
+    2.4674
     """
 
     lr: float
@@ -105,7 +149,13 @@ class Effects:
     sgd_descent: float
 
     def summary(self) -> str:
-        """A table: signSGD and SGD side by side, one line a number."""
+        """Return the effects as a table.
+
+        Returns
+        -------
+        str
+            signSGD and SGD side by side, one line a number.
+        """
         rows = [
             ("effective lr", self.rate.lr, self.rate.sgd_lr),
             ("diffusion at that lr", self.rate.excess, 1.0),
@@ -126,17 +176,54 @@ class Effects:
 
 
 def effects(problem: Problem, lr: float, risk: float | None = None, batch_size: int = 1) -> Effects:
-    """Why signSGD and SGD differ on a problem: four effects as numbers.
+    """Compute why signSGD and SGD differ on a problem: four effects as numbers.
 
     Effective learning rate, noise compression, diagonal preconditioning and noise reshaping: factors of drift and
     diffusion that are 1, or equal for both, where the effect does not act. Isotropic features leave the first two, no
     noise takes the second away, equal K_ii leave no preconditioning, a diagonal K no reshaping.
 
-    problem: a Problem that does not start at its target; lr: eta > 0, the same for both; risk: the excess risk R > 0
-    at which to compare, None for the problem's initial risk (dR/dt is for delta in the direction of the start);
-    batch_size: B.
-    Returns: an Effects. Raises: InvalidInput. Source: the effects are those that Xiao et al.
-    (2025) name.
+    Parameters
+    ----------
+    problem : Problem
+        One that does not start at its target.
+    lr : float
+        eta > 0, the same for both.
+    risk : float, optional
+        The excess risk R > 0 at which to compare, the problem's initial risk by default (dR/dt is for delta in the
+        direction of the start).
+    batch_size : int
+        B.
+
+    Returns
+    -------
+    Effects
+        The effects and what follows from them.
+
+    Raises
+    ------
+    InvalidInput
+        For an argument that is not as described.
+
+    Notes
+    -----
+    Drift of theta and diffusion, at v = 2R:
+
+        SGD       -eta K delta            eta^2 (v + E eps^2)/(B d) K
+        signSGD   -eta_e f S^-1 K delta   eta^2/d K_g
+
+    with eta_e = sqrt(2/pi) mu_0(v) eta, f = mu(v)/mu_0(v), S = diag(sqrt K_ii) and
+    K_g = (2/pi) arcsin(K_ij/sqrt(K_ii K_jj)).
+
+    References
+    ----------
+    The effects are those that Xiao et al. (2025) name.
+
+    Examples
+    --------
+    >>> import hdlimit as hd
+    >>> effects = hd.effects(hd.Problem(hd.Isotropic(100), hd.Gaussian(0.5)), lr=0.3)
+    >>> round(effects.noise.gain, 6), round(effects.reshaping.ratio, 6)
+    (1.0, 1.0)
     """
     if not isinstance(problem, Problem):
         raise InvalidInput("problem", "a Problem", type(problem).__name__)
@@ -153,6 +240,7 @@ def effects(problem: Problem, lr: float, risk: float | None = None, batch_size: 
 
 
 def _responses(law: NoiseLaw, v: float, lr: float, batch_size: int) -> tuple[EffectiveRate, NoiseCompression]:
+    """Compute the effects that depend on v and the noise."""
     silent, _ = MapResponse(SIGN, NoNoise(), batch_size)(v)
     noisy, _ = MapResponse(SIGN, law, batch_size)(v)
     step, drift, diffusion = math.sqrt(2 / math.pi) * silent * lr, noisy / silent, 1 + law.second_moment / v
@@ -161,7 +249,7 @@ def _responses(law: NoiseLaw, v: float, lr: float, batch_size: int) -> tuple[Eff
 
 
 def _spectra(covariance: CovarianceModel) -> tuple[Preconditioning, NoiseReshaping]:
-    """From lambda and C of sign features, whose G is sqrt(2/pi) S^-1: sum lambda_i c_i = tr(K K_g)."""
+    """Compute the effects of the covariance from lambda and C of sign features, G = sqrt(2/pi) S^-1."""
     b, d, scale = basis(covariance, "sign"), covariance.dimension, math.sqrt(math.pi / 2)
     noise = b.noise if b.noise.ndim == 1 else np.diagonal(b.noise)
     every, plain = scale * b.rate, covariance.eigenvalues
@@ -174,7 +262,7 @@ def _spectra(covariance: CovarianceModel) -> tuple[Preconditioning, NoiseReshapi
 
 
 def _pulls(problem: Problem, risk: float) -> tuple[float, float]:
-    """delta^T K S^-1 K delta and delta^T K^2 delta, for the start's delta scaled to the risk."""
+    """Return delta^T K S^-1 K delta and delta^T K^2 delta, for the start's delta scaled to the risk."""
     variances = problem.covariance.variances
     pull = problem.covariance.apply(problem.initial_error) ** 2 * (risk / problem.initial_risk)
     moving = variances > 0

@@ -20,12 +20,17 @@ from hdlimit.optimizers.schedules import Constant, Schedule
 from hdlimit.problem.problem import Problem
 from hdlimit.response.response import Response
 
+# Relative tolerances of the trials of the rough search and of the polish: time of a trial against the error of the
+# minimum, 1e-5 of the risk.
 ROUGH, FINE = 1e-4, 3e-7
 
 
+# Share of the initial risk by which the best step must lower the risk; below it the constants found mean nothing.
+# Chosen, not measured.
 LEAST_FALL = 0.01
 
 
+# Objective of a trial that diverged: above the log of every risk in double precision (709.8).
 WORST = 700.0
 
 
@@ -34,6 +39,7 @@ class TrialLimit(Limit):
 
     @property
     def escape(self) -> float:
+        """The v beyond which a trial has failed."""
         return 1e3 * self.modes.v
 
 
@@ -43,8 +49,18 @@ class Trial:
 
     Risks below 1e-50 of the start are beyond the integrator: of two such trials the one that falls there first is
     better.
-    features: name of the feature map; target: None, or a risk. Where the target is not reached the value is
-    log(horizon) plus log(smallest risk/target), so that a search moves towards it.
+
+    Parameters
+    ----------
+    problem : Problem
+        The problem.
+    horizon : float
+        In units of t = k/d.
+    features : str
+        Name of the feature map.
+    target : float or None
+        A risk. Where it is not reached the value is log(horizon) plus log(smallest risk/target), so that a search moves
+        towards it.
     """
 
     problem: Problem
@@ -68,7 +84,7 @@ class Trial:
         return binned(self.modes)
 
     def value(self, response: Response, lr: Schedule, threshold: float, fine: bool = False) -> float:
-        """The objective for one response and step-size schedule."""
+        """Return the objective for one response and step-size schedule."""
         modes, rtol = (self.modes, FINE) if fine else (self.few_modes, ROUGH)
         limit = TrialLimit(self.few_modes, response, lr, Constant(threshold), 1 / self.problem.dimension)
         level = -math.inf if self.target is None else 2 * self.target
@@ -104,7 +120,13 @@ class Trial:
 
 
 def checked_trial(problem: Problem, horizon: float, features: str = "identity", target: float | None = None) -> Trial:
-    """A trial from a user's arguments. Raises InvalidInput."""
+    """Make a trial from a user's arguments.
+
+    Raises
+    ------
+    InvalidInput
+        For an argument that is not as described.
+    """
     if not isinstance(problem, Problem):
         raise InvalidInput("problem", "a Problem", type(problem).__name__)
     horizon = check_horizon(horizon, problem.dimension)
@@ -120,7 +142,19 @@ def checked_trial(problem: Problem, horizon: float, features: str = "identity", 
 def check_found(trial: Trial, value: float, lowest: Callable[[], float]) -> None:
     """Refuse a result that says nothing: a target that is not reached, a horizon in which no step lowers the risk.
 
-    lowest: computes the lowest risk at the horizon. Raises InvalidInput.
+    Parameters
+    ----------
+    trial : Trial
+        What was minimized.
+    value : float
+        The smallest value found.
+    lowest : callable
+        Computes the lowest risk at the horizon.
+
+    Raises
+    ------
+    InvalidInput
+        Where the result says nothing.
     """
     if trial.target is not None:
         if value > math.log(trial.horizon):

@@ -9,12 +9,22 @@ import numpy as np
 
 from hdlimit.core.declaration import Declaration, FloatArray
 
+# Range and number of the slopes that are tried: the interval's ends are known to 0.005. The range is chosen, not
+# measured: the expected slopes -1 and -0.5 stand well inside.
 STEEPEST, FLATTEST, GRID = -4.0, 2.0, 1201
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Slope(Declaration):
-    """A slope with its confidence interval. value: the best fit; low, high: the ends, -inf or inf where open."""
+    """A slope with its confidence interval.
+
+    Parameters
+    ----------
+    value : float
+        The best fit.
+    low, high : float
+        The ends of the interval, -inf or inf where it is open.
+    """
 
     value: float
     low: float
@@ -32,9 +42,19 @@ class Slope(Declaration):
 
 
 def positive_slope(size: FloatArray, values: FloatArray, stderr: FloatArray, quantile: float) -> Slope:
-    """The slope of log(values) against log(size), by least squares with the weights (values/stderr)^2.
+    """Fit the slope of log(values) against log(size), by least squares with the weights (values/stderr)^2.
 
-    quantile: half width of the interval in standard errors of the slope, which are those that the weights imply.
+    Parameters
+    ----------
+    size, values, stderr : ndarray, shape (k,)
+        Sizes, positive values and their standard errors.
+    quantile : float
+        Half width of the interval in standard errors of the slope, which are those that the weights imply.
+
+    Returns
+    -------
+    Slope
+        With a closed interval.
     """
     weight, x = (values / stderr) ** 2, np.log(size)
     centred = x - (weight @ x) / weight.sum()
@@ -45,7 +65,7 @@ def positive_slope(size: FloatArray, values: FloatArray, stderr: FloatArray, qua
 
 
 def _powers(size: FloatArray, stderr: FloatArray, slopes: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """size^slope/stderr, scaled to length 1, and log(size) times it; one row a slope, shape (m, k)."""
+    """Return size^slope/stderr, scaled to length 1, and log(size) times it; one row a slope, shape (m, k)."""
     x = np.log(size / size[-1])
     exponents = np.outer(slopes, x)
     own = np.exp(exponents - exponents.max(axis=1, keepdims=True)) / stderr
@@ -54,10 +74,21 @@ def _powers(size: FloatArray, stderr: FloatArray, slopes: FloatArray) -> tuple[F
 
 
 def contrasts(size: FloatArray, stderr: FloatArray, slopes: FloatArray) -> FloatArray:
-    """For each slope the statistic, as weights on the values, of variance 1 and of mean 0 for values = a size^slope.
+    """Return for each slope the weights of a statistic with variance 1, and mean 0 for values = a size^slope.
 
-    It estimates the coefficient of size^slope log(size) beside size^slope: what a wrong slope adds to first order. Of
-    shape (m, k).
+    It estimates the coefficient of size^slope log(size) beside size^slope: what a wrong slope adds to first order.
+
+    Parameters
+    ----------
+    size, stderr : ndarray, shape (k,)
+        Sizes and standard errors of the values.
+    slopes : ndarray, shape (m,)
+        The slopes.
+
+    Returns
+    -------
+    ndarray, shape (m, k)
+        The weights.
     """
     own, other = _powers(size, stderr, slopes)
     left = other - own * (own * other).sum(axis=1, keepdims=True)
@@ -66,10 +97,20 @@ def contrasts(size: FloatArray, stderr: FloatArray, slopes: FloatArray) -> Float
 
 
 def signed_slope(size: FloatArray, values: FloatArray, stderr: FloatArray, quantile: float) -> Slope:
-    """The slope s of values = a size^s, where the values have errors of either sign and may not be resolved from 0.
+    """Fit the slope s of values = a size^s, where values have errors of either sign and may not be resolved from 0.
 
-    The interval inverts a test: s is in it where the statistic of `contrasts` is within the quantile. Its level is
-    exact for every a, a = 0 included, where every s is right and the interval is open (it is looked for in -4 to 2).
+    Parameters
+    ----------
+    size, values, stderr : ndarray, shape (k,)
+        Sizes, values and their standard errors.
+    quantile : float
+        The interval holds every s at which the statistic of `contrasts` is within the quantile.
+
+    Returns
+    -------
+    Slope
+        Looked for in -4 to 2. The level of its interval is exact for every a, a = 0 included, where every s is right
+        and the interval is open.
     """
     grid = np.linspace(STEEPEST, FLATTEST, GRID)
     best = int(np.abs(_powers(size, stderr, grid)[0] @ (values / stderr)).argmax())
@@ -82,8 +123,21 @@ def signed_slope(size: FloatArray, values: FloatArray, stderr: FloatArray, quant
 
 
 def detectable_constant(size: FloatArray, stderr: FloatArray, slope: float, reach: float) -> float:
-    """The value, the same at every size, whose statistics against all decays of this slope and steeper ones are at
-    least `reach` in the mean.
+    """Return the value, the same at every size, that a test against decays detects.
+
+    Parameters
+    ----------
+    size, stderr : ndarray, shape (k,)
+        Sizes and standard errors of the values.
+    slope : float
+        The statistics against all decays of this slope and steeper ones count.
+    reach : float
+        What they must be at least in the mean.
+
+    Returns
+    -------
+    float
+        The value.
     """
     grid = np.linspace(STEEPEST, FLATTEST, GRID)
     means = contrasts(size, stderr, grid[grid <= slope + 1e-9]).sum(axis=1)

@@ -23,13 +23,33 @@ from hdlimit.response.step_moments import overlap
 from hdlimit.simulation.ensemble import Ensemble
 
 QUANTITIES = ("risk", "distance", "gradient_norm", "clipped_fraction")
+# Midpoints a window at which the clipped fraction is averaged: quadrature error against time. Chosen, not measured.
 POINTS = 8
+# Relative change of v in the difference quotients of the share's bias: their truncation error, of order BEND^2, against
+# the rounding error of the share. Chosen, not measured.
 BEND = 0.02
+# Largest d for the exact bias of SGD, whose time grows with d; beyond it the bias of order 1/d is below the error bars.
+# Chosen, not measured.
 EXACT_UP_TO = 2000
 
 
 def predicted(curve: Curve, steps: FloatArray, quantity: str = "risk") -> FloatArray:
-    """The limit of a quantity after given numbers of steps; the shape of steps."""
+    """Return the limit of a quantity after given numbers of steps.
+
+    Parameters
+    ----------
+    curve : Curve
+        The prediction.
+    steps : ndarray, shape (T,)
+        Numbers of steps.
+    quantity : str
+        One of QUANTITIES.
+
+    Returns
+    -------
+    ndarray, shape (T,)
+        The quantity.
+    """
     t = np.minimum(steps / curve.problem.dimension, curve.end)
     if quantity == "risk":
         return curve.at(t)
@@ -40,7 +60,7 @@ def predicted(curve: Curve, steps: FloatArray, quantity: str = "risk") -> FloatA
 
 
 def _shares(curve: Curve, steps: FloatArray) -> FloatArray:
-    """The clipped fraction averaged over the steps of every window, cut where a schedule jumps."""
+    """Average the clipped fraction over the steps of every window, cut where a schedule jumps."""
     d = curve.problem.dimension
     knots = np.concatenate([s.knots for s in (curve.optimizer.lr_schedule, curve.optimizer.threshold_schedule)])
     edges = np.unique(np.concatenate([[0.0], steps, np.ceil(knots[knots * d < steps[-1]] * d)]))
@@ -53,7 +73,22 @@ def _shares(curve: Curve, steps: FloatArray) -> FloatArray:
 
 
 def measured(runs: Ensemble, steps: FloatArray, quantity: str = "risk") -> FloatArray:
-    """The same of every run that was recorded at these numbers of steps, among others; shape (runs, len(steps))."""
+    """Return a quantity of every run, recorded at these numbers of steps among others.
+
+    Parameters
+    ----------
+    runs : Ensemble
+        The runs.
+    steps : ndarray, shape (T,)
+        Numbers of steps.
+    quantity : str
+        One of QUANTITIES.
+
+    Returns
+    -------
+    ndarray, shape (runs, T)
+        The quantity.
+    """
     recorded = np.rint(runs.time * runs.problem.dimension)
     at = np.searchsorted(recorded, steps)
     values = runs.observable(quantity).values
@@ -68,22 +103,52 @@ def measured(runs: Ensemble, steps: FloatArray, quantity: str = "risk") -> Float
 
 
 def rounding(values: FloatArray, steps: FloatArray, quantity: str) -> FloatArray:
-    """A least standard error: that of the predicted share of clipped steps if steps were independent, 0 otherwise."""
+    """Return a least standard error: of the predicted share of clipped steps for independent steps, 0 otherwise.
+
+    Parameters
+    ----------
+    values : ndarray, shape (T,)
+        The predicted quantity.
+    steps : ndarray, shape (T,)
+        Numbers of steps.
+    quantity : str
+        One of QUANTITIES.
+
+    Returns
+    -------
+    ndarray, shape (T,)
+        Of one run.
+    """
     if quantity != "clipped_fraction":
         return np.zeros(values.size)
     return np.asarray(np.sqrt(values * (1 - values) / np.diff(steps, prepend=0.0)))
 
 
 def allowance(curve: Curve, steps: FloatArray, quantity: str = "risk") -> FloatArray:
-    """|mean of runs - limit| after given numbers of steps, as far as it is known; the shape of steps.
+    """Return |mean of runs - limit| after given numbers of steps, as far as it is known.
 
-    The risk of SGD up to d = 2000: hdlimit.finite_size.exact_mean.exact_bias, which does not know the curve (with
-    the exact mean less the curve, a wrong curve would be its own excuse). Otherwise the bias of order 1/d
+    Parameters
+    ----------
+    curve : Curve
+        The prediction.
+    steps : ndarray, shape (T,)
+        Numbers of steps.
+    quantity : str
+        One of QUANTITIES.
+
+    Returns
+    -------
+    ndarray, shape (T,)
+        The allowance.
+
+    Notes
+    -----
+    The risk of SGD up to d = 2000: hdlimit.finite_size.exact_mean.exact_bias, which does not know the curve (with the
+    exact mean less the curve, a wrong curve would be its own excuse). Otherwise the bias of order 1/d
     (hdlimit.finite_size.bias), for identity features and for sign features with a diagonal covariance. For sign
     features with a full covariance the share (1 + B/2)/D of the quantity, D = (tr K)^2/tr(K^2), a measured bound:
-    examples/sign_bias.py measures the bias over
-    rotated and Wishart covariances, four noise laws, d = 100 and 200; its mean over the curve is between -1.6 and +1.7
-    times 1/D for B = 1, and at most 2.8 +- 0.3 times 1/D for B = 4.
+    examples/sign_bias.py measures the bias over rotated and Wishart covariances, four noise laws, d = 100 and 200; its
+    mean over the curve is between -1.6 and +1.7 times 1/D for B = 1, and at most 2.8 +- 0.3 times 1/D for B = 4.
     """
     t = np.minimum(steps / curve.problem.dimension, curve.end)
     exact = quantity == "risk" and residual_map(curve.optimizer).linear
@@ -108,8 +173,9 @@ def allowance(curve: Curve, steps: FloatArray, quantity: str = "risk") -> FloatA
 
 
 def _share_bias(curve: Curve, t: float) -> float:
-    """The bias of the clipped fraction at one time, to first order in 1/d: the shift and variance of v, and the true
-    norm of the gradient, as in hdlimit.finite_size.bias.
+    """Return the bias of the clipped fraction at one time, to first order in 1/d.
+
+    It is made of the shift and variance of v, and the true norm of the gradient, as in hdlimit.finite_size.bias.
     """
     problem, size = curve.problem, curve.optimizer.batch_size
     noise, trace = curve.linear_noise, problem.covariance.trace

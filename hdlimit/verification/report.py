@@ -22,12 +22,16 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
+# Largest allowance relative to the curve: beyond it a wrong curve could hide in the bias at finite d.
+# Part of the definition of the verdict.
 CAP = 0.02
 
 
+# Power at which an error counts as detectable. Part of the definition of the verdict.
 POWER = 0.95
 
 
+# Relative error that a passed verification would have seen. Part of the definition of the verdict.
 TARGET = 0.05
 
 
@@ -35,11 +39,34 @@ TARGET = 0.05
 class Report(Record):
     """Verdict of a verification.
 
-    curve: the prediction; runs: the simulation, at the default times and the test times; time: the test times, shape
-    (20,), exact step times; predicted, mean, stderr, allowance: the quantity at these times; false_alarm: the stated
-    rate; critical: the quantile that z_max is held against; stopped: why no more runs were added, empty where their
-    number was given; quantity: "risk", or the quantity of one of the `others`; quantities: those
-    verified beside the risk.
+    Parameters
+    ----------
+    curve : Curve
+        The prediction.
+    runs : Ensemble
+        The simulation, at the default times and the test times.
+    time : ndarray, shape (20,)
+        The test times, exact step times.
+    predicted, mean, stderr, allowance : ndarray, shape (20,)
+        The quantity at these times.
+    false_alarm : float
+        The stated rate.
+    critical : float
+        The quantile that z_max is held against.
+    stopped : str
+        Why no more runs were added, empty where their number was given.
+    quantity : str
+        "risk", or the quantity of one of the `others`.
+    quantities : tuple of str
+        Those verified beside the risk.
+
+    Examples
+    --------
+    >>> import hdlimit as hd
+    >>> problem = hd.Problem(hd.Isotropic(50), hd.Gaussian(0.5))
+    >>> report = hd.verify(problem, hd.SGD(lr=0.5), horizon=5.0, runs=16, seed=0)
+    >>> report.verdict, report.time.size, report.runs.runs
+    ('consistent', 20, 16)
     """
 
     table: ClassVar[tuple[str, ...]] = ("time", "predicted", "mean", "stderr", "allowance", "relative_error")
@@ -76,6 +103,7 @@ class Report(Record):
         )
 
     def _at(self, report: Report) -> Report:
+        """Copy the report, with the critical value of another."""
         return replace(self, critical=report.critical)
 
     @property
@@ -99,14 +127,15 @@ class Report(Record):
         return self._relative(self.mean - self.predicted)
 
     def _relative(self, errors: FloatArray) -> FloatArray:
-        """errors/scale, 0/0 = 0."""
+        """Return errors/scale, 0/0 = 0."""
         with np.errstate(divide="ignore", invalid="ignore"):
             return np.where(errors == 0, 0.0, errors / self.scale)
 
     @property
     def detectable(self) -> float:
-        """The smallest relative error of the curve, the same at every time, that is seen with 95 % power at one time
-        at least.
+        """The smallest relative error of the curve, the same at every time, that is seen.
+
+        Seen with 95 % power at one time at least.
         """
         from scipy import stats
 
@@ -115,11 +144,11 @@ class Report(Record):
 
     @property
     def verdict(self) -> str:
-        """consistent, inconsistent or inconclusive.
+        """One of consistent, inconsistent and inconclusive.
 
         Inconclusive: the allowance exceeds 2 % of the curve at a test time, or a run diverged. Otherwise inconsistent
-        when z_max exceeds the critical value. With other quantities: inconsistent where one is, else inconclusive
-        where one is.
+        when z_max exceeds the critical value. With other quantities: inconsistent where one is, else inconclusive where
+        one is.
         """
         if not np.isfinite(self.mean).all() or (self.allowance > CAP * self.scale).any():
             own = "inconclusive"
@@ -134,7 +163,13 @@ class Report(Record):
         return self.verdict == "consistent" and self.detectable <= TARGET
 
     def summary(self) -> str:
-        """The verdict and the numbers it rests on, in a few lines."""
+        """Return the verdict and the numbers it rests on.
+
+        Returns
+        -------
+        str
+            A few lines of text.
+        """
         d = self.curve.problem.dimension
         lines = [
             f"{self.verdict}: {self.runs.runs} runs at d = {d}, {self.time.size} times from t = {self.time[0]:.4g} to "
@@ -148,6 +183,7 @@ class Report(Record):
         return "\n".join([*lines, self.stopped] if self.stopped else lines)
 
     def _errors(self) -> list[str]:
+        """Return the largest error, the allowance and the detectable error in words."""
         worst, share = int(np.abs(self.relative_error).argmax()), float(self._relative(self.allowance).max())
         of, kind = ("of all steps", "") if self.quantity == "clipped_fraction" else ("of the curve", "relative ")
         return [
@@ -164,25 +200,48 @@ class Report(Record):
         )
 
     def parts(self) -> tuple[Any, ...]:
-        """The curve and the runs."""
+        """Return the results that this one is made of.
+
+        Returns
+        -------
+        tuple
+            The curve and the runs.
+        """
         return self.curve, self.runs
 
     def columns(self) -> dict[str, Any]:
-        """The columns of a file: what was tested at every time, for the risk and for the other quantities."""
+        """Return the columns of a file.
+
+        Returns
+        -------
+        dict
+            What was tested at every time, for the risk and for the other quantities, by name.
+        """
         table = super().columns()
         for other in self.others:
             table |= {f"{other.quantity}_{name}": getattr(other, name) for name in self.table[1:]}
         return table
 
     def plot(self, ax: Axes | None = None, **style: Any) -> Axes:
-        """Draw the curve, the runs with their band, and the test times; returns the Axes."""
+        """Draw the curve, the runs with their band, and the test times.
+
+        Parameters
+        ----------
+        ax : Axes, optional
+            Where to draw; the current Axes by default.
+        **style
+            As for the plots of the other results.
+
+        Returns
+        -------
+        Axes
+            Where it was drawn.
+        """
         return plot_report(self, ax, **style)
 
 
 def exceedance(difference: FloatArray, allowance: FloatArray, stderr: FloatArray) -> FloatArray:
-    """max(|difference| - allowance, 0)/stderr, with 0/0 = 0 and inf where a difference has no spread to be judged
-    by.
-    """
+    """Return max(|difference| - allowance, 0)/stderr, 0/0 = 0; inf where a difference has no spread to be judged by."""
     excess = np.maximum(np.abs(difference) - allowance, 0.0)
     excess = np.where(excess <= 1e-12 * np.abs(allowance), 0.0, excess)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -193,7 +252,33 @@ def exceedance(difference: FloatArray, allowance: FloatArray, stderr: FloatArray
 def judge(
     curve: Curve, runs: Ensemble, steps: FloatArray, allowed: FloatArray, false_alarm: float, quantity: str = "risk"
 ) -> Report:
-    """The report of an ensemble that was recorded at the test times, given as step numbers, among others."""
+    """Make the report of an ensemble that was recorded at the test times, among others.
+
+    Parameters
+    ----------
+    curve : Curve
+        The prediction.
+    runs : Ensemble
+        At least 2 runs.
+    steps : ndarray, shape (T,)
+        The test times as step numbers.
+    allowed : ndarray, shape (T,)
+        The allowance there.
+    false_alarm : float
+        Rate of this report.
+    quantity : str
+        What is compared.
+
+    Returns
+    -------
+    Report
+        Without other quantities.
+
+    Raises
+    ------
+    InvalidInput
+        For fewer than 2 runs.
+    """
     from scipy import stats
 
     if runs.runs < 2:

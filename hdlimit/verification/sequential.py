@@ -26,7 +26,15 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Plan:
-    """sizes: numbers of runs at the looks, increasing; false_alarm: the rate of the whole."""
+    """The looks that are planned.
+
+    Parameters
+    ----------
+    sizes : tuple of int
+        Numbers of runs at the looks, increasing.
+    false_alarm : float
+        The rate of the whole.
+    """
 
     sizes: tuple[int, ...]
     false_alarm: float
@@ -39,14 +47,42 @@ class Plan:
 
 @dataclass(frozen=True)
 class Ending(Generic[T]):
-    """result: what the last look found; sentence: when and why the looks ended, empty for a single planned one."""
+    """How the looks ended.
+
+    Parameters
+    ----------
+    result
+        What the last look found.
+    sentence : str
+        When and why the looks ended, empty for a single planned one.
+    """
 
     result: T
     sentence: str
 
 
 def plan(runs: int, max_runs: int | None, false_alarm: float) -> Plan:
-    """The looks at runs, 2 runs, 4 runs, ..., max_runs; one look where max_runs is None."""
+    """Plan the looks at runs, 2 runs, 4 runs, ..., max_runs; one look where max_runs is None.
+
+    Parameters
+    ----------
+    runs : int
+        Of the first look.
+    max_runs : int or None
+        Of the last look.
+    false_alarm : float
+        The rate of the whole.
+
+    Returns
+    -------
+    Plan
+        The looks.
+
+    Raises
+    ------
+    InvalidInput
+        Where max_runs is below runs.
+    """
     sizes = [runs]
     if max_runs is not None:
         most = checks.count("max_runs", max_runs)
@@ -58,10 +94,21 @@ def plan(runs: int, max_runs: int | None, false_alarm: float) -> Plan:
 
 
 def until_decided(planned: Plan, look: Callable[[int], T], decided: Callable[[T], str]) -> Ending[T]:
-    """Look after look until one is decided, or the last.
+    """Take look after look until one is decided, or the last.
 
-    look: number of runs -> result, adding to the runs of the look before; decided: result -> why no more runs are
-    needed, empty where they are.
+    Parameters
+    ----------
+    planned : Plan
+        The looks.
+    look : callable
+        Number of runs -> result, adding to the runs of the look before.
+    decided : callable
+        Result -> why no more runs are needed, empty where they are.
+
+    Returns
+    -------
+    Ending
+        The last result, and why it was the last.
     """
     result, number = look(planned.sizes[0]), 1
     while not (reason := decided(result)) and number < len(planned.sizes):
@@ -77,7 +124,22 @@ def until_decided(planned: Plan, look: Callable[[int], T], decided: Callable[[T]
 
 
 def extended(runs: Ensemble, size: int, executor: Executor | None = None, progress: bool = False) -> Ensemble:
-    """The ensemble with the runs that it lacks for a given number of them: that of one simulation of this size."""
+    """Add to an ensemble the runs that it lacks for a given number of them.
+
+    Parameters
+    ----------
+    runs : Ensemble
+        What was simulated.
+    size : int
+        Number of runs.
+    executor, progress
+        As in `simulate`.
+
+    Returns
+    -------
+    Ensemble
+        That of one simulation of this size.
+    """
     if size <= runs.runs:
         return runs
     sequence = np.random.SeedSequence(runs.entropy, spawn_key=runs.spawn_key)
@@ -104,6 +166,7 @@ def extended(runs: Ensemble, size: int, executor: Executor | None = None, progre
 
 
 def _outcome(runs: Ensemble, risk: FloatArray) -> Outcome:
+    """Say how the runs ended."""
     d, ended = runs.problem.dimension, np.isinf(risk)
     if ended.any():
         first = float(runs.time[ended.any(axis=0)][0])

@@ -30,12 +30,14 @@ if TYPE_CHECKING:
     from os import PathLike
 
 
+# Test times: the chance to catch a local error against the Bonferroni factor. Part of the definition of the verdict.
 TIMES = 20
 
 
 def relaxation_time(curve: Curve) -> float:
-    """The first time at which the curve has gone the share 1 - 1/e of its way from R(0) to R(horizon); at most half
-    the horizon.
+    """Return the first time at which the curve has gone the share 1 - 1/e of its way from R(0) to R(horizon).
+
+    It is at most half the horizon.
     """
     grid = np.linspace(0.0, curve.end, 4001)
     left = np.abs(curve.at(grid) - curve.at(curve.end))
@@ -43,7 +45,7 @@ def relaxation_time(curve: Curve) -> float:
 
 
 def verification_steps(curve: Curve) -> FloatArray:
-    """Step numbers of the test times: 20, evenly spaced from one relaxation time to the horizon."""
+    """Return step numbers of the test times: 20, evenly spaced from one relaxation time to the horizon."""
     d = curve.problem.dimension
     times = np.linspace(relaxation_time(curve), curve.end, TIMES)
     return np.array([max(steps_at(t, d), 1) for t in times])
@@ -65,22 +67,66 @@ def verify(
     record: Sequence[str] = (),
     method: str = "direct",
 ) -> Report:
-    """Hold the predicted curve against runs of the real algorithm.
+    """Compare the predicted curve with runs of the real algorithm, at a stated rate of false alarms.
 
-        z_j = max(|mean_j - curve_j| - a_j, 0)/stderr_j   at 20 times fixed before sampling, from one relaxation time
-        on,
+    Parameters
+    ----------
+    problem, optimizer, horizon
+        As in `predict`.
+    runs : int
+        At least 2.
+    seed : int, SeedSequence or Generator
+        Of the runs.
+    false_alarm : float
+        Rate at which a correct curve may be rejected.
+    rows, executor, progress, checkpoint, method
+        As in `simulate`.
+    max_runs : int, optional
+        None for one look at all runs; else looks at runs, 2 runs, 4 runs, ..., max_runs, each judged at false_alarm
+        over their number, until the verdict is inconsistent, passed, or one that runs do not change.
+    record : sequence of str
+        Quantities to verify beside the risk ("distance", "gradient_norm", "clipped_fraction"), each at an equal share
+        of the rate.
 
-    against the two-sided Student-t quantile at false_alarm/20 (Bonferroni). The allowance a_j is what is known of the
-    bias of the limit at this d; where it exceeds 2 % of the curve the verdict is "inconclusive".
+    Returns
+    -------
+    Report
+        The verdict and what it rests on.
 
-    problem, optimizer, horizon: as in predict; runs: >= 2; seed: int, SeedSequence or Generator; false_alarm: rate at
-    which a correct curve may be rejected; rows, executor, progress, checkpoint, method: as in simulate; max_runs: None
-    for one look at all runs, else looks at runs, 2 runs, 4 runs, ..., max_runs, each judged at false_alarm over their
-    number, until the verdict is inconsistent, passed, or one that runs do not change; record: quantities to verify
-    beside the risk ("distance", "gradient_norm", "clipped_fraction", see hdlimit.verification.observables), each at
-    an equal share of
-    the rate. Returns: a Report. Raises: InvalidInput; VerificationRefused where runs have no finite variance (SGD with
-    E eps^4 infinite) or the prediction diverges; NoLimit where there is no prediction.
+    Raises
+    ------
+    InvalidInput
+        For an argument that is not as described.
+    VerificationRefused
+        Where runs have no finite variance (SGD with E eps^4 infinite) or the prediction diverges.
+    NoLimit
+        Where there is no prediction.
+
+    Warns
+    -----
+    HdlimitWarning
+        As `predict` and `simulate` do.
+
+    Notes
+    -----
+    At 20 times fixed before sampling, from one relaxation time on,
+
+        z_j = max(|mean_j - curve_j| - a_j, 0)/stderr_j
+
+    is held against the two-sided Student-t quantile at false_alarm/20 (Bonferroni). The allowance a_j is what is known
+    of the bias of the limit at this d; where it exceeds 2 % of the curve the verdict is "inconclusive".
+
+    References
+    ----------
+    hdlimit.verification.observables.allowance states where each allowance comes from.
+
+    Examples
+    --------
+    >>> import hdlimit as hd
+    >>> problem = hd.Problem(hd.Isotropic(50), hd.Gaussian(0.5))
+    >>> report = hd.verify(problem, hd.SGD(lr=0.5), horizon=5.0, runs=16, seed=0)
+    >>> report.verdict
+    'consistent'
     """
     check_types(problem, optimizer)
     check_horizon(horizon, problem.dimension)
@@ -105,7 +151,7 @@ def verify(
 
 
 def decided(report: Report) -> str:
-    """Why more runs would not change the verdict; empty where they might."""
+    """Say why more runs would not change the verdict; empty where they might."""
     if report.verdict == "inconclusive":
         return "inconclusive at any number of runs"
     if report.verdict == "inconsistent":
@@ -114,10 +160,28 @@ def decided(report: Report) -> str:
 
 
 def expected_curve(problem: Problem, optimizer: Optimizer, horizon: float) -> tuple[Curve, FloatArray, FloatArray]:
-    """What is fixed before sampling: the curve, the test steps, and the allowance there.
+    """Fix, before sampling, the curve, the test steps, and the allowance there.
 
-    Raises: VerificationRefused where runs have no finite variance or the prediction diverges; NoLimit where there is no
-    prediction.
+    Parameters
+    ----------
+    problem, optimizer, horizon
+        As in `predict`.
+
+    Returns
+    -------
+    curve : Curve
+        The prediction.
+    steps : ndarray, shape (20,)
+        The test times as step numbers.
+    allowed : ndarray, shape (20,)
+        The allowance there.
+
+    Raises
+    ------
+    VerificationRefused
+        Where runs have no finite variance or the prediction diverges.
+    NoLimit
+        Where there is no prediction.
     """
     limit_of(problem, optimizer)
     if not has_spread(problem, optimizer):

@@ -12,7 +12,8 @@ from cases import name_of
 import hdlimit as hd
 from hdlimit.response.best_threshold import best_threshold
 from hdlimit.response.response import MapResponse
-from hdlimit.tuning import logs
+from hdlimit.tuning import log_sample
+from hdlimit.tuning.log_sample import LogSample
 from hdlimit.tuning.logs import tune_clip_from_residuals as tune
 
 LAWS = {
@@ -46,10 +47,10 @@ def test_the_recommended_threshold_is_within_two_percent_in_19_of_20_logs(name):
 
 def test_the_plain_sample_objective_is_not_good_enough(monkeypatch):
     """The twin without smoothing and caution: it must fail the same test for t 1.5 (measured: 5 of 20 beyond 2 %)."""
-    monkeypatch.setattr(logs, "SMOOTHING", 0.0)
-    monkeypatch.setattr(logs, "CAUTION", 0.0)
+    monkeypatch.setattr(log_sample, "SMOOTHING", 0.0)
+    monkeypatch.setattr(log_sample, "CAUTION", 0.0)
     law = LAWS["t 1.5"]
-    samples = [logs._Sample(np.abs(log_of(law, seed))) for seed in range(20)]
+    samples = [LogSample(np.abs(log_of(law, seed))) for seed in range(20)]
     assert sum(regret(law, sample.best(sample.ones)) < 0.02 for sample in samples) < 19
 
 
@@ -67,7 +68,7 @@ def test_numbers_agree_with_the_law(name):
 def test_the_gain_is_the_formula():
     """Against means computed row by row, at the halves' thresholds."""
     r = log_of(LAWS["mixture"], 3, 2001)
-    sample = logs._Sample(np.abs(r))
+    sample = LogSample(np.abs(r))
     for c in (0.2, 0.7, 3.0, math.inf):
         mu = sum(abs(x) <= c for x in r) / r.size
         nu = sum(min(x * x, c * c) for x in r) / r.size
@@ -103,7 +104,7 @@ def test_the_standard_error_of_the_objective():
     """The delta method's variance, read from the bound with and without caution, against 400 resamples: 20 %."""
     for size, r in ((1, log_of(LAWS["mixture"], 0, 2000)), (4, batches_of(LAWS["mixture"], 0, 4, 2000))):
         q = np.sqrt((r.reshape(2000, size) ** 2).sum(axis=1)) / size
-        sample, generator = logs._Sample(q, size), np.random.default_rng(0)
+        sample, generator = LogSample(q, size), np.random.default_rng(0)
         values = np.array([sample.objective(sample.resample(generator))[0] for _ in range(400)])
         error = sample.objective(sample.ones)[1]
         middle = (sample.grid > np.quantile(sample.size, 0.1)) & (sample.grid < np.quantile(sample.size, 0.99))

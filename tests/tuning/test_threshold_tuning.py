@@ -31,9 +31,9 @@ from hdlimit.response.closed_loop import ClipResponse, Feedback, compensated
 from hdlimit.response.response import MapResponse
 from hdlimit.response.threshold_grid import BatchGrid
 from hdlimit.tuning import search
-from hdlimit.tuning.clip_schedule import Followed, clip_schedule, heuristic, max_ccc
 from hdlimit.tuning.greedy import greedy_lr
 from hdlimit.tuning.search import best_constants
+from hdlimit.tuning.threshold_rules import Followed, clip_schedule, heuristic, max_ccc
 from hdlimit.tuning.trial import checked_trial
 
 BIMODAL = hd.GaussianMixture(weights=[0.6, 0.25, 0.15], scales=[0.02, 0.0, 0.5], means=[0.0, 2.0, -2.0])

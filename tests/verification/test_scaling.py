@@ -18,8 +18,10 @@ from scipy import stats
 import hdlimit as hd
 from hdlimit.limit import system
 from hdlimit.verification.decay import contrasts, detectable_constant, positive_slope, signed_slope
+from hdlimit.verification.dimensions import best_method, rescaled
 from hdlimit.verification.report import judge
-from hdlimit.verification.scaling import _best_method, _Case, assess, relative_moments, rescaled
+from hdlimit.verification.scaling import Case
+from hdlimit.verification.scaling_report import assess, relative_moments
 from hdlimit.verification.sequential import extended, plan, until_decided
 from hdlimit.verification.verify import allowance, decided, expected_curve
 
@@ -161,8 +163,8 @@ def test_runs_of_a_dimension_do_not_depend_on_the_other_dimensions() -> None:
     assert not np.array_equal(one.reports[0].runs.risk, one.reports[1].runs.risk)
 
 
-def cases(dimensions: list[int], optimizer: Any, horizon: float, problem: hd.Problem = PROBLEM) -> list[_Case]:
-    return [_Case(rescaled(problem, d), optimizer, horizon, None) for d in dimensions]
+def cases(dimensions: list[int], optimizer: Any, horizon: float, problem: hd.Problem = PROBLEM) -> list[Case]:
+    return [Case(rescaled(problem, d), optimizer, horizon, None) for d in dimensions]
 
 
 def studies_of_one_sample(
@@ -244,9 +246,9 @@ def test_inconclusive() -> None:
 
 def test_blocks_only_where_they_pay() -> None:
     noise = hd.Gaussian(0.3)
-    assert _best_method(hd.Problem(hd.Isotropic(50), noise), hd.SGD(0.5)) == "blocks"
-    assert _best_method(hd.Problem(hd.Isotropic(50), noise), hd.SignSGD(0.5)) == "direct"
-    assert _best_method(hd.Problem(hd.PowerLaw(50, 0.5), noise), hd.SGD(0.5)) == "direct"
+    assert best_method(hd.Problem(hd.Isotropic(50), noise), hd.SGD(0.5)) == "blocks"
+    assert best_method(hd.Problem(hd.Isotropic(50), noise), hd.SignSGD(0.5)) == "direct"
+    assert best_method(hd.Problem(hd.PowerLaw(50, 0.5), noise), hd.SGD(0.5)) == "direct"
 
 
 @pytest.mark.parametrize(
