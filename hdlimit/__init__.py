@@ -4,15 +4,15 @@ The problem
     Problem; covariances Covariance, Isotropic, MarchenkoPastur, PowerLaw, Wishart; label noise Empirical, Gaussian,
     GaussianMixture, Laplace, NoNoise, Rademacher, StudentT, Uniform, or any frozen scipy.stats distribution.
 The optimizers
-    SGD, ClippedSGD, SignSGD; `schedules` has schedules of their parameters.
+    SGD, ClippedSGD, SignSGD, ResidualSGD (any scalar map); `schedules` has schedules of their parameters.
 Prediction
     predict, sweep, stability, steady_state, effects, exact_mean, sample_sde.
 Simulation and verification
     simulate, verify, scaling_study.
 Tuning
     tune_clip, tune_lr, tune_clip_from_residuals, compare; `tuning` has what they are made of.
-Files
-    load, read_toml, to_toml.
+Figures and files
+    plot, load, read_toml, to_toml.
 Submodules
     errors, results, schedules, tuning.
 """
@@ -35,7 +35,6 @@ _HOME = {
     ),
     "problem.noise": (
         "Gaussian",
-        "GaussianMixture",
         "Laplace",
         "NoNoise",
         "Rademacher",
@@ -43,11 +42,13 @@ _HOME = {
         "Uniform",
     ),
     "problem.empirical": ("Empirical",),
+    "problem.gaussian_mixture": ("GaussianMixture",),
     "optimizers.sgd": (
         "SGD",
         "ClippedSGD",
     ),
     "optimizers.sign": ("SignSGD",),
+    "optimizers.residual": ("ResidualSGD",),
     "prediction.predict": ("predict",),
     "prediction.sweep": ("sweep",),
     "simulation.simulate": ("simulate",),
@@ -62,6 +63,7 @@ _HOME = {
     "limit.steady_state": ("steady_state",),
     "finite_size.exact_mean": ("exact_mean",),
     "finite_size.sde": ("sample_sde",),
+    "plotting.overlay": ("plot",),
     "loading": ("load",),
     "study": (
         "read_toml",
@@ -90,6 +92,7 @@ __all__ = [  # grouped as in the docstring
     "SGD",
     "ClippedSGD",
     "SignSGD",
+    "ResidualSGD",
     "predict",
     "sweep",
     "simulate",
@@ -104,6 +107,7 @@ __all__ = [  # grouped as in the docstring
     "steady_state",
     "exact_mean",
     "sample_sde",
+    "plot",
     "load",
     "read_toml",
     "to_toml",
@@ -123,19 +127,21 @@ if TYPE_CHECKING:
     from hdlimit.limit.stability import stability as stability
     from hdlimit.limit.steady_state import steady_state as steady_state
     from hdlimit.loading import load as load
+    from hdlimit.optimizers.residual import ResidualSGD as ResidualSGD
     from hdlimit.optimizers.sgd import SGD as SGD
     from hdlimit.optimizers.sgd import ClippedSGD as ClippedSGD
     from hdlimit.optimizers.sign import SignSGD as SignSGD
+    from hdlimit.plotting.overlay import plot as plot
     from hdlimit.prediction.predict import predict as predict
     from hdlimit.prediction.sweep import sweep as sweep
     from hdlimit.problem.covariance import Covariance as Covariance
     from hdlimit.problem.empirical import Empirical as Empirical
+    from hdlimit.problem.gaussian_mixture import GaussianMixture as GaussianMixture
     from hdlimit.problem.named_covariances import Isotropic as Isotropic
     from hdlimit.problem.named_covariances import MarchenkoPastur as MarchenkoPastur
     from hdlimit.problem.named_covariances import PowerLaw as PowerLaw
     from hdlimit.problem.named_covariances import Wishart as Wishart
     from hdlimit.problem.noise import Gaussian as Gaussian
-    from hdlimit.problem.noise import GaussianMixture as GaussianMixture
     from hdlimit.problem.noise import Laplace as Laplace
     from hdlimit.problem.noise import NoNoise as NoNoise
     from hdlimit.problem.noise import Rademacher as Rademacher

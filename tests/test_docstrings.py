@@ -72,15 +72,13 @@ def lacking(value: Any, top: bool) -> set[str]:
 
 
 def members(cls: type) -> Iterator[tuple[str, FunctionType]]:
-    """Public methods that a class of the package defines; one that redefines a documented method need not repeat it."""
+    """Public methods that a class of the package defines; one that redefines a documented method need not repeat its
+    sections.
+    """
     inherited = {name for base in cls.__mro__[1:] for name, value in vars(base).items() if value.__doc__}
     for name, value in vars(cls).items():
         function = value.__func__ if isinstance(value, classmethod | staticmethod) else value
-        if (
-            isinstance(function, FunctionType)
-            and not name.startswith("_")
-            and (function.__doc__ or name not in inherited)
-        ):
+        if isinstance(function, FunctionType) and not name.startswith("_") and name not in inherited:
             yield name, function
 
 

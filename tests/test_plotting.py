@@ -144,3 +144,67 @@ def test_a_failed_drawing_leaves_no_file(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="no drawing"):
         write_figure(tmp_path / "figure.png", fail)
     assert not list(tmp_path.iterdir())
+
+
+# ---- several results in one figure
+
+
+def test_overlay_is_lines_markers_and_a_band_of_quantiles() -> None:
+    curve, runs = curve_of(), ensemble_of()
+    ax = hd.plot([curve, runs], band=0.5)
+    line, markers = ax.lines
+    assert np.array_equal(line.get_ydata(), curve.risk[1:]) and np.array_equal(line.get_xdata(), curve.time[1:])
+    x, y = (np.asarray(data) for data in markers.get_data())
+    assert markers.get_linestyle() == "None" and np.array_equal(y, runs.mean[np.searchsorted(runs.time, x)])
+    assert line.get_color() == markers.get_color(), "the same optimizer on the same problem"
+    band = {tuple(corner) for corner in ax.collections[0].get_paths()[0].vertices}
+    for level in (0.25, 0.75):
+        assert set(zip(runs.time[1:], np.quantile(runs.risk, level, axis=0)[1:].round(12))) <= {
+            (t, float(np.round(r, 12))) for t, r in band
+        }
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["SGD(lr=0.5)", "SGD(lr=0.5), 8 runs"]
+
+
+@pytest.mark.parametrize(
+    ("x", "each", "label"), [("t", 1, "time t = steps / d"), ("steps", 50, "steps"), ("samples", 200, "samples")]
+)
+def test_overlay_counts_steps_and_samples(x: str, each: int, label: str) -> None:
+    curve = replace(curve_of(), optimizer=hd.SGD(0.5, batch_size=4))
+    ax = hd.plot(curve, x=x)
+    assert ax.get_xlabel() == label and ax.lines[0].get_xdata()[-1] == pytest.approx(20 * each)
+    assert {"steps": curve.steps, "samples": curve.samples}.get(x, curve.time)[-1] == 20 * each
+
+
+def test_overlay_names_what_differs() -> None:
+    curve = curve_of()
+    other = replace(curve, problem=hd.Problem(hd.PowerLaw(50, 0.3), hd.Laplace(0.5)))
+    labels = [line.get_label() for line in hd.plot([curve, other]).lines]
+    assert labels == ["SGD(lr=0.5), Gaussian(std=0.5)", "SGD(lr=0.5), Laplace(scale=0.5)"]
+    ax = hd.plot({"mine": curve, "theirs": other}, ax=plt.subplots()[1])
+    assert [line.get_label() for line in ax.lines] == ["mine", "theirs"]
+    assert ax.lines[0].get_color() != ax.lines[1].get_color() and ax.lines[0].get_xdata()[0] == 0
+
+
+def test_overlay_without_band() -> None:
+    assert not hd.plot([ensemble_of(), ensemble_of(runs=1)], band=None).collections
+    assert not hd.plot(ensemble_of(runs=1)).collections
+
+
+def test_overlay_leaves_diverged_times_out() -> None:
+    runs = ensemble_of()
+    risk = runs.risk.copy()
+    risk[2, runs.time > 1] = math.inf
+    ax = hd.plot(replace(runs, risk=risk))
+    assert max(ax.lines[0].get_xdata()) <= 1
+    ax.figure.canvas.draw()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "argument"),
+    [(([],), "results"), (("curve",), "results"), (([1.0],), "results"), ((ensemble_of(), 1.5), "band")]
+    + [((ensemble_of(), 0.8, "hours"), "x")],
+    ids=["nothing", "text", "number", "band", "axis"],
+)
+def test_overlay_refuses(arguments: Any, argument: str) -> None:
+    with pytest.raises(hd.errors.InvalidInput, match=f"^{argument}: expected"):
+        hd.plot(*arguments)

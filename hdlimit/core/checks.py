@@ -1,5 +1,7 @@
-"""Validation of arguments: each function returns the value in its final type or raises InvalidInput naming the
-argument.
+"""Validation of arguments.
+
+Each function takes the name of an argument, for messages, and what was given. It returns the value in its final type,
+or raises InvalidInput with the name of the argument.
 """
 
 from __future__ import annotations
@@ -12,16 +14,36 @@ import numpy as np
 from hdlimit.core.declaration import FloatArray
 from hdlimit.errors import InvalidInput
 
-# The largest integer argument: counts and dimensions beyond it are typing errors.
+# Things held in memory or computed one by one: 8 GB of float64. Chosen, not measured.
 MOST = 10**9
-# Range of scales in the units of the data: their fourth powers stay within double precision.
+# Scales whose fourth powers are normal floating-point numbers (1e-280 and 1e280, with room for factors).
 SMALLEST_SCALE, LARGEST_SCALE = 1e-70, 1e70
 _NOT_REAL = bool, np.bool_, str, bytes, complex, np.complexfloating, type(None)
 _KINDS = {"c": "complex numbers", "U": "text", "S": "text", "M": "dates", "m": "time differences", "V": "records"}
 
 
 def number(argument: str, value: Any, expected: str = "a finite number") -> float:
-    """A finite real number (bool and strings are refused)."""
+    """Return a finite real number; bool and strings are refused.
+
+    Parameters
+    ----------
+    argument : str
+        Name of the argument, for messages.
+    value : object
+        What was given.
+    expected : str, default "a finite number"
+        What the message says is expected.
+
+    Returns
+    -------
+    float
+        The number.
+
+    Raises
+    ------
+    InvalidInput
+        If the value is anything else.
+    """
     if isinstance(value, _NOT_REAL):
         raise InvalidInput(argument, expected, repr(value))
     try:
@@ -34,7 +56,7 @@ def number(argument: str, value: Any, expected: str = "a finite number") -> floa
 
 
 def positive(argument: str, value: Any) -> float:
-    """A finite number > 0."""
+    """Return a finite number > 0."""
     expected = "a finite number > 0"
     result = number(argument, value, expected)
     if result <= 0:
@@ -43,7 +65,7 @@ def positive(argument: str, value: Any) -> float:
 
 
 def non_negative(argument: str, value: Any) -> float:
-    """A finite number >= 0."""
+    """Return a finite number >= 0."""
     expected = "a finite number >= 0"
     result = number(argument, value, expected)
     if result < 0:
@@ -52,7 +74,7 @@ def non_negative(argument: str, value: Any) -> float:
 
 
 def scale(argument: str, value: Any) -> float:
-    """A number from 1e-70 to 1e70, so that fourth moments neither overflow nor vanish."""
+    """Return a number from 1e-70 to 1e70, whose fourth power neither overflows nor vanishes."""
     result = positive(argument, value)
     if not SMALLEST_SCALE <= result <= LARGEST_SCALE:
         raise InvalidInput(argument, f"a number from {SMALLEST_SCALE:g} to {LARGEST_SCALE:g}", f"{result:g}")
@@ -60,7 +82,27 @@ def scale(argument: str, value: Any) -> float:
 
 
 def integer(argument: str, value: Any, minimum: int = 1) -> int:
-    """An integer >= minimum (integral floats such as 32.0 are accepted)."""
+    """Return an integer >= minimum; integral floats such as 32.0 are accepted.
+
+    Parameters
+    ----------
+    argument : str
+        Name of the argument, for messages.
+    value : object
+        What was given.
+    minimum : int, default 1
+        The smallest integer allowed.
+
+    Returns
+    -------
+    int
+        The integer.
+
+    Raises
+    ------
+    InvalidInput
+        If the value is anything else.
+    """
     expected = f"an integer >= {minimum}"
     result = number(argument, value, expected)
     if result != int(result) or result < minimum:
@@ -69,7 +111,27 @@ def integer(argument: str, value: Any, minimum: int = 1) -> int:
 
 
 def count(argument: str, value: Any, minimum: int = 1) -> int:
-    """An integer from minimum to 1e9: a number of things that are held in memory or computed one by one."""
+    """Return an integer from minimum to 1e9: how many things are held in memory or computed one by one.
+
+    Parameters
+    ----------
+    argument : str
+        Name of the argument, for messages.
+    value : object
+        What was given.
+    minimum : int, default 1
+        The smallest integer allowed.
+
+    Returns
+    -------
+    int
+        The integer.
+
+    Raises
+    ------
+    InvalidInput
+        If the value is anything else.
+    """
     result = integer(argument, value, minimum)
     if result > MOST:
         raise InvalidInput(argument, f"an integer from {minimum} to {MOST:g}", f"{float(result):g}")
@@ -77,7 +139,7 @@ def count(argument: str, value: Any, minimum: int = 1) -> int:
 
 
 def fraction(argument: str, value: Any) -> float:
-    """A number strictly between 0 and 1."""
+    """Return a number strictly between 0 and 1."""
     expected = "a number strictly between 0 and 1"
     result = number(argument, value, expected)
     if not 0 < result < 1:
@@ -86,14 +148,56 @@ def fraction(argument: str, value: Any) -> float:
 
 
 def one_of(argument: str, value: Any, choices: tuple[str, ...]) -> str:
-    """One of a few names."""
+    """Return one of a few names.
+
+    Parameters
+    ----------
+    argument : str
+        Name of the argument, for messages.
+    value : object
+        What was given.
+    choices : tuple of str
+        The names allowed.
+
+    Returns
+    -------
+    str
+        The name.
+
+    Raises
+    ------
+    InvalidInput
+        If the value is anything else.
+    """
     if not isinstance(value, str) or value not in choices:
         raise InvalidInput(argument, "one of " + ", ".join(map(repr, choices)), repr(value)[:120])
     return value
 
 
 def array(argument: str, value: Any, ndim: int | None, shape: tuple[int | None, ...] | None = None) -> FloatArray:
-    """A read-only, finite float64 array with the given number of dimensions and shape (None: any)."""
+    """Return a read-only, finite float64 array that is not empty.
+
+    Parameters
+    ----------
+    argument : str
+        Name of the argument, for messages.
+    value : object
+        What was given.
+    ndim : int or None
+        Number of dimensions; None allows any.
+    shape : tuple of int or None, optional
+        Lengths of the axes; None in place of a length allows any.
+
+    Returns
+    -------
+    ndarray
+        A copy.
+
+    Raises
+    ------
+    InvalidInput
+        If the value is anything else.
+    """
     if shape is not None:
         lengths = ", ".join("n" if n is None else str(n) for n in shape)
         wanted = f"a finite array of shape ({lengths}{',' if ndim == 1 else ''})"
@@ -124,7 +228,27 @@ def _real(argument: str, value: Any, wanted: str) -> FloatArray:
 
 
 def times(argument: str, value: Any, horizon: float) -> FloatArray:
-    """Increasing times in [0, horizon]."""
+    """Return non-decreasing times in [0, horizon].
+
+    Parameters
+    ----------
+    argument : str
+        Name of the argument, for messages.
+    value : object
+        What was given.
+    horizon : float
+        The last time allowed.
+
+    Returns
+    -------
+    ndarray, shape (T,)
+        The times.
+
+    Raises
+    ------
+    InvalidInput
+        If the value is anything else.
+    """
     result = array(argument, value, 1)
     expected = f"non-decreasing times between 0 and the horizon {horizon:g}"
     if (falls := np.flatnonzero(np.diff(result) < 0)).size:

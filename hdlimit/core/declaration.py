@@ -70,12 +70,12 @@ class Declaration:
         return {name: value for name, value in self.__dict__.items() if name != "kept"}
 
     def to_plain(self) -> dict[str, Any]:
-        """What a file holds of the declaration, by name: its fields."""
+        """Return what a file holds of the declaration, by name: its fields."""
         return self._fields()
 
     @classmethod
     def from_plain(cls, values: Mapping[str, Any]) -> Any:
-        """The declaration from what `to_plain` gave."""
+        """Return the declaration from what `to_plain` gave."""
         return cls(**values)
 
     def _fields(self) -> dict[str, Any]:
@@ -112,8 +112,19 @@ registered(Status)
 
 
 def classes(base: type = Declaration) -> dict[str, type]:
-    """Every declared class below `base` (itself included), by the name it has in files; those of the user too, once
-    they are imported.
+    """Return every declared class below `base`, itself included, by the name that it has in files.
+
+    Classes outside the package are among them once they are imported.
+
+    Parameters
+    ----------
+    base : type, default Declaration
+        The base class.
+
+    Returns
+    -------
+    dict of str to type
+        The classes.
     """
     name = getattr(base, "written_as", None) or base.__name__
     found = {name: base} if "__dataclass_fields__" in vars(base) else {}
@@ -125,10 +136,10 @@ def classes(base: type = Declaration) -> dict[str, type]:
 
 
 def class_named(name: str) -> type | None:
-    """The declared or registered class that has this name in files."""
+    """Return the declared or registered class that has this name in files, None if there is none."""
     return classes().get(name) or _REGISTERED.get(name)
 
 
 def name_of(cls: type) -> str:
-    """The name of a class in files."""
+    """Return the name of a class in files."""
     return getattr(cls, "written_as", None) or cls.__name__

@@ -14,7 +14,23 @@ Seed = int | np.random.SeedSequence | np.random.Generator
 
 
 def seed_sequence(seed: Any) -> np.random.SeedSequence:
-    """The SeedSequence that a user's seed stands for; one is spawned from a Generator. Raises InvalidInput."""
+    """Return the SeedSequence that a seed stands for.
+
+    Parameters
+    ----------
+    seed : int, SeedSequence or Generator
+        An integer >= 0, a SeedSequence, which is returned, or a Generator, from whose SeedSequence one is spawned.
+
+    Returns
+    -------
+    numpy.random.SeedSequence
+        The sequence.
+
+    Raises
+    ------
+    InvalidInput
+        If the seed is anything else.
+    """
     if isinstance(seed, np.random.SeedSequence):
         return seed
     if isinstance(seed, np.random.Generator):
@@ -29,7 +45,18 @@ def seed_sequence(seed: Any) -> np.random.SeedSequence:
 
 
 def as_int(entropy: int | Sequence[int] | None) -> int:
-    """The integer that stands for the same entropy as a sequence of integers."""
+    """Return the integer with the same entropy as a sequence of integers.
+
+    Parameters
+    ----------
+    entropy : int or sequence of int
+        Entropy of a SeedSequence.
+
+    Returns
+    -------
+    int
+        The integer; SeedSequences of both draw the same numbers.
+    """
     if not isinstance(entropy, Sequence | np.ndarray):
         assert entropy is not None
         return int(entropy)

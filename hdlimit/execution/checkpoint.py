@@ -175,7 +175,7 @@ def _record(data: bytes) -> bytes:
 
 
 def _parse(content: bytes) -> tuple[int, int, list[bytes]]:
-    """Number of commits, end of what is committed, and the records up to it."""
+    """Return the number of commits, the end of what is committed, and the records up to it."""
     if not content.startswith(_MAGIC):
         raise _Broken("a foreign file" if content else "an empty file")
     slots = [_SLOT.unpack_from(content, len(_MAGIC) + k * _SLOT.size) for k in (0, 1)] if len(content) > _FIRST else []

@@ -45,7 +45,7 @@ def collect(
     progress: bool,
     checkpoint: Checkpoint | None = None,
 ) -> Arrays:
-    """The results of runs 0, ..., runs - 1, joined along the first axis in the order of the runs.
+    """Return the results of runs 0, ..., runs - 1, joined along the first axis in the order of the runs.
 
     work: (run numbers) -> arrays with one row a run, picklable for process pools; seconds: estimated cost of a run;
     executor: a concurrent.futures.Executor, None for one thread a core; progress: show a progress bar over the runs;
@@ -172,13 +172,13 @@ class _Study:
 
 
 def batches(runs: Runs, count: int) -> list[Runs]:
-    """The runs, in order, cut into `count` batches whose lengths differ by at most one."""
+    """Return the runs, in order, cut into `count` batches whose lengths differ by at most one."""
     ends = [len(runs) * k // count for k in range(count + 1)]
     return [runs[first:last] for first, last in zip(ends, ends[1:]) if first < last]
 
 
 def _deaths() -> tuple[type[BaseException], ...]:
-    """What a future raises when its worker died, not its work."""
+    """Return what a future raises when its worker died, not its work."""
     distributed = sys.modules.get("distributed")
     return BrokenExecutor, CancelledError, *(() if distributed is None else (distributed.KilledWorker,))
 

@@ -31,8 +31,9 @@ WIDER = 1e-3
 
 
 class Coefficients(NamedTuple):
-    """What a stage needs at one time: eta and its slope in t, c, v, mu and nu with two derivatives in v, the moments of
-    a step.
+    """What a stage needs at one time.
+
+    These are eta and its slope in t, c, v, mu and nu with two derivatives in v, and the moments of a step.
     """
 
     eta: float
@@ -90,7 +91,7 @@ class ClippedNorm:
         return (high - low) / (2 * h), (high - 2 * middle + low) / h**2
 
     def at(self, k: Coefficients, tilt: float) -> Norm:
-        """The change of mu and nu; tilt: norm(K delta)^2/(v tr K)."""
+        """Return the change of mu and nu; tilt: norm(K delta)^2/(v tr K)."""
         if k.c == math.inf:
             return Norm(0.0, 0.0, 0.0, 0.0)
         (mu_q, nu_q), (mu_qq, nu_qq) = self._slopes(k.v, k.c)
@@ -102,12 +103,12 @@ class ClippedNorm:
 
 
 def difference(variance: float) -> float:
-    """The step in q of central differences."""
+    """Return the step in q of central differences."""
     return min(max(math.sqrt(variance), 1e-3), 0.3)
 
 
 def fluctuating(k: Coefficients, rate: FloatArray, b: FloatArray, m: FloatArray, y: FloatArray) -> FloatArray:
-    """The part of the fluctuations, y = P lambda."""
+    """Return the part of the fluctuations, y = P lambda."""
     variance = float(y @ rate)
     push: FloatArray = -2 * k.eta * rate * (k.mu[1] * y + k.mu[2] * variance * m / 2)
     return push + k.eta**2 * k.nu[2] * variance * b / 2
@@ -116,7 +117,7 @@ def fluctuating(k: Coefficients, rate: FloatArray, b: FloatArray, m: FloatArray,
 def identity(
     k: Coefficients, rate: FloatArray, b: FloatArray, m: FloatArray, dimension: int, norm: ClippedNorm | None
 ) -> FloatArray:
-    """The parts of identity features; norm: None where the norm of the gradient does not matter."""
+    """Return the parts of identity features; norm: None where the norm of the gradient does not matter."""
     push: FloatArray = k.eta**2 / dimension * k.moments.nu_2 * rate**2 * m
     if norm is None:
         return push
@@ -128,6 +129,6 @@ def identity(
 
 
 def cubic(k: Coefficients, rate: FloatArray, fourth: FloatArray, batch_size: int) -> FloatArray:
-    """The part of sign features; fourth: sum of E w_i^4 over the modes of each bin."""
+    """Return the part of sign features; fourth: sum of E w_i^4 over the modes of each bin."""
     push: FloatArray = -2 * k.eta * rate**2 * fourth * (batch_size - 2) * k.mu[1] / 3
     return push

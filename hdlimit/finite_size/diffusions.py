@@ -143,7 +143,7 @@ def _others(rng: np.random.Generator, modes: FloatArray, count: int) -> FloatArr
 
 
 def homogenized(problem: Problem, optimizer: Optimizer) -> Homogenized:
-    """The limiting SDE of a problem; modes of rate 0 do not enter R and are left out."""
+    """Return the limiting SDE of a problem; modes of rate 0 do not enter R and are left out."""
     b = basis(problem.covariance, optimizer.features)
     w, moving = b.coordinates(problem.initial_error), b.rate > 0
     if b.noise.ndim == 2:
@@ -166,7 +166,7 @@ def _full(b: Basis, w: FloatArray, moving: np.ndarray) -> Homogenized:
 def corrected(
     problem: Problem, optimizer: Optimizer, v_range: tuple[float, float], c_range: tuple[float, float]
 ) -> Corrected:
-    """The diffusion with the algorithm's fluctuations, on at most 128 bins of modes.
+    """Return the diffusion with the algorithm's fluctuations, on at most 128 bins of modes.
 
     v_range, c_range: of the limit curve and of the thresholds; moments are tabulated up to 30 times beyond v_range.
     Raises: NotAvailable where the spread of single runs does not exist or is not known.

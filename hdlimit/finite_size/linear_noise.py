@@ -49,7 +49,7 @@ class LinearNoise(NamedTuple):
     dense: DenseOutput
 
     def spread(self, t: FloatArray) -> FloatArray:
-        """Standard deviation of the risk of one run at times t."""
+        """Return the standard deviation of the risk of one run at times t."""
         deviation: FloatArray = np.sqrt(np.maximum(self.dense(t, 0), 0.0)) / 2
         return deviation
 
@@ -82,7 +82,7 @@ def linear_noise(
 
 
 def _integrated(curve: Integrated, system: _System) -> DenseOutput:
-    """The functionals along the curve; raises OverflowError where they leave double precision."""
+    """Return the functionals along the curve; raises OverflowError where they leave double precision."""
     ends = stops((system.limit.lr, system.limit.threshold), curve.horizon, 100 * TOLERANCE)
     ends = np.append(ends[ends < curve.end], curve.end)
     state, first = system.start(), min(float(curve.dense.knots[1]), 1 / system.d)
@@ -109,8 +109,10 @@ def _integrated(curve: Integrated, system: _System) -> DenseOutput:
 
 
 def _step(system: _System, state: _State, t: float, h: float) -> tuple[_State, float, FloatArray, FloatArray]:
-    """One step of the ESDIRK pair: the new state, its error over the tolerance, the functionals before and their
-    interpolant's coefficients.
+    """Take one step of the ESDIRK pair.
+
+    Returns the new state, its error over the tolerance, the functionals before, and the coefficients of their
+    interpolant.
     """
     slopes = [system.slope(system.at(t, t, t + h), state)]
     for s in range(1, _NODES.size):

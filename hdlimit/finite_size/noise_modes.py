@@ -37,7 +37,7 @@ class NoiseModes:
 
 
 def noise_modes(problem: Problem, optimizer: Optimizer, bins: int = BINS) -> NoiseModes:
-    """The modes of a problem in at most `bins` geometric bins of the rate; those of rate 0 do not enter R.
+    """Return the modes of a problem in at most `bins` geometric bins of the rate; those of rate 0 do not enter R.
 
     A bin keeps lambda c and lambda m(0) summed over its modes. Raises: NotAvailable for sign features with a covariance
     that is not diagonal, whose modes do not diffuse independently.

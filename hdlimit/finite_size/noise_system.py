@@ -27,8 +27,18 @@ GRID = 0.05
 
 
 class _State(NamedTuple):
-    """m: bins, shape (n,); e: what is left of the start, squared, shape (n,); p: covariance, shape (n, n); x: shift of
-    the mean, shape (n,).
+    """The state of the fluctuations.
+
+    Attributes
+    ----------
+    m : array, shape (n,)
+        Bins.
+    e : array, shape (n,)
+        What is left of the start, squared.
+    p : array, shape (n, n)
+        Covariance.
+    x : array, shape (n,)
+        Shift of the mean.
     """
 
     m: FloatArray
@@ -37,7 +47,7 @@ class _State(NamedTuple):
     x: FloatArray
 
     def plus(self, h: float, weights: Any, slopes: list[_State]) -> _State:
-        """The state plus h sum_j weights_j slopes_j."""
+        """Return the state plus h sum_j weights_j slopes_j."""
         used = [(w * h, s) for w, s in zip(weights, slopes) if w != 0]
         return _State(*(field + sum((w * s[k] for w, s in used), np.zeros_like(field)) for k, field in enumerate(self)))
 
@@ -92,7 +102,7 @@ class _System:
         return StepMoments(a * mu * mu, b * mu * nu, d * nu * nu)
 
     def feedback(self, k: Coefficients, m: FloatArray) -> FloatArray:
-        """a: how v acts on the drift of the bins."""
+        """Return a, how v acts on the drift of the bins."""
         a: FloatArray = -2 * k.eta * k.mu[1] * self.modes.rate * m + k.eta**2 * k.nu[1] * self.modes.diffusion
         return a
 
@@ -113,7 +123,7 @@ class _System:
         return f
 
     def push(self, k: Coefficients, s: _State) -> FloatArray:
-        """What drives the shift of the mean, shape (n,)."""
+        """Return what drives the shift of the mean, shape (n,)."""
         modes = self.modes
         if not self.shifted:
             return np.zeros(modes.rate.size)
@@ -135,7 +145,7 @@ class _System:
         return bend
 
     def slope(self, k: Coefficients, s: _State) -> _State:
-        """The time derivative of the state."""
+        """Return the time derivative of the state."""
         decay, a = 2 * k.eta * k.mu[0] * self.modes.rate, self.feedback(k, s.m)
         y = s.p @ self.modes.rate
         back = np.outer(a, y)
@@ -144,7 +154,7 @@ class _System:
         return _State(self.drift(k, s.m), -decay * s.e, p, x)
 
     def stage(self, k: Coefficients, base: _State, hg: float) -> _State:
-        """The state s with s - hg slope(s) = base."""
+        """Return the state s with s - hg slope(s) = base."""
         rate = self.modes.rate
         decay = 2 * hg * k.eta * k.mu[0] * rate
         m = (base.m + hg * k.eta**2 * k.nu[0] * self.modes.diffusion) / (1 + decay)

@@ -82,6 +82,21 @@ class SdePaths(Record):
         """Standard error of the mean risk, spread/sqrt(paths), shape (T,)."""
         return Observable("risk", self.risk).stderr
 
+    def quantile(self, q: Any) -> FloatArray:
+        """Return quantiles of the risk over the paths, linear between order statistics.
+
+        Parameters
+        ----------
+        q : float or array_like
+            Probabilities in [0, 1].
+
+        Returns
+        -------
+        ndarray, shape (T,) or q.shape + (T,)
+            The quantiles at every time; inf where diverged paths enter them.
+        """
+        return Observable("risk", self.risk).quantile(q)
+
     def plot(self, ax: Axes | None = None, **style: Any) -> Axes:
         """Draw the mean as markers with the band of one path's spread; returns the Axes."""
         label = f"{self.diffusion} SDE, {self.runs} path{'s' if self.runs > 1 else ''}"

@@ -100,7 +100,7 @@ def make_task(
     entropy: int,
     spawn_key: tuple[int, ...],
 ) -> Task:
-    """The time steps, their schedules and the diffusion of a study."""
+    """Return the time steps, their schedules and the diffusion of a study."""
     limit = limit_of(problem, optimizer)
     solution = solve(limit, limit.modes, horizon, _RTOL)
     if not solution.steps:
@@ -132,12 +132,12 @@ def make_task(
 
 
 def _both_ends(schedule: Schedule, grid: FloatArray) -> FloatArray:
-    """The schedule at both ends of every step, read from inside of it, shape (s, 2)."""
+    """Return the schedule at both ends of every step, read from inside of it, shape (s, 2)."""
     return np.column_stack([schedule(grid[:-1]), schedule(np.nextafter(grid[1:], 0.0))])
 
 
 def _pulls(limit: Limit, response: Compiled, v: FloatArray, lr: FloatArray, threshold: FloatArray) -> FloatArray:
-    """The larger of eta mu at both ends of every interval of the curve, shape (s,)."""
+    """Return the larger of eta mu at both ends of every interval of the curve, shape (s,)."""
     v = np.maximum(v, SMALLEST * limit.scale)
     ends = np.stack([v[:-1], v[1:]], axis=1)
     mu = [response.kernel(*pair, response.parameters)[0] for pair in zip(ends.ravel(), threshold.ravel())]
@@ -146,7 +146,7 @@ def _pulls(limit: Limit, response: Compiled, v: FloatArray, lr: FloatArray, thre
 
 
 def _grid(breaks: FloatArray, speed: FloatArray, step: float | None) -> FloatArray:
-    """Ends of the time steps: the breaks, and as many between two of them as the step asks for."""
+    """Return the ends of the time steps: the breaks, and as many between two of them as the step asks for."""
     if step is not None and step * speed.max() > MOST_REACH:
         expected = f"at most {MOST_REACH / speed.max():.4g}, where step eta mu lambda_max = {MOST_REACH:g}"
         raise InvalidInput("step", expected, f"{step:g}")
@@ -167,7 +167,9 @@ def _compiled(response: MapResponse, v_range: tuple[float, float], c_range: tupl
 
 
 def sample_paths(task: Task, paths: Sequence[int]) -> tuple[FloatArray, FloatArray]:
-    """The paths with the given numbers: risk at the task's marks, shape (len(paths), T), and the time at which each was
+    """Return the paths with the given numbers.
+
+    The first array is the risk at the task's marks, shape (len(paths), T), the second the time at which each path was
     found to have diverged, inf for one that did not.
     """
     results = [_path(task, path) for path in paths]
@@ -187,7 +189,7 @@ def _path(task: Task, path: int) -> tuple[FloatArray, float]:
 
 
 def _attempt(task: Task, path: int, response: Compiled) -> tuple[FloatArray, float, float, float]:
-    """v at the marks, the time of divergence, and the smallest and largest v at which the response was read."""
+    """Return v at the marks, the time of divergence, and the smallest and largest v at which the response was read."""
     system = task.diffusion
     w, steps = system.start.copy(), np.diff(task.grid)
     recorded = np.full(task.marks.size, math.inf)

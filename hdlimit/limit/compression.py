@@ -32,7 +32,7 @@ TIGHTEST, LOOSEST = 1e-11, 1e-2
 
 
 def compressed(problem: Problem, features: str, compress: bool | float) -> tuple[MomentSystem, Compression | None]:
-    """The modes of a problem, and what was done to its spectrum (None: every eigenvalue is there).
+    """Return the modes of a problem, and what was done to its spectrum (None: every eigenvalue is there).
 
     compress: True (an error of 1e-7), False (every eigenvalue) or the error allowed, from 1e-11 to 1e-2; see
     measures.Compression. A covariance that is not diagonal, or has at most 4096 eigenvalues > 0, is never compressed.
@@ -59,7 +59,7 @@ def _compressed(problem: Problem, features: str, tolerance: float | None) -> tup
 
 
 def tolerance_of(compress: bool | float) -> float | None:
-    """The error allowed, None for no compression."""
+    """Return the error allowed, None for no compression."""
     if isinstance(compress, bool | np.bool_):
         return TOLERANCE if compress else None
     expected = f"True, False or a number from {TIGHTEST:g} to {LOOSEST:g}"
@@ -112,7 +112,7 @@ def _nodes(
 
 
 def binned(modes: MomentSystem, bins: int = BINS) -> MomentSystem:
-    """A mode system of at most 2 bins modes with v as its only functional; modes of rate 0 do not enter v and go.
+    """Return at most 2 bins modes with v as their only functional; modes of rate 0 do not enter v and go.
 
     Small systems are returned with their own rates.
     """

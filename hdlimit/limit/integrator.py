@@ -58,7 +58,7 @@ def solve(limit: Limit, modes: MomentSystem, horizon: float, rtol: float, level:
 def prepared(
     limit: Limit, modes: MomentSystem, horizon: float, rtol: float, level: float = -math.inf
 ) -> tuple[esdirk.Arrays, tuple[float, float]]:
-    """The arguments of esdirk.advance up to the response, and the range of the threshold."""
+    """Return the arguments of esdirk.advance up to the response, and the range of the threshold."""
     ends = stops((limit.lr, limit.threshold), horizon, esdirk.SAFETY * rtol)
     lr, threshold = tabulate(limit.lr, horizon), tabulate(limit.threshold, horizon)
     settings = settings_of(limit, rtol)
@@ -76,7 +76,7 @@ def _at_rest(modes: MomentSystem, horizon: float) -> Solution:
 
 
 def settings_of(limit: Limit, rtol: float) -> FloatArray:
-    """What the kernel needs beside arrays, for any v and without a level."""
+    """Return what the kernel needs beside arrays, for any v and without a level."""
     scale = math.inf if limit.bounded else limit.scale or math.inf
     return np.array([rtol, limit.escape, limit.step, MOST_STEPS, -math.inf, scale])
 

@@ -49,7 +49,7 @@ def first_crossing(dense: DenseOutput, level: float) -> float:
 
 
 def _first_root(powers: FloatArray, level: float) -> float | None:
-    """The least theta in [0, 1] with p(theta) <= level, p given by its coefficients in ascending order."""
+    """Return the least theta in [0, 1] with p(theta) <= level, p given by its coefficients in ascending order."""
     ends = [0.0, *_turning_points(powers), 1.0]
     if _value(powers, 0.0) <= level:
         return 0.0
@@ -72,7 +72,7 @@ def _turning_points(powers: FloatArray) -> list[float]:
 
 
 def _bisect(powers: FloatArray, level: float, above: float, below: float) -> float:
-    """The crossing in a monotone piece, from the side on which p <= level."""
+    """Return the crossing in a monotone piece, from the side on which p <= level."""
     while True:
         middle = (above + below) / 2
         if middle in (above, below) or below - above < 1e-17:
@@ -103,7 +103,7 @@ class DenseOutput:
     coefficients: FloatArray
 
     def __call__(self, t: FloatArray, functional: int) -> FloatArray:
-        """The functional at times t of any shape."""
+        """Return the functional at times t of any shape."""
         step = np.clip(np.searchsorted(self.knots, t, side="right") - 1, 0, self.start.shape[0] - 1)
         left = self.knots[step]
         theta = (t - left) / (self.knots[step + 1] - left)

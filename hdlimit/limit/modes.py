@@ -36,7 +36,7 @@ class Basis:
     noise: FloatArray
 
     def coordinates(self, delta: FloatArray) -> FloatArray:
-        """w = Q^T G^(-1/2) delta over the moving coordinates, shape (n,)."""
+        """Return w = Q^T G^(-1/2) delta over the moving coordinates, shape (n,)."""
         w = delta[self.moving] / np.sqrt(self.gain)
         projected: FloatArray = w if self.vectors is None else self.vectors.T @ w
         return projected
@@ -44,7 +44,7 @@ class Basis:
 
 @lru_cache(maxsize=8)
 def basis(covariance: CovarianceModel, features: str) -> Basis:
-    """The modes of a covariance under a feature map (named in features.FEATURES), by a symmetric eigendecomposition."""
+    """Return the modes of a covariance under a feature map of FEATURES, by a symmetric eigendecomposition."""
     moving, g = covariance.variances > 0, FEATURES[features]
     gain = g.gain(covariance.variances[moving])
     if covariance.diagonal is not None:
@@ -67,7 +67,7 @@ def _full_basis(k: FloatArray, g: FeatureMap, gain: FloatArray, moving: BoolArra
 
 
 def mode_system(covariance: CovarianceModel, features: str, delta: FloatArray) -> MomentSystem:
-    """The modes of a problem that starts at error delta, shape (d,)."""
+    """Return the modes of a problem that starts at error delta, shape (d,)."""
     b = basis(covariance, features)
     m = b.coordinates(delta) ** 2
     diffusion = b.noise if b.noise.ndim == 1 else np.diagonal(b.noise)
@@ -82,8 +82,10 @@ def mode_system(covariance: CovarianceModel, features: str, delta: FloatArray) -
 def modes_of_nodes(
     value: FloatArray, count: FloatArray, square: FloatArray, features: str, dimension: int, rest: float
 ) -> MomentSystem:
-    """The modes of a diagonal covariance with `count` variances at every value > 0 and squared start errors that sum to
-    `square` there, all of shape (n,); `rest`: the squared start error at variance 0.
+    """Return the modes of a diagonal covariance whose variances are known by value and count.
+
+    There are `count` variances at every value > 0, and squared start errors that sum to `square` there, all of shape
+    (n,); `rest` is the squared start error at variance 0.
     """
     g = FEATURES[features]
     gain = g.gain(value)
@@ -95,8 +97,9 @@ def modes_of_nodes(
 def _merged(
     rate: FloatArray, diffusion: FloatArray, m: FloatArray, functionals: FloatArray, rest: float
 ) -> MomentSystem:
-    """Add up modes of equal rate (their functionals, the rate first, are equal too); `rest` is a distance that never
-    changes.
+    """Add up modes of equal rate; their functionals, the rate first, are equal too.
+
+    `rest` is a distance that never changes.
     """
     way = -1 if (rate[1:] < rate[:-1]).all() else 1
     rate, diffusion, m, functionals = rate[::way], diffusion[::way].copy(), m[::way].copy(), functionals[:, ::way]

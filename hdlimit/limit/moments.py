@@ -49,7 +49,7 @@ class MomentSystem:
 
     @cached_property
     def v(self) -> float:
-        """v at the start."""
+        """Return v at the start."""
         return float(self.functionals[0] @ self.start)
 
     @cached_property
@@ -71,7 +71,7 @@ class MomentSystem:
 
     @property
     def forcing(self) -> float:
-        """cbar = (1/d) sum of c_i over lambda_i > 0: a steady state solves 4 R mu(2R) = eta nu(2R) cbar."""
+        """Return cbar = (1/d) sum of c_i over lambda_i > 0: a steady state solves 4 R mu(2R) = eta nu(2R) cbar."""
         return float(self.diffusion[self.rate > 0].sum())
 
     @cached_property

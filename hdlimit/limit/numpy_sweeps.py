@@ -90,7 +90,7 @@ def largest(x: np.ndarray) -> float:
 
 @cache
 def twin(kernel: Kernel[..., Any]) -> Callable[..., Any]:
-    """A kernel of the integrator, or a response, without numba."""
+    """Return a kernel of the integrator, or a response, without numba."""
     twins = (sums, into, complete, rises, slope, dot, largest)
     return python(kernel, {getattr(sweeps, sweep.__name__): sweep for sweep in twins})
 
@@ -151,7 +151,7 @@ def _starting(arrays: esdirk.Arrays) -> bool:
 
 @cache
 def in_numpy(kernel: Kernel[..., Any]) -> Callable[..., Any]:
-    """A kernel of the integrator as the backend "numpy" runs it."""
+    """Return a kernel of the integrator as the backend "numpy" runs it."""
     return by_numpy_rules(twin(kernel))
 
 

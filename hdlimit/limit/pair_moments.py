@@ -15,8 +15,9 @@ from hdlimit.limit.system import limit_of
 
 
 def pair_squares(curve: Integrated) -> Callable[[FloatArray], FloatArray]:
-    """(norm(delta)^2, norm(K delta)^2) as a function of t, where they need all second moments of the modes (sign
-    features, full K).
+    """Return (norm(delta)^2, norm(K delta)^2) as a function of t, from all second moments of the modes.
+
+    Sign features under a full K need them.
     """
     problem, optimizer = curve.problem, curve.optimizer
     modes = pair_moments(problem, optimizer)

@@ -31,8 +31,15 @@ _AT_BETWEEN = chebyshev.chebvander(_BETWEEN, DEGREE)
 
 
 class Piecewise(NamedTuple):
-    """A piecewise polynomial: breaks, shape (p + 1,); coefficients, shape (p, q): the value on a piece (q = 1), its
-    values at both ends (q = 2), or those of the powers of the local coordinate in [-1, 1].
+    """A piecewise polynomial.
+
+    Attributes
+    ----------
+    breaks : array, shape (p + 1,)
+        Ends of the pieces.
+    coefficients : array, shape (p, q)
+        The value on a piece (q = 1), its values at both ends (q = 2), or the coefficients of the powers of the local
+        coordinate in [-1, 1].
     """
 
     breaks: FloatArray
@@ -52,7 +59,7 @@ def stops(schedules: tuple[Schedule, ...], horizon: float, rtol: float) -> Float
 
 
 def _bends(table: Table, tolerance: float) -> FloatArray:
-    """The knots of a table off the chord of their neighbours by more than tolerance, and the first and the last."""
+    """Return the first and last knot of a table, and those off their neighbours' chord by more than tolerance."""
     t, v = table.times, table.values
     chord = v[:-2] + (v[2:] - v[:-2]) * (t[1:-1] - t[:-2]) / (t[2:] - t[:-2])
     bent = np.abs(v[1:-1] - chord) > tolerance * v[1:-1]
@@ -61,7 +68,7 @@ def _bends(table: Table, tolerance: float) -> FloatArray:
 
 
 def tabulate(schedule: Schedule, horizon: float) -> Piecewise:
-    """A schedule on [0, horizon] to 1e-11 of its largest value on every piece; every knot is an end of pieces.
+    """Return a schedule on [0, horizon] to 1e-11 of its largest value on every piece; every knot is an end of pieces.
 
     Values at a knot are taken from inside the piece, so that a jump does no harm.
 
@@ -82,7 +89,7 @@ def tabulate(schedule: Schedule, horizon: float) -> Piecewise:
 
 
 def _smooth(schedule: Schedule, left: float, right: float) -> Piecewise:
-    """A schedule on the open interval (left, right), by bisection.
+    """Return a schedule on the open interval (left, right), by bisection.
 
     Pieces shrink towards a zero of the schedule. Short pieces may be off by rounding errors of the largest value so
     far. Pieces that shrink to a point hold a kink if they are right to 1e-11 of it, else a jump.

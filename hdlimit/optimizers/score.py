@@ -14,15 +14,42 @@ from hdlimit.optimizers.schedules import Schedule, as_schedule
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ScoreSGD(Optimizer):
-    """The optimizer that no other residual map can beat: update = (1/B) sum_j psi(r_j; s) x_j, with the score
+    """SGD with the score of its residuals, which no other residual map can beat.
+
+    Made for a problem by `hdlimit.tuning.score_sgd`.
+
+    Parameters
+    ----------
+    lr : float or Schedule
+        Step size eta > 0.
+    table : ResidualTable
+        psi as a finished table over (log s, r).
+    design : float or Schedule
+        The v = 2R at which the table is read.
+    batch_size : int, default 1
+        Fresh samples a step, B.
+
+    Raises
+    ------
+    InvalidInput
+        If an argument is of another type or out of range.
+
+    Notes
+    -----
+    The update is (1/B) sum_j psi(r_j; s) x_j with the score
 
         psi(r; s) = -p_r'(r)/(I_F p_r(r)),   r = z - eps, z ~ N(0, s),   I_F = E (p_r'/p_r)^2,
 
-    scaled so that mu = 1 and nu = 1/(B I_F) at v = s, as for SGD under Gaussian noise, which it is there.
+    scaled so that mu = 1 and nu = 1/(B I_F) at v = s. Under Gaussian noise it is SGD. The score attains the bound of
+    derivations/fisher.py.
 
-    lr: eta > 0, a number or a schedule of t; table: psi as a finished table over (log s, r); design: the v = 2R at
-    which the table is read, a number or a schedule of t; batch_size: B >= 1, fresh samples a step. Made for a problem
-    by `hdlimit.tuning.score_sgd`. Source: the score attains the bound of derivations/fisher.py.
+    Examples
+    --------
+    >>> import hdlimit as hd
+    >>> problem = hd.Problem(hd.Isotropic(200), hd.Laplace(0.5))
+    >>> score = hd.tuning.score_sgd(problem, lr=0.3, horizon=10.0)
+    >>> type(score).__name__, score.batch_size
+    ('ScoreSGD', 1)
     """
 
     residual: ClassVar[str] = "score"
@@ -50,4 +77,5 @@ class ScoreSGD(Optimizer):
 
     @property
     def residual_table(self) -> ResidualTable:
+        """The table of the residual map."""
         return self.table

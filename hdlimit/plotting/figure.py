@@ -21,19 +21,38 @@ if TYPE_CHECKING:
 
 FIGURE_FILES = (".png", ".pdf", ".svg")
 _STYLE = Path(__file__).with_name("hdlimit.mplstyle")
-# Markers of an ensemble: more of them overlap at the size of a figure.
+# Markers of an ensemble: more of them overlap at the size of a figure. Chosen, not measured.
 _MARKERS = 25
 
 
 def style() -> AbstractContextManager[None]:
-    """The package's matplotlib style as a context: `with style(): ...` (rcParams are restored at its end)."""
+    """Return the package's matplotlib style as a context: `with style(): ...`.
+
+    Returns
+    -------
+    context manager
+        rcParams are restored at its end.
+    """
     import matplotlib.style
 
     return matplotlib.style.context(_STYLE)
 
 
 def label_axes(ax: Axes, log: bool = True) -> Axes:
-    """Name the two axes of a risk plot and make them logarithmic; returns the Axes."""
+    """Name the two axes of a risk plot and make them logarithmic.
+
+    Parameters
+    ----------
+    ax : matplotlib.axes.Axes
+        The axes.
+    log : bool, default True
+        Whether to make them logarithmic.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The axes with the figure.
+    """
     if log:
         ax.set(xscale="log", yscale="log")
         _label_plainly(ax.xaxis)
@@ -59,8 +78,17 @@ def _label_plainly(axis: Axis) -> None:
 def write_figure(path: str | PathLike[str], draw: Callable[[Axes], object]) -> None:
     """Draw one log-log risk figure and write it, whole or not at all; no display is needed.
 
-    path: ends in .png, .pdf or .svg; draw: called with the Axes.
-    Raises InvalidInput for another ending or a path that cannot be written.
+    Parameters
+    ----------
+    path : str or path-like
+        Ends in .png, .pdf or .svg.
+    draw : callable
+        Called with the Axes.
+
+    Raises
+    ------
+    InvalidInput
+        For another ending or a path that cannot be written.
     """
     from matplotlib.figure import Figure
 
@@ -72,6 +100,7 @@ def write_figure(path: str | PathLike[str], draw: Callable[[Axes], object]) -> N
 
 
 def new_axes() -> Axes:
+    """Return the axes of a new log-log figure of risks."""
     import matplotlib.pyplot as plt
 
     with style():
@@ -79,14 +108,40 @@ def new_axes() -> Axes:
 
 
 def shown_points(ax: Axes, time: FloatArray, risk: FloatArray) -> Any:
-    """The points that the axes can show; an axis of risks that are all 0 is made linear."""
+    """Return which points the axes can show; an axis of risks that are all 0 is made linear.
+
+    Parameters
+    ----------
+    ax : matplotlib.axes.Axes
+        The axes.
+    time, risk : ndarray, shape (T,)
+        The points.
+
+    Returns
+    -------
+    ndarray of bool, shape (T,)
+        False for risks that are not finite, negative times, and time 0 on a logarithmic axis.
+    """
     if ax.get_yscale() == "log" and not (ax.lines or (risk > 0).any()):
         ax.set_yscale("linear")
     return np.isfinite(risk) & (time > 0 if ax.get_xscale() == "log" else time >= 0)
 
 
 def thinned(ax: Axes, time: FloatArray) -> Any:
-    """Indices of about 25 times, evenly spread over the axis."""
+    """Return indices of about 25 times, evenly spread over the axis.
+
+    Parameters
+    ----------
+    ax : matplotlib.axes.Axes
+        The axes.
+    time : ndarray, shape (T,)
+        Increasing times.
+
+    Returns
+    -------
+    ndarray of int
+        The indices.
+    """
     if time.size <= _MARKERS:
         return np.arange(time.size)
     spaced = np.geomspace if ax.get_xscale() == "log" else np.linspace

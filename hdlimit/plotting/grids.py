@@ -14,7 +14,8 @@ from hdlimit.plotting.protocols import LandscapeLike, SweepLike
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# Risks above this many times the least one are left out of contours, which would show nothing else.
+# Risks above this many times the least one are left out of contours, whose 25 levels would show nothing else. Chosen,
+# not measured.
 _HIGHEST = 1e3
 _AXES = {"lr": "step size lr", "threshold": "clip threshold c (residual units)"}
 
@@ -22,8 +23,26 @@ _AXES = {"lr": "step size lr", "threshold": "clip threshold c (residual units)"}
 def plot_landscape(landscape: LandscapeLike, ax: Axes | None = None, **style: Any) -> Axes:
     """Draw the risk over step size and clip threshold as filled contours in log risk, its least point as a cross.
 
-    landscape: from landscape; ax: where to draw, None for a new figure; style: passed to Axes.contourf. Thresholds inf
-    and runs that diverge are left out. Returns the Axes.
+    Thresholds inf and runs that diverge are left out.
+
+    Parameters
+    ----------
+    landscape : Landscape
+        From `hdlimit.tuning.landscape`.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; a new log-log figure if omitted.
+    **style
+        Passed to `Axes.contourf`.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The axes with the figure.
+
+    Raises
+    ------
+    NotAvailable
+        If an axis has fewer than two finite values.
     """
     best = landscape.best
     axes = {"lr": landscape.lr, "threshold": landscape.threshold}
@@ -35,7 +54,7 @@ def _contours(
     axes: dict[str, FloatArray], risk: FloatArray, best: dict[str, float], horizon: float, ax: Axes | None,
     style: dict[str, Any],
 ) -> Axes:  # fmt: skip
-    """The risk, shape (n, m), over two axes in log risk; best: its least point. Values inf are left out."""
+    """Draw the risk, shape (n, m), over two axes in log risk, and its least point. Values inf are left out."""
     from matplotlib.ticker import LogLocator
 
     ax = new_axes() if ax is None else ax
@@ -61,8 +80,24 @@ def _contours(
 def plot_sweep(sweep: SweepLike, ax: Axes | None = None, **style: Any) -> Axes:
     """Draw a sweep: curves of up to one axis, the risks along one axis, or those over two axes as filled contours.
 
-    sweep: from sweep; ax: where to draw, None for a new figure; style: passed to Axes.plot or Axes.contourf. Returns
-    the Axes. Raises: NotAvailable for more axes, and for laws as an axis of risks.
+    Parameters
+    ----------
+    sweep : Sweep
+        From `hdlimit.sweep`.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; a new log-log figure if omitted.
+    **style
+        Passed to `Axes.plot` or `Axes.contourf`.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The axes with the figure.
+
+    Raises
+    ------
+    NotAvailable
+        For more axes, and for laws as an axis of risks.
     """
     names, axes, shown = sweep.names, sweep.axes, not sweep.final and len(sweep.names) < 2
     if len(names) > 2 or (not shown and (not names or "noise" in names)):

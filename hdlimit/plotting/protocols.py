@@ -8,6 +8,22 @@ from typing import Any, Protocol
 from hdlimit.core.declaration import BoolArray, FloatArray
 
 
+class ResultLike(Protocol):
+    """Risks at several times."""
+
+    @property
+    def problem(self) -> Any: ...  # noqa: D102
+
+    @property
+    def optimizer(self) -> Any: ...  # noqa: D102
+
+    @property
+    def time(self) -> FloatArray: ...  # noqa: D102
+
+    @property
+    def risk(self) -> FloatArray: ...  # noqa: D102
+
+
 class CurveLike(Protocol):
     """A predicted risk curve."""
 

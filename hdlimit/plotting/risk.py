@@ -19,9 +19,23 @@ if TYPE_CHECKING:
 def plot_curve(curve: CurveLike, ax: Axes | None = None, *, band: bool = True, **line: Any) -> Axes:
     """Draw a predicted risk curve as a line, with dots at plus and minus the predicted spread of one run.
 
-    curve: from predict; ax: where to draw, None for a new log-log figure; band: whether to draw the dots, which are
-    left out where the spread is not known or above 0.3 of the risk; line: passed to Axes.plot. A logarithmic time axis
-    starts at the first time > 0. Returns the Axes.
+    A logarithmic time axis starts at the first time > 0.
+
+    Parameters
+    ----------
+    curve : Curve
+        From `predict`.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; a new log-log figure if omitted.
+    band : bool, default True
+        Whether to draw the dots, which are left out where the spread is not known or above 0.3 of the risk.
+    **line
+        Passed to `Axes.plot`.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The axes with the figure.
     """
     ax = new_axes() if ax is None else ax
     shown = shown_points(ax, curve.time, curve.risk)
@@ -34,7 +48,7 @@ def plot_curve(curve: CurveLike, ax: Axes | None = None, *, band: bool = True, *
 
 
 def _trusted_spread(curve: CurveLike) -> FloatArray | None:
-    """The spread, NaN where it is not to be trusted; None where there is none."""
+    """Return the spread, NaN where it is not to be trusted; None where there is none."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ValidityWarning)
@@ -46,9 +60,21 @@ def _trusted_spread(curve: CurveLike) -> FloatArray | None:
 def plot_ensemble(ensemble: RunsLike, ax: Axes | None = None, **line: Any) -> Axes:
     """Draw the mean of simulated runs as about 25 markers, with a band of plus and minus the spread of one run.
 
-    ensemble: from simulate or sample_sde; ax: where to draw, None for a new log-log figure; line: passed to Axes.plot.
     The band ends at the lowest run where the spread would reach below it. Times with a diverged run are left out.
-    Returns the Axes.
+
+    Parameters
+    ----------
+    ensemble : Ensemble or SdePaths
+        From `simulate` or `sample_sde`.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; a new log-log figure if omitted.
+    **line
+        Passed to `Axes.plot`.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The axes with the figure.
     """
     ax = new_axes() if ax is None else ax
     shown = shown_points(ax, ensemble.time, ensemble.mean)
@@ -66,7 +92,19 @@ def plot_ensemble(ensemble: RunsLike, ax: Axes | None = None, **line: Any) -> Ax
 def plot_report(report: ReportLike, ax: Axes | None = None, **line: Any) -> Axes:
     """Draw a verification: the predicted line, the runs on top, the verdict as the title.
 
-    report: from verify; ax: where to draw, None for a new log-log figure; line: passed to both plots. Returns the Axes.
+    Parameters
+    ----------
+    report : Report
+        From `verify`.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; a new log-log figure if omitted.
+    **line
+        Passed to both plots.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The axes with the figure.
     """
     ax = new_axes() if ax is None else ax
     plot_curve(report.curve, ax, **{"label": "predicted, dots: $\\pm$ spread of one run", **line})
@@ -80,7 +118,17 @@ def plot_report(report: ReportLike, ax: Axes | None = None, **line: Any) -> Axes
 def plot_comparison(comparison: ComparisonLike, ax: Axes | None = None) -> Axes:
     """Draw the curves of a comparison, each with its constants, the best one's name as the title.
 
-    comparison: from compare; ax: where to draw, None for a new log-log figure. Returns the Axes.
+    Parameters
+    ----------
+    comparison : Comparison
+        From `compare`.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; a new log-log figure if omitted.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The axes with the figure.
     """
     ax = new_axes() if ax is None else ax
     for number, entry in enumerate(comparison.entries):
@@ -95,8 +143,19 @@ def plot_comparison(comparison: ComparisonLike, ax: Axes | None = None) -> Axes:
 def plot_exact(mean: ExactLike, ax: Axes | None = None, **line: Any) -> Axes:
     """Draw an exact mean as a line.
 
-    mean: from exact_mean; ax: where to draw, None for a new log-log figure; line: passed to Axes.plot. Returns the
-    Axes.
+    Parameters
+    ----------
+    mean : ExactMean
+        From `exact_mean`.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; a new log-log figure if omitted.
+    **line
+        Passed to `Axes.plot`.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The axes with the figure.
     """
     ax = new_axes() if ax is None else ax
     shown = shown_points(ax, mean.time, mean.risk)

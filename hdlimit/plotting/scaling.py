@@ -16,8 +16,21 @@ if TYPE_CHECKING:
 def plot_scaling(study: StudyLike, ax: Axes | None = None, **line: Any) -> Axes:
     """Draw |bias| and spread of a scaling study against D, with one standard error and lines of slope -1 and -1/2.
 
-    study: from scaling_study; ax: where to draw, None for a new log-log figure; line: passed to Axes.errorbar. A bias
-    below its standard error is drawn as an arrow from the error down. Returns the Axes.
+    A bias below its standard error is drawn as an arrow from the error down.
+
+    Parameters
+    ----------
+    study : ScalingStudy
+        From `scaling_study`.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; a new log-log figure if omitted.
+    **line
+        Passed to `Axes.errorbar`.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The axes with the figure.
     """
     ax = new_axes() if ax is None else ax
     lost = np.abs(study.bias) < study.bias_stderr

@@ -22,7 +22,7 @@ _SCHEDULES = ("lr", "threshold")
 
 
 def checked_axes(problem: Problem, optimizer: Any, given: dict[str, Any]) -> dict[str, Values]:
-    """The values on the axes. Raises InvalidInput."""
+    """Return the values on the axes. Raises InvalidInput."""
     tunable = tuple(name for name in _OPTIMIZER_AXES if name in {f.name for f in fields(optimizer)})
     parameters = _parameters(problem.noise)
     known = (*tunable, "noise", *parameters)
@@ -42,7 +42,7 @@ def checked_axes(problem: Problem, optimizer: Any, given: dict[str, Any]) -> dic
 
 
 def _parameters(noise: NoiseLaw) -> tuple[str, ...]:
-    """The names of a law's parameters that are numbers."""
+    """Return the names of a law's parameters that are numbers."""
     law: Any = noise
     return tuple(f.name for f in fields(law) if type(getattr(law, f.name)) in (int, float))
 
@@ -79,7 +79,7 @@ def _schedules(name: str, given: Any) -> tuple[Schedule | float, ...]:
 
 
 def at_start(threshold: Any) -> float:
-    """The threshold at t = 0."""
+    """Return the threshold at t = 0."""
     return float(threshold(0.0)) if isinstance(threshold, Schedule) else float(threshold)
 
 
@@ -104,7 +104,7 @@ def _has_inf(value: Any) -> bool:
 
 
 def at(problem: Problem, optimizer: Any, values: dict[str, Any]) -> tuple[Problem, Any]:
-    """The problem and the optimizer with other parameters."""
+    """Return the problem and the optimizer with other parameters."""
     values = {name: plain(value) for name, value in values.items()}
     own = {name: value for name, value in values.items() if name in _OPTIMIZER_AXES}
     law: Any = values.pop("noise", problem.noise)
@@ -117,15 +117,15 @@ def at(problem: Problem, optimizer: Any, values: dict[str, Any]) -> tuple[Proble
 
 
 def first(problem: Problem, optimizer: Any, axes: dict[str, Values]) -> tuple[Problem, Any]:
-    """The problem and the optimizer at the first point."""
+    """Return the problem and the optimizer at the first point."""
     return at(problem, optimizer, {name: values[0] for name, values in axes.items()})
 
 
 def plain(value: Any) -> Any:
-    """A number of Python from one of NumPy."""
+    """Return a number of Python from one of NumPy."""
     return value.item() if isinstance(value, np.generic) else value
 
 
 def labels(values: Values) -> Any:
-    """The numbers on an axis, or the reprs of laws and schedules."""
+    """Return the numbers on an axis, or the reprs of laws and schedules."""
     return values if isinstance(values, np.ndarray) else np.array([repr(law) for law in values])

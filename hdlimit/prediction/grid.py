@@ -165,7 +165,7 @@ class Prepared:
 
 
 def widened(v_range: Range, low: float, high: float) -> Range:
-    """A range that holds [low/4, 4 high]; ends move by powers of 16, so that points share tables."""
+    """Return a range that holds [low/4, 4 high]; ends move by powers of 16, so that points share tables."""
     below, above = (math.log(4 * ratio, WIDER) for ratio in (v_range[0] / low, high / v_range[1]))
     return v_range[0] / WIDER ** max(math.ceil(below), 0), v_range[1] * WIDER ** max(math.ceil(above), 0)
 

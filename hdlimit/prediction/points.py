@@ -55,7 +55,7 @@ class Points:
         executor: Executor | None = None,
         progress: bool = False,
     ) -> Solved:
-        """The risks of all points, and how and when their curves ended."""
+        """Return the risks of all points, and how and when their curves ended."""
         columns = list(self.columns(min(TOLERANCE, rtol / 10) if compress is True else compress))
         grid = Grid([column for column, _ in columns], horizon, times, rtol)
         v, reports = solved(grid, threads, executor, progress)
@@ -65,7 +65,7 @@ class Points:
         return Solved(risk, status, end)
 
     def columns(self, compress: bool | float) -> Iterator[tuple[Column, Optimizer]]:
-        """The points as columns along numbers lr, with the optimizer of the first of each; compress: as limit_of's."""
+        """Yield columns along numbers lr, each with the optimizer of its first point; compress as in limit_of."""
         modes = limit_of(*first(self.problem, self.optimizer, self.axes), compress).modes
         flat = np.arange(math.prod(self.shape)).reshape(self.shape)
         lr = None if isinstance(self.axes.get("lr"), tuple) else self.axes.get("lr")
@@ -98,7 +98,7 @@ class Points:
         return status
 
     def caveats(self) -> list[Warning]:
-        """What a reader of the predictions must know, each kind once."""
+        """Return what a reader of the predictions must know, each kind once."""
         found: dict[Any, Warning] = {}
         axes = [
             name for name in self.axes if name != "threshold" and (name != "lr" or isinstance(self.axes[name], tuple))

@@ -95,7 +95,7 @@ class Sweep(Record):
 
     @cached_property
     def curve(self) -> Curve:
-        """predict's curve of a sweep of one point, `sel(...)` of all axes: dense output, spread and the rest.
+        """Return predict's curve of a sweep of one point, `sel(...)` of all axes: dense output, spread and the rest.
 
         Raises: InvalidInput for a sweep that still has axes.
         """
@@ -107,7 +107,7 @@ class Sweep(Record):
             return predict(self.problem, self.optimizer, self.horizon, times, self.rtol, self.compress)
 
     def sel(self, **values: Any) -> Sweep:
-        """The part of the sweep at given values of some axes, which it no longer has: sel(lr=0.5, threshold=0.6).
+        """Return the sweep at given values of some axes, which it no longer has: sel(lr=0.5, threshold=0.6).
 
         values: each exactly one of those on its axis. Raises: InvalidInput.
         """
@@ -133,8 +133,14 @@ class Sweep(Record):
         raise InvalidInput(name, expected, repr(value)[:120])
 
     def columns(self) -> dict[str, Any]:
-        """The sweep as columns of one length, a row for every point and time: axes, time, risk; laws and schedules as
-        their reprs.
+        """Return the sweep as columns of one length, a row for every point and time.
+
+        The columns are the axes, time and risk; laws and schedules are given by their reprs.
+
+        Returns
+        -------
+        dict of str to array
+            The columns by name.
         """
         shape = (*self.status.shape, self.time.size)
         table: dict[str, Any] = {}
@@ -145,10 +151,17 @@ class Sweep(Record):
         return table | {"risk": self.risk.ravel()}
 
     def to_xarray(self) -> Any:
-        """An xarray.Dataset of risk, status and end, with the axes and time as coordinates (laws and schedules
-        as their reprs).
+        """Return an xarray.Dataset of risk, status and end, with the axes and time as coordinates.
 
-        Raises: NotAvailable where xarray is not installed.
+        Returns
+        -------
+        xarray.Dataset
+            Laws and schedules are given by their reprs.
+
+        Raises
+        ------
+        NotAvailable
+            If xarray is not installed.
         """
         try:
             xarray = import_module("xarray")
@@ -163,8 +176,27 @@ class Sweep(Record):
         )
 
     def plot(self, ax: Axes | None = None, **style: Any) -> Axes:
-        """Draw the sweep: up to one axis, the curves (final: the risk along the axis); two axes of numbers, the risk at
-        the last time as filled contours; returns the Axes. Raises: NotAvailable for more axes (sel some first).
+        """Draw the sweep.
+
+        A sweep of up to one axis is drawn as curves, or as the risk along the axis where only final risks are held; one
+        of two axes of numbers as filled contours of the risk at the last time.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes, optional
+            Where to draw; a new figure by default.
+        **style : Any
+            Passed to matplotlib.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+            The axes drawn on.
+
+        Raises
+        ------
+        NotAvailable
+            If there are more axes; select some first with `sel`.
         """
         if (self.final or len(self.names) > 1) and any(isinstance(values, tuple) for values in self.values):
             raise NotAvailable(f"plot: needs axes of numbers, or curves along one axis; sel(...) some first: {self!r}")

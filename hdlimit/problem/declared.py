@@ -2,8 +2,9 @@
 
 from hdlimit.problem.covariance import Covariance, Rotated
 from hdlimit.problem.empirical import Empirical
+from hdlimit.problem.gaussian_mixture import GaussianMixture
 from hdlimit.problem.named_covariances import Isotropic, MarchenkoPastur, PowerLaw, Wishart
-from hdlimit.problem.noise import Gaussian, GaussianMixture, Laplace, NoNoise, Rademacher, StudentT, Uniform
+from hdlimit.problem.noise import Gaussian, Laplace, NoNoise, Rademacher, StudentT, Uniform
 from hdlimit.problem.scipy_noise import ScipyNoise
 
 COVARIANCES = (Isotropic, PowerLaw, MarchenkoPastur, Wishart, Covariance, Rotated)

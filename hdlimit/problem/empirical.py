@@ -17,7 +17,16 @@ from hdlimit.problem.normal_mixtures import Components
 class Empirical(NoiseLaw):
     """The law of a sample: every value of noise_values has the same probability.
 
-    noise_values: shape (n,), values of eps (not of a residual r = <x, delta> - eps, which has another law).
+    Parameters
+    ----------
+    noise_values : array_like, shape (n,)
+        Values of eps in the units of y (not of a residual r = <x, delta> - eps, which has another law).
+
+    Examples
+    --------
+    >>> import hdlimit as hd
+    >>> hd.Empirical([-1.0, 0.0, 0.0, 1.0]).variance
+    0.5
     """
 
     noise_values: FloatArray
@@ -26,9 +35,11 @@ class Empirical(NoiseLaw):
         self._set(noise_values=_in_range("noise_values", checks.array("noise_values", self.noise_values, 1)))
 
     def sample(self, generator: np.random.Generator, size: int) -> FloatArray:
+        """Draw `size` independent values, shape (size,)."""
         return self.noise_values[generator.integers(0, self.noise_values.size, size)]
 
     @cached_property
     def components(self) -> Components:
+        """The law as a finite mixture of normal laws."""
         values, counts = np.unique(self.noise_values, return_counts=True)
         return _mixture(counts / self.noise_values.size, values, np.zeros(values.size))

@@ -30,7 +30,20 @@ class NoiseLaw(Declaration):
     scale_mixture: ClassVar[bool] = False
 
     def sample(self, generator: np.random.Generator, size: int) -> FloatArray:
-        """Draw `size` independent values, shape (size,)."""
+        """Draw independent values.
+
+        Parameters
+        ----------
+        generator : numpy.random.Generator
+            Source of the random numbers.
+        size : int
+            Number of values.
+
+        Returns
+        -------
+        ndarray, shape (size,)
+            Values in the units of y.
+        """
         raise NotImplementedError
 
     @property
@@ -39,11 +52,33 @@ class NoiseLaw(Declaration):
         return None
 
     def mixture(self, reach: float) -> Components | None:
-        """The law as a finite mixture of normal laws that is right for every v and for |eps| up to `reach`, or None."""
+        """Return the law as a finite mixture of normal laws that is right for every v.
+
+        Parameters
+        ----------
+        reach : float
+            The |eps| up to which the mixture has to be right, inf allowed.
+
+        Returns
+        -------
+        Components or None
+            None where the law is no such mixture.
+        """
         return self.components
 
     def laplace_transform(self, v: float) -> Transform | None:
-        """E exp(-q r^2) for r = z - eps, z ~ N(0, v), where it is known in closed form."""
+        """E exp(-q r^2) for r = z - eps, z ~ N(0, v), where it is known in closed form.
+
+        Parameters
+        ----------
+        v : float
+            E z^2 > 0, in the units of y^2.
+
+        Returns
+        -------
+        Transform or None
+            None where it is not known.
+        """
         return None
 
     @property
@@ -52,7 +87,18 @@ class NoiseLaw(Declaration):
         return None
 
     def information_reach(self, s: float) -> float:
-        """|r| beyond which the law adds less than 1e-17 to the Fisher information of r = z - eps, E z^2 = s^2."""
+        """|r| beyond which the law adds less than 1e-17 to the Fisher information of r = z - eps.
+
+        Parameters
+        ----------
+        s : float
+            Standard deviation of z, > 0.
+
+        Returns
+        -------
+        float
+            In the units of y; inf by default.
+        """
         return math.inf
 
     @cached_property

@@ -30,9 +30,37 @@ DIVERGED = 1e12
 class Problem(Declaration):
     """A streaming least-squares problem.
 
-    covariance: a covariance model, or an array (d, d) or (d,); noise: a noise law or a frozen scipy.stats
-    distribution, None for no noise; target: theta*, shape (d,), None for 1/sqrt(d) everywhere; start: theta_0, shape
-    (d,), None for zeros; rows: the data rows of Problem.from_data, else None.
+    Parameters
+    ----------
+    covariance : CovarianceModel or array_like, shape (d, d) or (d,)
+        Covariance K of the features: a model such as `PowerLaw`, a matrix, or its diagonal.
+    noise : NoiseLaw or frozen scipy.stats distribution, default NoNoise()
+        Law of the label noise eps.
+    target : array_like, shape (d,), optional
+        theta*; 1/sqrt(d) everywhere if omitted.
+    start : array_like, shape (d,), optional
+        theta_0; zeros if omitted.
+    rows : Rows, optional
+        The data rows that `Problem.from_data` keeps.
+
+    Raises
+    ------
+    InvalidInput
+        If an argument is of another type or shape.
+
+    Notes
+    -----
+    Every step draws fresh samples of y = <x, theta*> + eps, where x has mean 0 and covariance K and eps is independent
+    of x. The excess risk is R = delta^T K delta/2 with delta = theta - theta*.
+
+    Examples
+    --------
+    >>> import hdlimit as hd
+    >>> problem = hd.Problem(hd.PowerLaw(1000, exponent=0.3), hd.StudentT(df=5, scale=0.5))
+    >>> problem
+    Problem(covariance=PowerLaw(d=1000, exponent=0.3), noise=StudentT(df=5, scale=0.5))
+    >>> problem.dimension, round(problem.initial_risk, 6)
+    (1000, 0.5)
     """
 
     covariance: CovarianceModel
@@ -52,20 +80,38 @@ class Problem(Declaration):
 
     @classmethod
     def from_data(cls, X: Any, y: Any, **options: Any) -> Problem:
-        """A problem with K, theta* and the noise law estimated from rows, which are kept; see
-        hdlimit.problem.estimation.from_data.
+        """Estimate K, theta* and the noise law from the rows of a data set, which are kept for the simulator.
+
+        Parameters
+        ----------
+        X : array_like, shape (n, d)
+            Features.
+        y : array_like, shape (n,)
+            Response.
+        **options
+            Those of `hdlimit.problem.estimation.from_data`.
+
+        Returns
+        -------
+        Problem
+            Its `rows` are the centred rows.
+
+        Raises
+        ------
+        InvalidInput
+            If the rows cannot be used; the message says which argument and why.
         """
         covariance, noise, target, rows = from_data(X, y, **options)
         return cls(covariance, noise, target=target, rows=rows)
 
     @property
     def dimension(self) -> int:
-        """d, the number of parameters."""
+        """Number of parameters, d."""
         return self.covariance.dimension
 
     @property
     def intrinsic_dimension(self) -> float:
-        """tr(K)/norm(K): the limit is good when it is large, see LowDimensionWarning."""
+        """Intrinsic dimension tr(K)/norm(K); the limit is good when it is large, see LowDimensionWarning."""
         return self.covariance.intrinsic_dimension
 
     @property
@@ -75,7 +121,7 @@ class Problem(Declaration):
 
     @cached_property
     def initial_error(self) -> FloatArray:
-        """delta = theta_0 - theta*, shape (d,)."""
+        """Error of the start, theta_0 - theta*, shape (d,)."""
         d = self.dimension
         if d > MOST_NUMBERS:
             raise NotAvailable(
@@ -87,14 +133,20 @@ class Problem(Declaration):
 
     @cached_property
     def initial_risk(self) -> float:
-        """R(0) = delta^T K delta / 2."""
+        """Excess risk of the start, R(0) = delta^T K delta / 2."""
         if self.uniform and self.covariance.nodes is not None:
             return self.covariance.trace / self.dimension / 2
         delta = self.initial_error
         return max(float(delta @ self.covariance.apply(delta)), 0.0) / 2
 
     def summary(self) -> str:
-        """A few lines: dimensions, initial risk, noise variance, critical lr of SGD, and what to be warned of."""
+        """Describe the problem in a few lines.
+
+        Returns
+        -------
+        str
+            Dimensions, initial risk, noise variance, the critical lr of SGD, and what to be warned of.
+        """
         lines = [
             f"d = {self.dimension}, intrinsic dimension {self.intrinsic_dimension:.4g}, "
             f"tr K = {self.covariance.trace:.4g}",

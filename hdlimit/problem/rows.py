@@ -11,8 +11,16 @@ from hdlimit.core.declaration import Declaration, FloatArray
 class Rows(Declaration):
     """Centred data rows that the simulator can stream.
 
-    x: features, shape (n, d), columns of mean 0 (unless made with intercept=False); noise: y - <x, theta*>, shape (n,);
-    columns: names of the d features kept; dropped: names of the constant columns that were left out.
+    Attributes
+    ----------
+    x : ndarray, shape (n, d)
+        Features; columns of mean 0, unless made with intercept=False.
+    noise : ndarray, shape (n,)
+        y - <x, theta*>.
+    columns : tuple of str
+        Names of the d features kept.
+    dropped : tuple of str
+        Names of the constant columns that were left out.
     """
 
     x: FloatArray

@@ -14,7 +14,7 @@ from hdlimit.errors import InvalidInput
 from hdlimit.problem.noise_law import NoiseLaw, _frozen_moments, _in_range, _mixture
 from hdlimit.problem.normal_mixtures import Components
 
-# Values of a discrete law: 8 MB an array.
+# Likely values of a discrete law, which are listed one by one: some 24 MB. Chosen, not measured.
 MOST_ATOMS = 1_000_000
 
 
@@ -25,7 +25,15 @@ class ScipyNoise(NoiseLaw):
     Its responses come as tables, right to 1e-9: under 0.2 s for the first curve of a clipped or signed optimizer (batch
     size 1), milliseconds for the next at the same threshold.
 
-    distribution: a frozen scipy.stats distribution, for example scipy.stats.skewnorm(4).
+    Parameters
+    ----------
+    distribution : frozen scipy.stats distribution
+        With scalar parameters, for example scipy.stats.skewnorm(4).
+
+    Raises
+    ------
+    InvalidInput
+        For anything else, invalid parameters, and a discrete law on more than a million likely values.
     """
 
     written_as: ClassVar[str | None] = "scipy"
@@ -33,14 +41,26 @@ class ScipyNoise(NoiseLaw):
     distribution: Any
 
     def to_plain(self) -> dict[str, Any]:
-        """The name of the distribution in scipy.stats and its parameters; raises InvalidInput where it has no name."""
+        """Return the name of the distribution in scipy.stats and its parameters.
+
+        Raises
+        ------
+        InvalidInput
+            For a distribution that scipy.stats does not have.
+        """
         if self.public_name is None:
             raise InvalidInput("noise", "a distribution of scipy.stats (only these can be saved)", repr(self))
         return {"name": self.public_name, "parameters": {k: float(v) for k, v in self.parameters.items()}}
 
     @classmethod
     def from_plain(cls, values: Mapping[str, Any]) -> ScipyNoise:
-        """The law from a name in scipy.stats and parameters."""
+        """Make the law from a name in scipy.stats and parameters.
+
+        Raises
+        ------
+        InvalidInput
+            For a name that scipy.stats does not have, or parameters that the distribution does not take.
+        """
         from scipy import stats
 
         name, parameters = values["name"], values.get("parameters", {})
@@ -105,6 +125,7 @@ class ScipyNoise(NoiseLaw):
         return f"scipy.stats.{name}({', '.join(f'{k}={v:g}' for k, v in self.parameters.items())})"
 
     def sample(self, generator: np.random.Generator, size: int) -> FloatArray:
+        """Draw `size` independent values, shape (size,)."""
         if not self._discrete:
             return np.asarray(self.distribution.rvs(size=size, random_state=generator), dtype=np.float64)
         law, shift = self._unshifted
@@ -122,10 +143,12 @@ class ScipyNoise(NoiseLaw):
 
     @cached_property
     def frozen(self) -> Any:
+        """The law as a frozen scipy.stats distribution."""
         return None if self._discrete else self.distribution
 
     @cached_property
     def components(self) -> Components | None:
+        """The law as a finite mixture of normal laws, None for a density."""
         if not self._discrete:
             return None
         law, shift = self._unshifted
@@ -138,4 +161,5 @@ class ScipyNoise(NoiseLaw):
 
     @cached_property
     def moments(self) -> tuple[float, float, float]:
+        """(E eps, E eps^2, E eps^4)."""
         return _frozen_moments(self.distribution)

@@ -11,41 +11,34 @@ noncentral chi^2, radial integrals), normal laws of mean 0 (Laplace inversion al
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from functools import cached_property
-from typing import NamedTuple
 
 import numpy as np
 
 from hdlimit.core.declaration import FloatArray
-from hdlimit.errors import NotAvailable
 from hdlimit.problem.laplace_transform import ComplexArray, Points, Transform
 from hdlimit.problem.normal_mixtures import Components
 from hdlimit.response.contours import Contour, _log1p, arc, euler, parabola
 from hdlimit.response.laplace_transform import mixture_transform
+from hdlimit.response.noncentral_law import BatchMoments, NoncentralLaw, sums_of_squares
 
-MOST_RADII = 2000
+# Nodes of a panel of log S (see InvertedLaw.longest). Chosen, not measured.
 _X, _W = np.polynomial.legendre.leggauss(10)
-_X64, _W64 = np.polynomial.legendre.leggauss(64)
-
-
-class BatchMoments(NamedTuple):
-    """What responses and corrections need of S: E min(1, sqrt(x0/S)), P(S <= x0), E min(S, x0), p_S(x0), E[1/S; S >
-    x0], E min(S/x0, 1)^2.
-    """
-
-    root_ratio: float
-    below: float
-    minimum: float
-    density: float
-    inverse_above: float
-    square: float
 
 
 class InvertedLaw:
     """The law of S from the Laplace transform of r^2.
 
-    transform: L; size: B >= 2; v: E z^2, far below which the cdf of S is a power; contour: parabola or euler.
+    Parameters
+    ----------
+    transform : Transform
+        L(q) = E exp(-q r^2).
+    size : int
+        Batch size B >= 2.
+    v : float
+        E z^2, far below which the cdf of S is a power.
+    contour : callable
+        parabola or euler.
     """
 
     def __init__(self, transform: Transform, size: int, v: float, contour: Contour) -> None:
@@ -84,7 +77,7 @@ class InvertedLaw:
         return self._moment(1.0)
 
     def moments(self, x0: float) -> BatchMoments:
-        """The moments at x0 > 0."""
+        """Moments at x0 > 0."""
         return self._on_arc(x0) if self.contour is parabola else self._by_panels(x0)
 
     def _inverted(self, q: ComplexArray, weight: ComplexArray, power: Points, rest: Points) -> tuple[float, ...]:
@@ -142,7 +135,7 @@ class InvertedLaw:
         return half + float(w @ (x**-0.5 * p)) / 2, rest + float(w @ (p / x))
 
     def _panel_below(self, low: float, k: int) -> tuple[float, float]:
-        """What panel k adds to _below; kept, because thresholds differ where the law is the same."""
+        """Return what panel k adds to _below; kept, because thresholds differ where the law is the same."""
         if (low, k) not in self._panels:
             x, w = _panel(low * math.exp(k * self.longest), low * math.exp((k + 1) * self.longest))
             p = self.cdf(x)
@@ -168,103 +161,23 @@ def _panel(low: float, high: float) -> tuple[FloatArray, FloatArray]:
     return np.exp(math.log(low) + half + half * _X), half * _W
 
 
-class NoncentralLaw:
-    """The law of S when r given eps is N(-eps, s2): a mixture of s2 chi'^2_B(N/s2), N = eps_1^2 + ... + eps_B^2.
-
-    square: the values of N, shape (k,); weight: their probabilities, shape (k,); size: B; s2: variance of r given eps.
-    """
-
-    def __init__(self, square: FloatArray, weight: FloatArray, size: int, s2: float) -> None:
-        self.weight, self.size, self.s = weight, size, math.sqrt(s2)
-        self.radius = np.sqrt(square)
-
-    def _density(self, u: FloatArray) -> FloatArray:
-        """Density of (sqrt(S) - sqrt(N))/s at u given N, shape of u; u has one row a value of N."""
-        from scipy.special import ive
-
-        order = self.size / 2 - 1
-        with np.errstate(all="ignore"):
-            a = self.radius[:, None] / self.s
-            x, ratio = a * (a + u), 1 + u / a
-            m = 4 * order**2
-            far = 1 - (m - 1) / (8 * x) * (1 - (m - 9) / (16 * x) * (1 - (m - 25) / (24 * x)))
-            bessel = np.where(x > 1e6, far / math.sqrt(2 * math.pi), ive(order, np.minimum(x, 1e6)) * np.sqrt(x))
-            shifted = ratio ** (order + 0.5) * np.exp(-(u**2) / 2) * bessel
-            log_central = (self.size - 1) * np.log(a + u) - (a**2 + (a + u) ** 2) / 2
-            central = np.exp(log_central - order * math.log(2) - math.lgamma(self.size / 2))
-            return np.where(x < 1e-12, central, np.where(a + u > 0, shifted, 0.0))
-
-    def _expect(self, functions: tuple[Callable[[FloatArray], FloatArray], ...], split: float) -> list[float]:
-        low = np.maximum(-self.radius / self.s, -10.0)
-        high = np.full(low.size, 10 + 2 * math.sqrt(self.size))
-        cut = np.clip((split - self.radius) / self.s, low, high)
-        totals, everything = [0.0] * len(functions), 0.0
-        for a, b in ((low, cut), (cut, high)):
-            middle = (a + b) / 2
-            for left, right in ((a, middle), (middle, b)):
-                half = (right - left)[:, None] / 2
-                u = left[:, None] + half * (1 + _X64)
-                mass = self.weight[:, None] * half * _W64 * self._density(u)
-                rho = np.maximum(self.radius[:, None] + self.s * u, 1e-150)
-                everything += float(mass.sum())
-                for i, function in enumerate(functions):
-                    totals[i] += float((mass * function(rho)).sum())
-        if not abs(everything - 1) < 1e-8:
-            raise NotAvailable(f"batch_size: the law of {self.size} squared residuals cannot be integrated")
-        return totals
-
-    @cached_property
-    def inverse_root(self) -> float:
-        """E S^(-1/2)."""
-        return self._expect((lambda rho: 1 / rho,), 0.0)[0]
-
-    @cached_property
-    def inverse(self) -> float:
-        """E 1/S (B >= 3)."""
-        return self._expect((lambda rho: 1 / rho**2,), 0.0)[0]
-
-    def moments(self, x0: float) -> BatchMoments:
-        """The moments at x0 > 0."""
-        cut = math.sqrt(x0)
-        root_ratio, below, minimum, inverse, square = self._expect(
-            (
-                lambda rho: np.minimum(1.0, cut / rho),
-                lambda rho: (rho <= cut).astype(np.float64),
-                lambda rho: np.minimum(rho, cut) ** 2,
-                lambda rho: np.where(rho > cut, 1 / rho**2, 0.0),
-                lambda rho: np.minimum(rho / cut, 1.0) ** 4,
-            ),
-            cut,
-        )
-        at_cut = self._density(np.maximum(cut - self.radius, -self.radius)[:, None] / self.s)[:, 0]
-        density = float(self.weight @ at_cut) / (2 * cut * self.s)
-        return BatchMoments(root_ratio, below, minimum, density, inverse, square)
-
-
-def sums_of_squares(parts: Components, size: int) -> tuple[FloatArray, FloatArray] | None:
-    """The law of eps_1^2 + ... + eps_B^2 for point masses: values and probabilities; None for too many values."""
-    square, weight = _merged(parts.mean**2, parts.weight)
-    total, probability = square, weight
-    for _ in range(size - 1):
-        if total.size * square.size > 100 * MOST_RADII:
-            return None
-        total, probability = _merged(np.add.outer(total, square).ravel(), np.outer(probability, weight).ravel())
-        likely = probability > 1e-20
-        total, probability = total[likely], probability[likely]
-    return (total, probability) if total.size <= MOST_RADII else None
-
-
-def _merged(value: FloatArray, weight: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Add up the weights of values that are equal but for rounding."""
-    order = np.argsort(value)
-    value, weight = value[order], weight[order]
-    first = np.concatenate([[True], np.diff(value) > 1e-13 * value[1:]])
-    total: FloatArray = np.bincount(np.cumsum(first) - 1, weight).astype(np.float64)
-    return value[first], total
-
-
 def batch_law(parts: Components, size: int, v: float) -> InvertedLaw | NoncentralLaw:
-    """The law of S for noise given as components, by the most exact route that it allows."""
+    """Choose the most exact law of S for noise given as components.
+
+    Parameters
+    ----------
+    parts : Components
+        The noise.
+    size : int
+        Batch size B >= 2.
+    v : float
+        E z^2 > 0.
+
+    Returns
+    -------
+    InvertedLaw or NoncentralLaw
+        The law of S = r_1^2 + ... + r_B^2.
+    """
     if (parts.variance == parts.variance[0]).all() and (sums := sums_of_squares(parts, size)) is not None:
         return NoncentralLaw(*sums, size, v + float(parts.variance[0]))
     transform = mixture_transform(v, parts)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -20,27 +20,48 @@ from hdlimit.problem.noise import as_noise
 from hdlimit.problem.noise_law import NoiseLaw
 from hdlimit.problem.normal_mixtures import Components
 from hdlimit.response import batch_law as batch
+from hdlimit.response.clip_condition import Condition, mixture_condition
 from hdlimit.response.contours import euler
 from hdlimit.response.mixtures import density_components
 from hdlimit.response.residual_maps import CLIP
 from hdlimit.response.response import MapResponse
 from hdlimit.response.squared_norm import squared_norm
 
+# Relative errors of the objective: closed forms, Laplace inversion on a contour, Euler sums. A gain below them counts
+# as none (tests/response/test_best_threshold.py, test_batch_law.py).
 EXACT, INVERTED, SUMMED = 1e-12, 1e-8, 1e-4
+# Values of sqrt(S) up to which the grid is refined around all; beyond, around the ten best. Chosen, not measured.
 MOST_ATOMS = 400
-_X, _W = np.polynomial.legendre.leggauss(12)
-_X, _W = (_X + 1) / 2, _W / 2
 
 
 @dataclass(frozen=True)
 class BestThreshold:
     """What clipping can gain at one state.
 
-    threshold: c* in residual units, inf for "do not clip"; mu, nu: the responses there; clipped_fraction: probability
-    that a step is clipped; rate_gain: (mu^2/nu) E r^2/B, the factor by which the best decrease of the risk exceeds
-    SGD's (the CCC value, inf where SGD has no limit); permitted_gain: (mu/nu) E r^2/B, the factor by which the largest
-    step that still decreases the risk exceeds SGD's (the CSC value); helps: rate_gain > 1; sentence: all of it in
-    words.
+    Attributes
+    ----------
+    threshold : float
+        c* in residual units, inf for "do not clip".
+    mu, nu : float
+        The responses at c*.
+    clipped_fraction : float
+        Probability that a step is clipped.
+    rate_gain : float
+        (mu^2/nu) E r^2/B, the factor by which the best decrease of the risk exceeds SGD's (the CCC value), inf where
+        SGD has no limit.
+    permitted_gain : float
+        (mu/nu) E r^2/B, the factor by which the largest step that still decreases the risk exceeds SGD's (the CSC
+        value).
+    helps : bool
+        Whether rate_gain > 1.
+    sentence : str
+        All of it in words.
+
+    Examples
+    --------
+    >>> import hdlimit as hd
+    >>> hd.tuning.best_threshold(hd.Gaussian(0.5), v=0.1).helps
+    False
     """
 
     threshold: float
@@ -57,19 +78,45 @@ class BestThreshold:
 
 
 def best_threshold(noise: Any, v: float, batch_size: int = 1) -> BestThreshold:
-    """The clip threshold with the fastest decrease of the risk now, c* = argmax over c of mu_c^2/nu_c.
+    """Find the clip threshold with the fastest decrease of the risk now, c* = argmax over c of mu_c^2/nu_c.
 
+    Parameters
+    ----------
+    noise : NoiseLaw, frozen scipy.stats distribution or None
+        The label noise.
+    v : float
+        2R = E z^2 > 0, in the units of y^2.
+    batch_size : int, optional
+        B; the mean gradient is clipped.
+
+    Returns
+    -------
+    BestThreshold
+        c* has a relative error below 1e-10 for B = 1; for B > 1 it is as good as the batch responses
+        (response/batch_law.py). Time: milliseconds for B = 1, seconds for B > 1 where the law of S takes Euler sums.
+
+    Raises
+    ------
+    InvalidInput
+        For arguments out of range.
+
+    Notes
+    -----
     c* solves c mu_c'/mu_c = c^2 P(|r| > c)/nu_c (B = 1), an interior point or inf: for v > 0 the objective rises at
     c = 0, from the value (2 p_r(0))^2 that it shares with the sign map (B = 1). A maximum that gains no more over
     no clipping than the responses are exact to (1e-12; B > 1: 1e-8 by Laplace inversion on a contour, 1e-4 by Euler
-    sums) counts as inf.
+    sums) counts as inf. Proof: derivations/threshold.py.
 
-    noise: a noise law, a frozen scipy.stats distribution or None; v: 2R = E z^2 > 0, in the units of y^2; batch_size:
-    B, where the mean gradient is clipped.
-    Returns: a BestThreshold; c* has a relative error below 1e-10 for B = 1; for B > 1 it is as good as the batch
-    responses (see batch.py). Time: milliseconds for B = 1, seconds for B > 1 where the law of S takes Euler sums.
-    Raises: InvalidInput. Source: Marshall, Xiao, Agarwala, Paquette (2025), the CCC;
-    derivations/threshold.py.
+    References
+    ----------
+    Marshall, Xiao, Agarwala and Paquette (2025), the clipping comparison criterion (CCC).
+
+    Examples
+    --------
+    >>> import hdlimit as hd
+    >>> best = hd.tuning.best_threshold(hd.StudentT(df=3, scale=0.5), v=0.1)
+    >>> round(best.threshold, 3), round(best.rate_gain, 3)
+    (0.73, 1.616)
     """
     law, v, size = as_noise(noise), checks.positive("v", v), checks.integer("batch_size", batch_size)
     square = (v + law.second_moment) / size
@@ -96,19 +143,11 @@ def _sentence(c: float, clipped: float, gain: float, permitted: float) -> str:
     )
 
 
-class Condition(NamedTuple):
-    """value = log(mu^2/nu), its derivative in log c, and the clipped fraction, each of the shape of c."""
-
-    value: FloatArray
-    slope: FloatArray
-    clipped: FloatArray
-
-
 Objective = Callable[[FloatArray], Condition]
 
 
 def _largest(objective: Objective, scales: FloatArray, error: float = EXACT) -> tuple[float, float]:
-    """The interior maximum (c, value) over all scales; (inf, -inf) where the objective has none.
+    """Find the interior maximum (c, value) over all scales; (inf, -inf) where the objective has none.
 
     For B > 1 the objective is flat to c^B at c = 0 and its slope there rounding: then the largest of the scales that
     are best within the error counts.
@@ -127,7 +166,7 @@ def _largest(objective: Objective, scales: FloatArray, error: float = EXACT) -> 
 
 
 def _root(objective: Objective, low: float, high: float, tolerance: float) -> float:
-    """The zero of the slope between two thresholds; an end if the sign there is rounding."""
+    """Find the zero of the slope between two thresholds; an end if the sign there is rounding."""
     from scipy.optimize import brentq
 
     def slope(x: float) -> float:
@@ -140,7 +179,7 @@ def _root(objective: Objective, low: float, high: float, tolerance: float) -> fl
 
 
 def _posed(noise: NoiseLaw, v: float, size: int) -> tuple[Objective, FloatArray, float]:
-    """The objective, thresholds between which its slope changes sign at most once, and its relative error."""
+    """Return the objective, thresholds between which its slope changes sign at most once, and its relative error."""
     s, high = math.sqrt(v), 1e3 * max(math.sqrt(v), noise.width)
     parts = noise.components
     if parts is not None:
@@ -172,7 +211,7 @@ def _posed_batch(noise: NoiseLaw, v: float, size: int, high: float) -> tuple[Obj
 
 
 def _rising(objective: Objective, scales: FloatArray) -> FloatArray:
-    """The scales, extended downwards to where the objective rises."""
+    """Return the scales, extended downwards to where the objective rises."""
     for _ in range(100):
         if not objective(scales[:1]).slope[0] < 0:
             break
@@ -190,8 +229,12 @@ def _around(grid: FloatArray, near: FloatArray, spread: FloatArray) -> FloatArra
 
 
 def _promising(radii: FloatArray, weights: FloatArray, size: int) -> IntArray:
-    """Indices of the values of sqrt(S) near which a maximum may hide, at v = 0: all of a few, else the best 10, best
-    last.
+    """Find the values of sqrt(S) near which a maximum may hide, at v = 0.
+
+    Returns
+    -------
+    ndarray of int
+        Indices: all of a few, else of the best 10, best last.
     """
     order = np.argsort(radii)
     radius, weight = radii[order], weights[order]
@@ -229,61 +272,3 @@ def _batch_condition(s: Any, c: float, size: int) -> Condition:
     drift = ((size - 1) * (s.root_ratio - s.below) + 2 * x0 * s.density) / size
     slope = 2 * drift / mu - 2 * x0 * (1 - s.below) / size**2 / nu
     return Condition(*(np.array([x]) for x in (2 * math.log(mu) - math.log(nu), slope, 1 - s.below)))
-
-
-def mixture_condition(c: FloatArray, v: float, parts: Components) -> Condition:
-    """log(mu_c^2/nu_c) at thresholds c > 0 for noise that is a mixture of normal laws (B = 1).
-
-    With T = P(|r| > c), A = c^2 - nu and D = c mu' - mu, the slope is 2 (c mu'/mu - c^2 T/nu), and where mu is small
-    2 (D/mu - (c mu'/mu) A/c^2 + mu)/(1 - A/c^2), in which nothing cancels.
-    Source: derivations/threshold.py.
-    """
-    block = max(1, 400_000 // parts.weight.size)
-    sums = np.concatenate([_sums(c[i : i + block], v, parts) for i in range(0, c.size, block)], axis=1)
-    mass, tail, density, second, excess, bend = sums
-    mu = np.where(tail < 0.5, 1 - tail, mass)
-    nu = np.where(mu < 0.1, 1 - excess, second + tail)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        plain = 2 * (density / mu - tail / nu)
-        small = 2 * (bend / mu - density / mu * excess + mu) / nu
-        value = 2 * np.log(mu) - np.log(nu) - 2 * np.log(c)
-    return Condition(value, np.where(mu < 0.1, small, plain), tail)
-
-
-def _sums(c: FloatArray, v: float, parts: Components) -> FloatArray:
-    """P(|r| <= c), P(|r| > c), c mu', E[r^2; |r| <= c]/c^2, A/c^2 and D, shape (6, len(c))."""
-    s = np.sqrt(v + parts.variance)
-    a, k = c[:, None] / s, np.abs(parts.mean) / s
-    thin = (a < 0.5) & (a * k < 4.5)
-    total = np.where(thin, 0.0, _closed(a, k)) @ parts.weight
-    rows, columns = np.nonzero(thin)
-    values = _thin(a[rows, columns], k[columns]) * parts.weight[columns]
-    total += np.stack([np.bincount(rows, value, c.size) for value in values])
-    return total
-
-
-def _closed(a: FloatArray, k: FloatArray) -> FloatArray:
-    """The six for r ~ N(k, 1) at c = a, in closed form."""
-    from scipy.special import ndtr
-
-    x, y = a - k, a + k
-    near, far = (np.exp(-(u**2) / 2) / math.sqrt(2 * math.pi) for u in (x, y))
-    tail = ndtr(-x) + ndtr(-y)
-    mass = np.where(x > 0, 1 - tail, ndtr(x) - ndtr(-y))
-    density = a * (near + far)
-    second = np.maximum((1 + k**2) * mass - y * near - x * far, 0.0) / a**2
-    return np.stack([mass, tail, density, second, mass - second, density - mass])
-
-
-def _thin(a: FloatArray, k: FloatArray) -> FloatArray:
-    """The six for a threshold below half a standard deviation: Gauss-Legendre over [0, a]."""
-    from scipy.special import ndtr
-
-    u = a[:, None] * _X
-    near, far = (np.exp(-((u + sign * k[:, None]) ** 2) / 2) / math.sqrt(2 * math.pi) for sign in (-1, 1))
-    p = near + far
-    bend = -u * ((u - k[:, None]) * near + (u + k[:, None]) * far)
-    mass, second = a * (p @ _W), a * ((p * _X**2) @ _W)
-    density = a * (np.exp(-((a - k) ** 2) / 2) + np.exp(-((a + k) ** 2) / 2)) / math.sqrt(2 * math.pi)
-    tail = ndtr(k - a) + ndtr(-a - k)
-    return np.stack([mass, tail, density, second, a * ((p * (1 - _X**2)) @ _W), a * (bend @ _W)])

@@ -17,11 +17,14 @@ from hdlimit.core.declaration import FloatArray
 from hdlimit.errors import NotAvailable
 from hdlimit.kernels import responses as kernels
 
+# A table that misses by more is refused instead of used. Chosen, not measured.
 LARGEST_ERROR = 1e-5
+# Share of sqrt(v) below which thresholds are not tabulated: mu ~ c and nu ~ c^2 hold to its square there.
 SMALLEST_THRESHOLD = 1e-9
 _DEGREE = kernels.TABLE_DEGREE
 _NODES = np.cos(np.pi * (np.arange(_DEGREE + 1) + 0.5) / (_DEGREE + 1))
 _TO_CHEBYSHEV = np.linalg.inv(np.polynomial.chebyshev.chebvander(_NODES, _DEGREE))
+# Places between the Chebyshev nodes of a piece at which its error is measured.
 _CHECKS = np.array([-0.985, -0.6, -0.11, 0.47, 0.993])
 _AT_CHECKS = np.polynomial.chebyshev.chebvander(_CHECKS, _DEGREE)
 _IN_THRESHOLD = np.cos(np.pi * (np.arange(kernels.SURFACE_POINTS) + 0.5) / kernels.SURFACE_POINTS)
@@ -30,10 +33,12 @@ _IN_THRESHOLD = np.cos(np.pi * (np.arange(kernels.SURFACE_POINTS) + 0.5) / kerne
 class Tabulated(Hashable, Protocol):
     """A response that can be tabulated: (mu, nu) at v and c, and the relative error that its own evaluation allows."""
 
-    def __call__(self, v: float, c: float) -> tuple[float, float]: ...
+    def __call__(self, v: float, c: float) -> tuple[float, float]:
+        """(mu, nu)."""
 
     @property
-    def precision(self) -> float: ...
+    def precision(self) -> float:
+        """Relative error of an evaluation."""
 
 
 class Pieces(NamedTuple):
@@ -118,13 +123,14 @@ def surface(response: Tabulated, smallest: float, largest: float, low: float, hi
     return _joined(ends, last, tables)
 
 
+# Factor by which a surface reaches beyond the thresholds asked for. Chosen, not measured.
 MARGIN = 1.02
 
 
 def _surface_error(
     response: Tabulated, parameters: FloatArray, log_c: tuple[float, float], log_v: tuple[float, float]
 ) -> tuple[float, float]:
-    """The largest relative error found between the thresholds of one piece, and log v there."""
+    """Find the largest relative error between the thresholds of one piece, and log v there."""
     worst, where = 0.0, log_v[0]
     for share_c in (0.01, 0.31, 0.77):
         c = math.exp(log_c[0] + share_c * (log_c[1] - log_c[0]))

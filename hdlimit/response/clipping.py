@@ -14,6 +14,7 @@ from hdlimit.response.residual_maps import CLIP
 from hdlimit.response.response import MapResponse
 from hdlimit.response.squared_norm import squared_norm
 
+# Point masses up to which the grid of thresholds is refined around each. Chosen, not measured.
 MOST_ATOMS = 40
 
 
@@ -35,6 +36,7 @@ class BestNow:
         return 2 * math.log(mu) - math.log(nu) if mu > 0 else -math.inf
 
     def __call__(self, v: float) -> float:
+        """c*(v)."""
         from scipy.optimize import minimize_scalar
 
         grid = self._grid(v)
@@ -60,7 +62,7 @@ class BestNow:
 
 
 def heuristic_scale(noise: NoiseLaw) -> float:
-    """s of the heuristic: the standard deviation of the noise about 0, or its width where that is infinite."""
+    """Scale s of the heuristic: the standard deviation of the noise about 0, or its width where that is infinite."""
     second = noise.second_moment
     return math.sqrt(second) if math.isfinite(second) else noise.width
 
@@ -80,7 +82,7 @@ def clipped_fraction(noise: NoiseLaw, v: float, c: float, batch_size: int = 1) -
 
 
 def rate_gain(noise: NoiseLaw, v: float, c: float, batch_size: int = 1) -> float:
-    """The CCC value (mu^2/nu) E r^2/B: the fastest decrease of the risk over that of SGD, inf where Var is infinite."""
+    """Return the CCC value (mu^2/nu) E r^2/B: the best decrease of the risk over SGD's, inf where Var eps is."""
     if math.isinf(c):
         return 1.0
     mu, nu = MapResponse(CLIP, noise, batch_size)(v, c)

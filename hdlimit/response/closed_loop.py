@@ -19,15 +19,28 @@ from hdlimit.response.residual_maps import CLIP
 from hdlimit.response.response import Compiled, MapResponse, Response
 
 Rule = Callable[[float], tuple[float, float]]
+# Length of a panel in log v, the least that is tabulated at once. Chosen, not measured.
 PANEL = 2.0
+# Relative error of the tables: far below what a schedule's own tables allow (3e-4, README).
 ERROR = 1e-7
 
 
 class Feedback:
     """A response (mu, nu) = rule(v), tabulated panel by panel in log v as integrations ask for it.
 
-    rule: v -> (mu, nu); noise, batch_size: of the problem; error: of the tables. Panels are kept, so that many
-    integrations share them. Kinks of the rule (a c(v) that jumps) are resolved to 0.04 in log v.
+    Panels are kept, so that many integrations share them. Kinks of the rule (a c(v) that jumps) are resolved to 0.04 in
+    log v.
+
+    Parameters
+    ----------
+    rule : callable
+        v -> (mu, nu).
+    noise : NoiseLaw
+        The label noise of the problem.
+    batch_size : int
+        B.
+    error : float
+        Relative error of the tables.
     """
 
     def __init__(self, rule: Rule, noise: NoiseLaw, batch_size: int = 1, error: float = ERROR) -> None:
@@ -46,7 +59,7 @@ class Feedback:
         return c < math.inf
 
     def compiled(self, v_range: tuple[float, float], c_range: tuple[float, float]) -> Compiled:
-        """The table over v_range; c_range is not read."""
+        """Return the table over v_range; c_range is not read."""
         first = math.floor(math.log(v_range[0]) / PANEL)
         last = max(math.ceil(math.log(v_range[1]) / PANEL), first + 1)
         panels = [self._panel(k) for k in range(first, last)]
@@ -80,6 +93,7 @@ class ClipResponse:
         self._below: dict[int, Callable[[float, float], tuple[float, float]]] = {}
 
     def __call__(self, v: float, c: float) -> tuple[float, float]:
+        """(mu, nu) at v and c."""
         if math.isinf(c):
             return self.response(v, c)
         k = math.ceil(math.log(c, 4))
@@ -89,7 +103,7 @@ class ClipResponse:
 
 
 def compensated(rule: Rule) -> Rule:
-    """The rule with the step divided by mu: (1, nu/mu^2)."""
+    """Divide the step of a rule by mu: (1, nu/mu^2)."""
 
     def scaled(v: float) -> tuple[float, float]:
         mu, nu = rule(v)
@@ -99,7 +113,7 @@ def compensated(rule: Rule) -> Rule:
 
 
 def at_threshold(response: MapResponse, c: float) -> Response:
-    """The response at one threshold, as a table where the closed form has many terms or there is none."""
+    """Return the response at one threshold, as a table where the closed form has many terms or there is none."""
     if response.is_quick(c):
         return response
     exact = response.below(c)

@@ -6,6 +6,7 @@ import numpy as np
 
 from hdlimit.problem.normal_mixtures import Components
 
+# Quantiles of |eps| between groups: halving shares towards 0 and infinity, down to 2^-43, and 127 equal ones between.
 _TAILS = 0.5 ** np.arange(8, 44)
 
 
@@ -16,8 +17,8 @@ def compress(parts: Components) -> Components:
     """Few point masses with the mass and the first three moments of eps^2 in each of 198 quantile groups of |eps|.
 
     Groups of equal mass, and geometric ones towards 0 and infinity. Only eps^2 enters the law of S. Relative error of
-    mu and nu (tests/test_batch.py): densities 1e-7 at v = Var eps, 5e-6 at a hundredth of it, 1e-4 at 1e-4 of it;
-    thousands of samples 3e-5 and, where c is in their sparse tail at a hundredth of the variance, 2e-4.
+    mu and nu (tests/response/test_batch_law.py): densities 1e-7 at v = Var eps, 5e-6 at a hundredth of it, 1e-4 at
+    1e-4 of it; thousands of samples 3e-5 and, where c is in their sparse tail at a hundredth of the variance, 2e-4.
     """
     if parts.weight.size <= 2 * (_SHARES.size + 1):
         return parts

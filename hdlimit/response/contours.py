@@ -25,9 +25,19 @@ Contour = Callable[[FloatArray, int], tuple[ComplexArray, ComplexArray]]
 
 
 class Arc(NamedTuple):
-    """Half a contour as Gauss-Legendre nodes: z = q x, start (where it leaves the real axis), and weights: of the
-    inverse Laplace transform, Re sum weight F(z/x)/x, and of E[S^(-1/2); S > x] and E[1/S; S > x].
+    """Half a contour as Gauss-Legendre nodes.
 
+    Attributes
+    ----------
+    z : ndarray
+        The nodes q x.
+    start : float
+        Where the contour leaves the real axis.
+    weight, half, one : ndarray
+        Weights of the inverse Laplace transform, Re sum weight F(z/x)/x, of E[S^(-1/2); S > x] and of E[1/S; S > x].
+
+    Notes
+    -----
     int_x^inf y^(-s) e^(q y) dy has a cut at q > 0, to which both halves of the contour return: no trapezoid over the
     whole of it, and along the cut
 
@@ -43,8 +53,9 @@ class Arc(NamedTuple):
 
 @lru_cache(maxsize=64)
 def arc(size: int) -> Arc:
-    """The parabola z = 4 + iu - u^2/(6 B^(4/5)) down to e^z = e^-38: L(q)^B grows towards the singularities of L on the
-    negative axis, and the contour bends the later the larger B is.
+    """Return the parabola z = 4 + iu - u^2/(6 B^(4/5)) down to e^z = e^-38.
+
+    L(q)^B grows towards the singularities of L on the negative axis, and the contour bends the later the larger B is.
     """
     from scipy.special import erfcx, exp1
 

@@ -21,11 +21,27 @@ from hdlimit.response.response import MapResponse
 
 @dataclass(frozen=True, eq=False)
 class Efficiency:
-    """How close optimizers come to the ceiling: mu^2/(nu B I_F), in [0, 1]; 1/efficiency is the factor by which the
-    best other residual map could still speed up the descent now, each at its own best step.
+    """How close optimizers come to the ceiling: mu^2/(nu B I_F), in [0, 1].
 
-    v: 2R; fisher: I_F(v); sgd (0 where Var eps is infinite), clip at its best threshold, sign; threshold: that
-    threshold, in residual units. All floats, or all arrays of the shape of v.
+    1/efficiency is the factor by which the best other residual map could still speed up the descent now, each at its
+    own best step. All attributes are floats, or arrays of the shape of v.
+
+    Attributes
+    ----------
+    v : float or ndarray
+        2R, in the units of y^2.
+    fisher : float or ndarray
+        The Fisher information I_F(v).
+    sgd, clip, sign : float or ndarray
+        Efficiency of SGD (0 where Var eps is infinite), of clipping at its best threshold, of the sign.
+    threshold : float or ndarray
+        The best threshold, in residual units.
+
+    Examples
+    --------
+    >>> import hdlimit as hd
+    >>> round(hd.tuning.efficiency(hd.Gaussian(0.5), v=0.1).sgd, 6)
+    1.0
     """
 
     v: Any
@@ -42,11 +58,39 @@ def share_of_ceiling(noise: NoiseLaw, v: float, mu: float, nu: float, batch_size
 
 
 def efficiency(noise: Any, v: Any, batch_size: int = 1) -> Efficiency:
-    """The efficiency of SGD, of clipping at its best threshold, and of the sign of the residual.
+    """Compute the efficiency of SGD, of clipping at its best threshold, and of the sign of the residual.
 
-    noise: a noise law, a frozen scipy.stats distribution or None; v: 2R > 0, a number or an array; batch_size: B (the
-    mean gradient is clipped or signed). Returns: an Efficiency. Raises: InvalidInput; NotAvailable as
-    fisher_information. Source: derivations/fisher.py.
+    Parameters
+    ----------
+    noise : NoiseLaw, frozen scipy.stats distribution or None
+        The label noise.
+    v : float or array_like
+        2R > 0, in the units of y^2.
+    batch_size : int, optional
+        B; the mean gradient is clipped or signed.
+
+    Returns
+    -------
+    Efficiency
+        The shares mu^2/(nu B I_F).
+
+    Raises
+    ------
+    InvalidInput
+        For arguments out of range.
+    NotAvailable
+        Where the Fisher information is not known to 1e-9.
+
+    Notes
+    -----
+    Over all residual maps, mu^2/nu is at most the Fisher information of the residual: derivations/fisher.py.
+
+    Examples
+    --------
+    >>> import hdlimit as hd
+    >>> found = hd.tuning.efficiency(hd.StudentT(df=3, scale=0.5), v=0.1)
+    >>> round(found.sgd, 3), round(found.clip, 3), round(found.sign, 3)
+    (0.612, 0.989, 0.763)
     """
     law, size = as_noise(noise), checks.integer("batch_size", batch_size)
     if np.ndim(v) == 0:

@@ -1,5 +1,6 @@
-"""The ceiling: over all residual maps psi, mu^2/nu = (E psi')^2/E psi^2 is at most the Fisher information of the
-residual,
+"""The ceiling of mu^2/nu over all residual maps: the Fisher information of the residual.
+
+Over all psi, mu^2/nu = (E psi')^2/E psi^2 is at most
 
     I_F(v) = E (p_r'/p_r)^2,   p_r the density of r = z - eps, z ~ N(0, v),
 
@@ -27,9 +28,11 @@ from hdlimit.response.residual_law import ResidualLaw
 from hdlimit.response.response import Compiled
 from hdlimit.response.squared_norm import compressed
 
+# Relative error of I_F beyond which it is refused; measured: 1e-11 (tests/response/test_fisher.py).
 WORST = 1e-9
+# Length in log v and degree of a piece of smooth_information: an error of 1e-5 (tests/response/test_fisher.py).
 PANEL = 1.25
-_DEGREE = 10
+_DEGREE = 10  # see PANEL
 _NODES = np.cos(np.pi * (np.arange(_DEGREE + 1) + 0.5) / (_DEGREE + 1))
 _FIT = np.linalg.inv(chebyshev.chebvander(_NODES, _DEGREE))
 
@@ -37,10 +40,35 @@ _FIT = np.linalg.inv(chebyshev.chebvander(_NODES, _DEGREE))
 def fisher_information(noise: Any, v: float) -> float:
     """I_F = E (p_r'/p_r)^2 of the residual r = z - eps at v, by quadrature; 1/(v + std^2) for Gaussian noise.
 
-    noise: a noise law, a frozen scipy.stats distribution or None; v: 2R = E z^2 > 0, in the units of y^2.
-    Returns: I_F in units of 1/y^2. Relative error below 1e-9 (measured for v from 1e-12 to 1e12 times the squared width
-    of the noise: 1e-11). Raises: InvalidInput; NotAvailable where quadrature does not reach 1e-9. Source:
-    derivations/fisher.py.
+    Parameters
+    ----------
+    noise : NoiseLaw, frozen scipy.stats distribution or None
+        The label noise.
+    v : float
+        2R = E z^2 > 0, in the units of y^2.
+
+    Returns
+    -------
+    float
+        I_F in units of 1/y^2. Relative error below 1e-9 (measured for v from 1e-12 to 1e12 times the squared width of
+        the noise: 1e-11).
+
+    Raises
+    ------
+    InvalidInput
+        For arguments out of range.
+    NotAvailable
+        Where quadrature does not reach 1e-9.
+
+    Notes
+    -----
+    p_r is the density of r, z ~ N(0, v). mu^2/nu <= I_F for every residual map: derivations/fisher.py.
+
+    Examples
+    --------
+    >>> import hdlimit as hd
+    >>> round(hd.tuning.fisher_information(hd.Gaussian(0.5), v=0.25), 9)
+    2.0
     """
     return _information(as_noise(noise), checks.positive("v", v))
 
@@ -101,11 +129,11 @@ class Ceiling:
         return 1e-5 if self.batch_size > 1 and compressed(self.noise) else 1e-9
 
     def bounded(self, c: float) -> bool:
-        """The score grows with v."""
+        """Return False: the score grows with v."""
         return False
 
     def compiled(self, v_range: tuple[float, float], c_range: tuple[float, float]) -> Compiled:
-        """A table in log v."""
+        """Return a table in log v."""
         return Compiled(kernels.table, chebyshev_table(self, math.inf, *v_range), *v_range)
 
     def lookup(self, c: float) -> Callable[[float], tuple[float, float]]:

@@ -19,11 +19,15 @@ from hdlimit.problem.noise_law import NoiseLaw
 from hdlimit.problem.normal_mixtures import Components
 from hdlimit.response.mixtures import ORDER, Panels, noise_panels
 
+# Point masses up to which a density stands for itself as a mixture, and bisections of a panel. Chosen, not measured.
 MOST_MASSES = 6000
-MOST_LEVELS = 40
+MOST_LEVELS = 40  # see MOST_MASSES
+# Relative error of an adapted integral; measured for I_F: 1e-11 (tests/response/test_fisher.py).
 TOLERANCE = 1e-12
 _X, _W = np.polynomial.legendre.leggauss(ORDER)
+# Ends of panels around a bend, in standard deviations: beyond 10.5 a normal density is below 1e-24 of its peak.
 _BENDS = np.array([0.0, 0.75, 1.5, 2.5, 3.5, 4.5, 6.0, 8.0, 10.5])
+# Nodes of the Gauss-Hermite rule where the density of eps is smooth within 10.5 sqrt(v). Chosen, not measured.
 _HERMITE, _HERMITE_W = np.polynomial.hermite_e.hermegauss(18)
 _HERMITE_W = _HERMITE_W / math.sqrt(2 * math.pi)
 _SIDES = np.concatenate([-_BENDS[:0:-1], _BENDS])
@@ -32,7 +36,12 @@ _SIDES = np.concatenate([-_BENDS[:0:-1], _BENDS])
 class ResidualLaw:
     """The law of r = z - eps at v > 0.
 
-    noise: the law of eps; v: E z^2 > 0. `range`: outside it nothing contributes to Fisher information (relative 1e-16).
+    Parameters
+    ----------
+    noise : NoiseLaw
+        The law of eps.
+    v : float
+        E z^2 > 0.
     """
 
     def __init__(self, noise: NoiseLaw, v: float) -> None:
@@ -52,7 +61,7 @@ class ResidualLaw:
         return Components(parts.weight[keep], -parts.mean[keep], (parts.variance + self.v)[keep])
 
     def _point_masses(self) -> Components | None:
-        """A density as point masses closer than sqrt(v), where these are few."""
+        """Turn a density into point masses closer than sqrt(v), where these are few."""
         edges, factor = self._panels
         length = np.diff(edges)
         parts = np.ceil(length / self.s)
@@ -70,7 +79,7 @@ class ResidualLaw:
             return np.asarray(self.noise.frozen.pdf(e), dtype=np.float64)
 
     def log_density_and_score(self, u: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """log p_r(u) and -p_r'(u)/p_r(u), u of shape (n,)."""
+        """Logarithm of p_r(u), and -p_r'(u)/p_r(u), u of shape (n,)."""
         parts = self._mixture
         if parts is None:
             blocks = [self._local(block) for block in np.array_split(u, max(u.size // 500, 1))]
@@ -81,8 +90,9 @@ class ResidualLaw:
         return log_density, score
 
     def _local(self, u: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """The same by quadrature around every u: Gauss-Hermite where the density of eps is smooth, else panels that end
-        where it or the normal density bends.
+        """Return the same by quadrature around every u.
+
+        Gauss-Hermite where the density of eps is smooth, else panels that end where it or the normal density bends.
         """
         edges = self._panels.edges
         window = -u[:, None] + self.s * _SIDES
@@ -141,8 +151,9 @@ class ResidualLaw:
         return _thinned((core[:, None] + self.s * _SIDES).ravel(), 0.3 * self.s)
 
     def _reach(self, parts: Components) -> float:
-        """|r - centre| beyond which Fisher information gains less than 1e-16 of itself: its tail is at most
-        sum_k w_k E[Z^2; |Z| > R/s_k]/s_k^2, and the whole at least (2 p_r(0))^2.
+        """|r - centre| beyond which Fisher information gains less than 1e-16 of itself.
+
+        Its tail is at most sum_k w_k E[Z^2; |Z| > R/s_k]/s_k^2, and the whole at least (2 p_r(0))^2.
         """
         from scipy.special import gammaincc
 
@@ -165,8 +176,19 @@ class ResidualLaw:
         return u, (half * w).ravel() * np.exp(log_density), score
 
     def adapted(self, f: Callable[[FloatArray, FloatArray], FloatArray]) -> tuple[FloatArray, float, float]:
-        """Panels on which the integral of f(u, score) p_r(u) du is known to 1e-12 of itself, the integral, and the
-        last difference under bisection.
+        """Integrate f(u, score) p_r(u) du to 1e-12 of itself.
+
+        Parameters
+        ----------
+        f : callable
+            (u, score) -> f, arrays of one shape.
+
+        Returns
+        -------
+        edges : ndarray
+            Ends of the panels.
+        integral, error : float
+            The integral, and the last difference under bisection.
         """
 
         def on(a: FloatArray, b: FloatArray) -> FloatArray:

@@ -51,7 +51,12 @@ class Compiled(NamedTuple):
 class Response(Protocol):
     """(mu, nu) as functions of v and of the control c, as the limit needs them.
 
-    noise, batch_size: of the problem and the optimizer.
+    Attributes
+    ----------
+    noise : NoiseLaw
+        The label noise of the problem.
+    batch_size : int
+        B of the optimizer.
     """
 
     noise: NoiseLaw
@@ -67,7 +72,7 @@ class Response(Protocol):
         """Whether nu stays bounded as v grows, so that no step size diverges."""
 
     def compiled(self, v_range: tuple[float, float], c_range: tuple[float, float]) -> Compiled:
-        """The response for an integrator that stays within v_range (low, high) and reads controls within c_range."""
+        """Return the response for an integrator that stays within v_range and reads controls within c_range."""
 
     def lookup(self, c: float) -> Callable[[float], tuple[float, float]]:
         """(mu, nu) as a function of v > 0 at one control, for many calls."""
@@ -76,10 +81,21 @@ class Response(Protocol):
 class MapResponse:
     """The response of a residual map.
 
-    residual: a residual map, or its name; noise: the label-noise law; batch_size: B.
+    Parameters
+    ----------
+    residual : str or ResidualMap
+        A residual map, or its name.
+    noise : NoiseLaw
+        The label noise.
+    batch_size : int
+        B.
 
-    Raises: NotAvailable for a residual map without a batch theory when B > 1; NoLimit, when evaluated, where nu is
-    infinite.
+    Raises
+    ------
+    NotAvailable
+        For a residual map without a batch theory when B > 1.
+    NoLimit
+        When evaluated, where nu is infinite.
     """
 
     def __init__(self, residual: str | ResidualMap, noise: NoiseLaw, batch_size: int = 1) -> None:
@@ -136,7 +152,7 @@ class MapResponse:
         return self._closed(c) is not None
 
     def _closed(self, c: float) -> tuple[Kernel, FloatArray] | None:
-        """The kernel and its parameters for controls up to c, None when only a slow route exists."""
+        """Return the kernel and its parameters for controls up to c, None when only a slow route exists."""
         if not self.map.bounded(c) and math.isinf(self.noise.second_moment):
             raise NoLimit(_infinite_variance(self.noise))
         if self.map.linear_at(c):
@@ -178,7 +194,7 @@ class MapResponse:
         return 1e-5 if rough else 1e-9
 
     def compiled(self, v_range: tuple[float, float], c_range: tuple[float, float]) -> Compiled:
-        """The response for an integrator that stays within v_range (low, high) and reads controls within c_range."""
+        """Return the response for an integrator that stays within v_range and reads controls within c_range."""
         closed, fixed = self._closed(c_range[1]), c_range[0] == c_range[1] or not self.map.controlled
         if closed is not None:
             remembers = fixed and closed[0] is self.map.mixture and closed[1].size > 3
@@ -201,8 +217,10 @@ def _infinite_variance(noise: NoiseLaw) -> str:
 
 @lru_cache(maxsize=256)
 def _remembered(response: MapResponse, c: float) -> tuple[Kernel, FloatArray]:
-    """The kernel that remembers a sum over normal laws at the control c, with room for v around the squared width of
-    the noise; what is remembered is shared by all who ask.
+    """Return the kernel that remembers a sum over normal laws at the control c.
+
+    It has room for v around the squared width of the noise. What is remembered is shared by all responses that are
+    equal.
     """
     closed = response._closed(c)
     assert closed is not None

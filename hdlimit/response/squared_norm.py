@@ -6,10 +6,11 @@ from functools import lru_cache
 
 from hdlimit.problem.noise_law import NoiseLaw
 from hdlimit.response import batch_law as laws
-from hdlimit.response.batch_law import InvertedLaw, NoncentralLaw
+from hdlimit.response.batch_law import InvertedLaw
 from hdlimit.response.compressed_noise import compress
 from hdlimit.response.contours import euler, parabola
 from hdlimit.response.mixtures import density_components
+from hdlimit.response.noncentral_law import NoncentralLaw
 
 # More normal laws than this are not summed one by one: responses become tables in log v, batches see fewer point
 # masses. Chosen, not measured.
@@ -26,7 +27,7 @@ def compressed(noise: NoiseLaw) -> bool:
 
 @lru_cache(maxsize=1024)
 def squared_norm(noise: NoiseLaw, size: int, v: float, octaves: int = 0) -> InvertedLaw | NoncentralLaw:
-    """The law of S under a noise law, for sqrt(S) up to 2^octaves of the noise's width.
+    """Return the law of S under a noise law, for sqrt(S) up to 2^octaves of the noise's width.
 
     Where it is inverted from its Laplace transform, v is taken as at least 1e-30 of the squared width of the noise.
     """

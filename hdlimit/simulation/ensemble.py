@@ -5,12 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
-
 from hdlimit.core import checks
 from hdlimit.core.declaration import FloatArray
 from hdlimit.core.observable import Observable
-from hdlimit.core.timegrid import steps_at
+from hdlimit.core.timegrid import steps_taken
 from hdlimit.errors import NotAvailable, Outcome
 from hdlimit.plotting.risk import plot_ensemble
 from hdlimit.problem.problem import Problem
@@ -20,17 +18,51 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
+# What simulate records beside the risk.
 RECORDABLE = ("distance", "gradient_norm", "clipped_fraction")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Ensemble(Record):
-    """Simulated runs of the real algorithm.
+    """Simulated runs of the algorithm.
 
-    problem, optimizer, horizon: as given to simulate; time: shape (T,), exact step times k/d; risk: shape (runs, T),
-    inf after a run diverged; entropy, spawn_key: of the SeedSequence whose child k drives run k; rows: "data" or
-    "gaussian"; outcome: how the runs ended; version: of the package; method: "direct" or "blocks"; recorded: what was
-    recorded beside the risk.
+    Attributes
+    ----------
+    problem, optimizer, horizon
+        As given to `simulate`.
+    time : ndarray, shape (T,)
+        Times t = k/d of whole steps k.
+    risk : ndarray, shape (runs, T)
+        Excess risk of every run; inf after a run diverged.
+    entropy : int
+        Entropy of the SeedSequence whose child k drives run k.
+    spawn_key : tuple of int
+        Spawn key of that SeedSequence.
+    rows : {"gaussian", "data"}
+        Where the samples come from: Gaussian features, or the rows of `Problem.from_data`.
+    outcome : Outcome
+        How the runs ended.
+    version : str
+        Version of the package that simulated them.
+    method : {"direct", "blocks"}
+        Whether all d coordinates were simulated, or the reduced chain of the eigenspaces.
+    recorded : tuple of Observable
+        What was recorded beside the risk.
+
+    See Also
+    --------
+    hdlimit.simulate : Make one.
+
+    Examples
+    --------
+    >>> import hdlimit as hd
+    >>> problem = hd.Problem(hd.Isotropic(50), hd.Gaussian(0.5))
+    >>> runs = hd.simulate(problem, hd.SGD(lr=0.5), horizon=2.0, runs=8, seed=0)
+    >>> runs.risk.shape == (8, runs.time.size)
+    True
+    >>> low, high = runs.quantile([0.1, 0.9])
+    >>> bool((low <= high).all())
+    True
     """
 
     table: ClassVar[tuple[str, ...]] = ("time", "samples", "mean", "spread", "stderr")
@@ -61,10 +93,24 @@ class Ensemble(Record):
         return int(self.risk.shape[0])
 
     def observable(self, name: str) -> Observable:
-        """The values of all runs with their mean, spread and stderr.
+        """Return the values of all runs of one quantity, with their mean, spread, stderr and quantiles.
 
-        name: "risk", or one of "distance", "gradient_norm" and "clipped_fraction" that simulate was asked to record.
-        Raises: InvalidInput for another name, NotAvailable for one that was not recorded.
+        Parameters
+        ----------
+        name : {"risk", "distance", "gradient_norm", "clipped_fraction"}
+            The risk, or a quantity that `simulate` was asked to record.
+
+        Returns
+        -------
+        Observable
+            The quantity.
+
+        Raises
+        ------
+        InvalidInput
+            For another name.
+        NotAvailable
+            For a quantity that was not recorded.
         """
         if checks.one_of("name", name, ("risk", *RECORDABLE)) == "risk":
             return Observable("risk", self.risk)
@@ -80,8 +126,9 @@ class Ensemble(Record):
 
     @property
     def spread(self) -> FloatArray:
-        """Standard deviation of the risk of one run (n - 1 in the denominator), shape (T,); inf with a single run or
-        diverged runs.
+        """Standard deviation of the risk of one run, shape (T,).
+
+        The denominator is runs - 1. It is inf for a single run and where a run has diverged.
         """
         return self.observable("risk").spread
 
@@ -90,31 +137,63 @@ class Ensemble(Record):
         """Standard error of the mean risk, spread/sqrt(runs), shape (T,)."""
         return self.observable("risk").stderr
 
+    def quantile(self, q: Any) -> FloatArray:
+        """Return quantiles of the risk over the runs, linear between order statistics.
+
+        Parameters
+        ----------
+        q : float or array_like
+            Probabilities in [0, 1].
+
+        Returns
+        -------
+        ndarray, shape (T,) or q.shape + (T,)
+            The quantiles at every time; inf where diverged runs enter them.
+
+        Raises
+        ------
+        InvalidInput
+            If a probability is outside [0, 1].
+        """
+        return self.observable("risk").quantile(q)
+
     @property
     def distance(self) -> FloatArray:
-        """norm(delta)^2 of every run, shape (runs, T), if it was recorded."""
+        """Squared distance norm(delta)^2 of every run, shape (runs, T), if it was recorded."""
         return self.observable("distance").values
 
     @property
     def gradient_norm(self) -> FloatArray:
-        """norm(K delta) of every run, the norm of the population gradient, shape (runs, T), if it was recorded."""
+        """Norm of the population gradient, norm(K delta), of every run, shape (runs, T), if it was recorded."""
         return self.observable("gradient_norm").values
 
     @property
     def clipped_fraction(self) -> FloatArray:
-        """Share of the steps since the recorded time before (or the start) whose gradient was clipped, shape (runs, T),
-        if it was recorded; 0 at time 0. A time that is listed twice has the same value twice.
+        """Share of the steps whose gradient was clipped, shape (runs, T), if it was recorded.
+
+        Counted since the recorded time before, or the start; 0 at time 0. A time that is listed twice has the same
+        value twice.
         """
         return self.observable("clipped_fraction").values
 
     @property
+    def steps(self) -> FloatArray:
+        """Steps taken at every time, t d, shape (T,)."""
+        return steps_taken(self.time, self.problem.dimension)
+
+    @property
     def samples(self) -> FloatArray:
         """Samples seen at every time: batch size times steps, shape (T,)."""
-        d = self.problem.dimension
-        return np.array([float(self.optimizer.batch_size * steps_at(t, d)) for t in self.time])
+        return steps_taken(self.time, self.problem.dimension, self.optimizer.batch_size)
 
     def columns(self) -> dict[str, Any]:
-        """The columns of a file: time, samples, mean, spread and stderr of the risk and of what was recorded."""
+        """Return the columns of a file.
+
+        Returns
+        -------
+        dict of str to ndarray
+            Time, samples, mean, spread and stderr of the risk; mean, spread and stderr of what was recorded.
+        """
         table = super().columns()
         for observable in self.recorded:
             name = observable.name
@@ -122,5 +201,18 @@ class Ensemble(Record):
         return table
 
     def plot(self, ax: Axes | None = None, **style: Any) -> Axes:
-        """Draw the mean as markers with the band of one run's spread; returns the Axes."""
+        """Draw the mean as about 25 markers, with a band of plus and minus the spread of one run.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes, optional
+            Where to draw; a new log-log figure if omitted.
+        **style
+            Passed to `Axes.plot`.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+            The axes with the figure.
+        """
         return plot_ensemble(self, ax, **style)

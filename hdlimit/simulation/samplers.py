@@ -27,7 +27,7 @@ _LONGEST_BLOCK = 4096
 
 
 def block_steps(dimension: int, batch_size: int) -> int:
-    """Steps in a block: as many as 4 MB of features hold, from 1 to 4096."""
+    """Return the number of steps in a block: as many as 4 MB of features hold, from 1 to 4096."""
     return max(1, min(_LONGEST_BLOCK, _BLOCK_NUMBERS // (dimension * batch_size)))
 
 
@@ -45,7 +45,7 @@ class Rule:
     table: FloatArray = field(default_factory=lambda: np.empty(0))
 
     def steps(self, noise: FloatArray, part: slice) -> stream.Steps:
-        """What the kernels take, for a part of the steps and the noise of its samples."""
+        """Return what the kernels take, for a part of the steps and the noise of its samples."""
         return stream.Steps(noise, self.step[part], self.control[part], self.update, self.table)
 
 
@@ -74,7 +74,7 @@ class Sampler(Protocol):
         """Room to work in, for `draw`: made once a run, as new memory of this size costs as much as it is used for."""
 
     def draw(self, features: np.random.Generator, noise: np.random.Generator, steps: int, scratch: FloatArray) -> Block:
-        """The samples of the next `steps` steps, at most block_steps, of the run with these two generators."""
+        """Return the samples of the next `steps` steps, at most block_steps, of the run with these two generators."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -241,7 +241,7 @@ def _padded(matrix: FloatArray) -> FloatArray:
 
 
 def sampler_of(problem: Problem, batch_size: int, rows: str) -> Sampler:
-    """The sampler of a problem.
+    """Return the sampler of a problem.
 
     problem: the problem; batch_size: B; rows: "data" for its actual rows, "gaussian" for Gaussian x with its K and
     noise from its law.

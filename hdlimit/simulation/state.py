@@ -62,7 +62,7 @@ def readable(problem: Problem) -> FloatArray:
 
 
 def direct_chain(problem: Problem, batch_size: int, rows: str, rotates: bool) -> Chain:
-    """The algorithm itself, in O(d B) a step.
+    """Return the algorithm itself, in O(d B) a step.
 
     problem: the problem; batch_size: B; rows: "data" for its actual rows, "gaussian" for Gaussian x; rotates: whether
     the update may be computed in the eigenbasis of K, where Gaussian features are independent.

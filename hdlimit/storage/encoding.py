@@ -18,9 +18,24 @@ from hdlimit.errors import InvalidInput
 
 
 def encode(value: Any, array: Callable[[Any], Any]) -> Any:
-    """A value as plain values; `array` says what stands for a numpy array.
+    """Return a value as numbers, strings, lists and dicts.
 
-    Raises InvalidInput for a Python function (a schedule given as one) and for anything that is not a declaration.
+    Parameters
+    ----------
+    value : object
+        A declaration, a result, or a container of them.
+    array : callable
+        Returns what stands for a NumPy array.
+
+    Returns
+    -------
+    object
+        The plain value.
+
+    Raises
+    ------
+    InvalidInput
+        For a Python function (a schedule given as one) and for anything that is not a declaration or a result.
     """
     if isinstance(value, np.ndarray):
         return array(value)
@@ -48,9 +63,26 @@ def _fields(record: Any) -> dict[str, Any]:
 
 
 def decode(node: Any, arrays: Mapping[str, Any], path: str) -> Any:
-    """The declaration or result that `encode` wrote; lists come back as tuples, {"array": name} as arrays[name].
+    """Return the declaration or result that `encode` wrote.
 
-    path: where the node stands, for messages. Raises InvalidInput where a constructor refuses its arguments.
+    Parameters
+    ----------
+    node : object
+        The plain value. Lists come back as tuples.
+    arrays : mapping of str to ndarray
+        What {"array": name} stands for.
+    path : str
+        Where the node stands, for messages.
+
+    Returns
+    -------
+    object
+        The value.
+
+    Raises
+    ------
+    InvalidInput
+        For an unknown class, and where a constructor refuses its arguments.
     """
     if isinstance(node, list):
         return tuple(decode(item, arrays, f"{path}[{i}]") for i, item in enumerate(node))

@@ -16,7 +16,25 @@ if TYPE_CHECKING:
 
 
 def checked_path(path: str | PathLike[str], endings: tuple[str, ...]) -> Path:
-    """The path of a file with one of these endings that can be created; otherwise InvalidInput says what is wrong."""
+    """Return the path of a file that can be created.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The path.
+    endings : tuple of str
+        Endings allowed, in lower case, with their dot.
+
+    Returns
+    -------
+    pathlib.Path
+        The path.
+
+    Raises
+    ------
+    InvalidInput
+        For another ending, a missing folder, a path that is a folder, and a folder without permission to write.
+    """
     target = Path(path) if isinstance(path, str | os.PathLike) and "\0" not in str(path) else None
     if target is None or target.suffix.lower() not in endings:
         expected = f"a file name ending in {', '.join(endings[:-1])} or {endings[-1]}"
@@ -36,9 +54,22 @@ def _not_writable(path: str | PathLike[str], reason: object) -> InvalidInput:
 
 @contextmanager
 def new_file(path: str | PathLike[str]) -> Iterator[IO[bytes]]:
-    """A binary file that appears under its name whole, at the end of the block, or not at all.
+    """Open a binary file that appears under its name whole, at the end of the block, or not at all.
 
-    path: of the file; an existing one is replaced. Raises InvalidInput where it cannot be written.
+    Parameters
+    ----------
+    path : str or path-like
+        Path of the file; an existing one is replaced.
+
+    Yields
+    ------
+    file
+        Open for writing.
+
+    Raises
+    ------
+    InvalidInput
+        Where it cannot be written.
     """
     target = Path(path).resolve()
     temporary = target.with_name(f".hdlimit-{secrets.token_hex(8)}.tmp")

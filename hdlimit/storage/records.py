@@ -57,15 +57,15 @@ class Record:
         registered(cls)
 
     def parts(self) -> tuple[Any, ...]:
-        """The results of which this one is made, each with a problem, an optimizer, an outcome and a version."""
+        """Return the results of which this one is made, each with a problem, an optimizer, an outcome and a version."""
         return (self,)
 
     def columns(self) -> dict[str, Any]:
-        """The columns by name, each of shape (T,)."""
+        """Return the columns of a .csv or .json file by name, each of shape (T,)."""
         return {name: getattr(self, name) for name in self.table}
 
     def metadata(self) -> dict[str, Any]:
-        """What a reader of the columns needs to know: version, problem, optimizer, outcomes, seeds, verdict."""
+        """Return what a reader of the columns needs to know: version, problem, optimizer, outcomes, seeds, verdict."""
         parts = self.parts()
         facts = {"result": type(self).__name__, "version": parts[0].version}
         facts |= {"problem": repr(parts[0].problem), "optimizer": repr(parts[0].optimizer), "horizon": parts[0].horizon}
@@ -95,7 +95,17 @@ class Record:
 
 
 def read(path: str | PathLike[str]) -> Record:
-    """A result from a .npz file, equal to the saved one bit for bit; its class has to be imported.
+    """Return a result from a .npz file, equal to the saved one bit for bit; its class has to be imported.
+
+    Parameters
+    ----------
+    path : str or path-like
+        A .npz file written by `Record.save`.
+
+    Returns
+    -------
+    Record
+        The result.
 
     Raises
     ------
@@ -121,7 +131,18 @@ def read(path: str | PathLike[str]) -> Record:
 
 
 def finite_or_none(value: Any) -> Any:
-    """The value for JSON, which has no NaN and no inf: null stands for them, also inside lists and dicts."""
+    """Return a value for JSON, with None in place of NaN and inf.
+
+    Parameters
+    ----------
+    value : object
+        A number, an array, or a list, tuple or dict of them.
+
+    Returns
+    -------
+    object
+        The value, arrays and tuples as lists.
+    """
     if isinstance(value, dict):
         return {key: finite_or_none(item) for key, item in value.items()}
     if isinstance(value, np.ndarray | list | tuple):

@@ -21,12 +21,25 @@ COLUMN_FILES = (".csv", ".txt", ".npy", ".npz")
 
 
 def read_column(path: str | PathLike[str], column: str | None = None) -> FloatArray:
-    """A column of numbers, shape (n,).
+    """Read a column of numbers. NaN and inf are read as they are.
 
-    path: .csv or .txt (separated by commas, with or without a header line), .npy (shape (n,)) or .npz; column: name of
-    the column or array, None where there is only one. NaN and inf are read as they are.
-    Raises InvalidInput for a missing or unreadable file, a missing column, and cells that are not numbers, with their
-    line.
+    Parameters
+    ----------
+    path : str or path-like
+        A .csv or .txt file (separated by commas, with or without a header line), a .npy file of shape (n,), or a .npz
+        file.
+    column : str, optional
+        Name of the column or array; may be omitted where there is only one.
+
+    Returns
+    -------
+    ndarray, shape (n,)
+        The numbers.
+
+    Raises
+    ------
+    InvalidInput
+        For a missing or unreadable file, a missing column, and cells that are not numbers, with their line.
     """
     file = Path(path)
     if file.suffix.lower() not in COLUMN_FILES:
@@ -91,7 +104,17 @@ def _arrays(file: Path, column: str | None) -> FloatArray:
 
 
 class Table(NamedTuple):
-    """Features X, shape (n, d); response y, shape (n,); columns: names of the d features."""
+    """Features and response of a data set.
+
+    Attributes
+    ----------
+    X : ndarray, shape (n, d)
+        Features.
+    y : ndarray, shape (n,)
+        Response.
+    columns : tuple of str
+        Names of the d features.
+    """
 
     X: FloatArray
     y: FloatArray
@@ -101,11 +124,26 @@ class Table(NamedTuple):
 def read_table(path: str | PathLike[str], target: str | None = None) -> Table:
     """Read features and response from a .csv or .npz file.
 
-    path: a .csv file with a header line and numbers, separated by commas, or an .npz file of arrays with n rows each,
-    of shape (n, d) such as X or (n,); target: name of the response's column or array (None: y).
-    All other columns are features, in the file's order. Returns (X, y, columns), which from_data takes.
-    Raises InvalidInput for a missing, empty or unreadable file, a missing column, text cells (with their line and
-    column), and rows of different lengths. NaN and inf are read as they are; from_data refuses them.
+    NaN and inf are read as they are; `Problem.from_data` refuses them.
+
+    Parameters
+    ----------
+    path : str or path-like
+        A .csv file with a header line and numbers, separated by commas, or an .npz file of arrays with n rows each, of
+        shape (n, d) such as X or (n,).
+    target : str, default "y"
+        Name of the column or array of the response. All others are features, in the order of the file.
+
+    Returns
+    -------
+    Table
+        (X, y, columns), which `Problem.from_data` takes.
+
+    Raises
+    ------
+    InvalidInput
+        For a missing, empty or unreadable file, a missing column, text cells (with their line and column), and rows of
+        different lengths.
     """
     if not isinstance(path, str | os.PathLike):
         raise InvalidInput("path", "a .csv or .npz file", repr(path)[:120])

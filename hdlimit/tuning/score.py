@@ -22,28 +22,79 @@ from hdlimit.problem.problem import Problem
 from hdlimit.response.fisher import Ceiling, smooth_information
 from hdlimit.response.residual_law import ResidualLaw
 
+# Relative tolerance of the design curve v(t), which says at which v the table is read. Chosen, not measured.
 RTOL = 1e-4
+# Least v of the table over the largest: below it the table keeps its last level. Chosen, not measured.
 SMALLEST = 1e-9
-SPACING = 0.15
-LOSS = 2e-8
+# Distance of levels in log v, 16 %, and loss of efficiency of one interval of residuals: together they lose less than
+# 3e-5 of the Fisher information, on levels and half-way between them (tests/tuning/test_score.py).
+SPACING, LOSS = 0.15, 2e-8
+# Residuals at which the refinement of the table stops: its memory. Chosen, not measured.
 MOST_RESIDUALS = 2000
 
 
 def score_sgd(problem: Problem, lr: Any, horizon: float, batch_size: int = 1) -> ScoreSGD:
-    """The score optimizer of a problem, its design being the curve v(t) that it follows itself.
+    """Return the score optimizer of a problem, which no other residual map can beat.
 
-    problem: supplies noise, covariance and start; lr: eta > 0, a number or a schedule; horizon: up to which the design
-    is needed, in units of t = k/d. Raises: InvalidInput, also where the risk diverges at this lr.
+    Its design is the curve v(t) that it follows itself.
+
+    Parameters
+    ----------
+    problem : Problem
+        Supplies noise, covariance and start.
+    lr : float or Schedule
+        Step size eta > 0.
+    horizon : float
+        Up to which the design is needed, in units of t = k/d.
+    batch_size : int, default 1
+        Fresh samples a step.
+
+    Returns
+    -------
+    ScoreSGD
+        The optimizer, its residual map a finished table.
+
+    Raises
+    ------
+    InvalidInput
+        If an argument cannot be used, and where the risk diverges at this lr.
+
+    Examples
+    --------
+    >>> import hdlimit as hd
+    >>> problem = hd.Problem(hd.Isotropic(200), hd.Laplace(0.5))
+    >>> score = hd.tuning.score_sgd(problem, lr=0.3, horizon=10.0)
+    >>> bool(hd.predict(problem, score, 10.0).risk[-1] < hd.predict(problem, hd.SGD(lr=0.3), 10.0).risk[-1])
+    True
     """
     return ScoreSGD(lr, *score_of(problem, lr, horizon, batch_size), batch_size)
 
 
 def score_of(problem: Problem, lr: Any, horizon: float, batch_size: int) -> tuple[ResidualTable, Table]:
-    """The score of a problem and the v(t) that it follows itself, on the times of a default curve.
+    """Return the score of a problem and the v(t) that it follows itself, on the times of a default curve.
 
+    Parameters
+    ----------
+    problem, lr, horizon, batch_size
+        See `score_sgd`.
+
+    Returns
+    -------
+    ResidualTable
+        The score, scaled to mu = 1.
+    Table
+        v(t).
+
+    Raises
+    ------
+    InvalidInput
+        If an argument cannot be used, and where the risk diverges at this lr.
+
+    Notes
+    -----
     dm_i/dt = -2 eta lambda_i m_i + eta^2 lambda_i/(d B I_F(v)) gives v(t) without any table, as mu = 1 and nu =
     1/(B I_F) at v = s; the table then covers the v of that curve (down to 1e-9 of the largest). As I_F <= 1/v, a
-    constant lr >= 2 B/kappa diverges, and with I_F ~ 1/v for large v no smaller one does. Raises: InvalidInput.
+    constant lr >= 2 B/kappa diverges, and with I_F ~ 1/v for large v no smaller one does.
     """
     if not isinstance(problem, Problem):
         raise InvalidInput("problem", "a Problem", repr(problem)[:120])
@@ -69,8 +120,22 @@ def score_of(problem: Problem, lr: Any, horizon: float, batch_size: int) -> tupl
 
 
 def score_table(noise: NoiseLaw, low: float, high: float) -> ResidualTable:
-    """The score, scaled to mu = 1, over v in [low, high]: levels 16 % apart, and residuals between which the linear
-    interpolation of psi loses less than about 1e-5 of efficiency at every level.
+    """Return the score, scaled to mu = 1, over v in [low, high].
+
+    Levels are 16 % apart. Between residuals the linear interpolation of psi loses less than about 1e-5 of efficiency at
+    every level.
+
+    Parameters
+    ----------
+    noise : NoiseLaw
+        Label noise.
+    low, high : float
+        Range of v = 2R.
+
+    Returns
+    -------
+    ResidualTable
+        psi over (log v, r).
     """
     count = max(math.ceil(math.log(1.1 * high / low) / SPACING), 1) + 1
     levels = np.geomspace(low / 1.05, high * 1.05, count)
@@ -95,8 +160,9 @@ def score_table(noise: NoiseLaw, low: float, high: float) -> ResidualTable:
 
 
 def _on(ladder: list[ResidualLaw], r: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """log p_r and the score at every level, each of shape (levels, size of r); where p_r vanishes in floating point the
-    score of the nearest place where it does not.
+    """Return log p_r and the score at every level, each of shape (levels, size of r).
+
+    Where p_r vanishes in floating point, the score is that of the nearest place where it does not.
     """
     pairs = [law.log_density_and_score(r) for law in ladder]
     scores = [np.interp(r, r[np.isfinite(p)], s[np.isfinite(p)]) for p, s in pairs]

@@ -12,14 +12,17 @@ from scipy import integrate, special, stats
 
 from hdlimit.errors import InvalidInput
 from hdlimit.problem import noise as laws
+from hdlimit.problem.empirical import Empirical
+from hdlimit.problem.gaussian_mixture import GaussianMixture
 from hdlimit.problem.noise import as_noise
+from hdlimit.problem.scipy_noise import ScipyNoise
 
 SIZE = 400_000
 BOUND = math.sqrt(math.log(2e6) / (2 * SIZE))
 
 MORE = [
     laws.StudentT(0.4, 2.0),
-    laws.GaussianMixture(weights=[3, 1], scales=[0.5, 0.0], means=[-1.0, 2.0]),
+    GaussianMixture(weights=[3, 1], scales=[0.5, 0.0], means=[-1.0, 2.0]),
     as_noise(stats.gamma(2.0, loc=-1.0, scale=0.5)),
     as_noise(stats.lognorm(1.0, loc=-1.0)),
     as_noise(stats.cauchy(loc=0.3, scale=0.5)),
@@ -42,7 +45,7 @@ def cdf(noise: Any, x: Any) -> Any:
     """P(eps <= x), from SciPy's law of that name, else from what the law says of itself."""
     if type(noise) in TRUTH:
         return TRUTH[type(noise)](noise).cdf(x)
-    if isinstance(noise, laws.ScipyNoise):
+    if isinstance(noise, ScipyNoise):
         return noise.distribution.cdf(x + 1e-12) if noise.components else noise.distribution.cdf(x)
     parts = noise.components or pytest.fail(f"no law known for {noise!r}: add it to TRUTH")
     total = 0.0
@@ -116,8 +119,8 @@ def test_moments_of_named_laws() -> None:
     assert laws.Uniform(2.0).moments == pytest.approx((0, 4 / 3, 16 / 5))
     assert laws.Rademacher(0.5).moments == (0, 0.25, 0.0625)
     assert laws.StudentT(5, 2.0).moments == pytest.approx((0, 4 * 5 / 3, 16 * 3 * 25 / 3))
-    assert laws.Empirical([1.0, 2.0, 6.0]).moments == pytest.approx((3, 41 / 3, 1313 / 3))
-    assert laws.Empirical([1.0, 2.0, 6.0]).variance == pytest.approx(14 / 3)
+    assert Empirical([1.0, 2.0, 6.0]).moments == pytest.approx((3, 41 / 3, 1313 / 3))
+    assert Empirical([1.0, 2.0, 6.0]).variance == pytest.approx(14 / 3)
     skewed = as_noise(stats.gamma(2.0, loc=-1.0))
     assert skewed.moments == pytest.approx((1.0, 3.0, 120 - 4 * 24 + 6 * 6 - 4 * 2 + 1))
 

@@ -13,8 +13,12 @@ from scipy import integrate, special, stats
 
 from hdlimit.kernels import formulas
 from hdlimit.problem import noise as laws
+from hdlimit.problem.empirical import Empirical
+from hdlimit.problem.gaussian_mixture import GaussianMixture
 from hdlimit.problem.noise import as_noise
+from hdlimit.problem.noise_law import NoiseLaw
 from hdlimit.problem.normal_mixtures import Components
+from hdlimit.problem.scipy_noise import ScipyNoise
 from hdlimit.response import batch_law as batch
 from hdlimit.response.compressed_noise import compress
 from hdlimit.response.contours import euler, parabola
@@ -108,13 +112,13 @@ def chord(density: Any, x: float, kinks: tuple[float, ...]) -> float:
         (laws.Laplace(0.5), lambda u, v: formulas.density_laplace(u, v, 0.5), (0.1,), 1e-10),
         (laws.StudentT(1, 0.7), lambda u, v: float(special.voigt_profile(u, math.sqrt(v), 0.7)), (0.1,), 1e-10),
         (
-            laws.GaussianMixture([0.5, 0.5], [0.3, 0.3], [-1.0, 1.0]),
+            GaussianMixture([0.5, 0.5], [0.3, 0.3], [-1.0, 1.0]),
             lambda u, v: (formulas.density_normal(u, v + 0.09, 1.0) + formulas.density_normal(u, v + 0.09, -1.0)) / 2,
             (1.0,),
             1e-10,
         ),
     ],
-    ids=lambda value: repr(value) if isinstance(value, laws.NoiseLaw) else "",
+    ids=lambda value: repr(value) if isinstance(value, NoiseLaw) else "",
 )
 def test_pairs_against_the_density_of_the_residual(noise: Any, density: Any, kinks: Any, precision: float) -> None:
     """The cdf of S for two samples, from p_r in polar coordinates: no Laplace transform."""
@@ -156,7 +160,7 @@ INVERTED = [n for n in NOISES if n.components is None or n.components.weight.siz
 @pytest.mark.parametrize("size", [2, 4])
 def test_limits_in_c_and_v(noise: Any, size: int) -> None:
     """c -> 0 is the sign, c -> inf is SGD (where it exists), large v is without noise; tolerance by route."""
-    rough = 1e-3 if noise.components is None and isinstance(noise, laws.ScipyNoise) else 1e-6
+    rough = 1e-3 if noise.components is None and isinstance(noise, ScipyNoise) else 1e-6
     response, sign = MapResponse("clip", noise, size), MapResponse("sign", noise, size)
     for v in (1e-8 * noise.width**2, noise.width**2):
         c = 1e-8 * math.sqrt(v)
@@ -186,7 +190,7 @@ def test_batches_increase_with_the_threshold_and_stay_in_their_bounds(size: int)
 @pytest.mark.parametrize("noise", NOISES, ids=name_of)
 def test_every_extreme_gives_numbers(noise: Any) -> None:
     """v from 0 to 1e250, c from 0 to 1e100, B = 1 and 4: finite, without a warning; 0 <= mu <= 1, nu <= c^2."""
-    sizes = (1,) if isinstance(noise, laws.ScipyNoise) and noise.components is None else (1, 4)
+    sizes = (1,) if isinstance(noise, ScipyNoise) and noise.components is None else (1, 4)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         for size in sizes:
@@ -219,7 +223,7 @@ def test_compression_keeps_moments_and_responses() -> None:
 
 def test_compressed_samples() -> None:
     """3000 values compressed against all of them: at v = 1 % of the variance the sparse tail costs 2e-4, else 3e-5."""
-    noise = laws.Empirical(np.random.default_rng(2).standard_t(3, 3000))
+    noise = Empirical(np.random.default_rng(2).standard_t(3, 3000))
     for v, precision in ((0.01, 2e-4), (0.3, 3e-5)):
         for size in (2, 4):
             every = batch.batch_law(noise.components, size, v)

@@ -9,7 +9,8 @@ from cases import NOISES, name_of
 
 import hdlimit as hd
 from hdlimit.problem.noise import as_noise
-from hdlimit.response.best_threshold import best_threshold, mixture_condition
+from hdlimit.response.best_threshold import best_threshold
+from hdlimit.response.clip_condition import mixture_condition
 from hdlimit.response.response import MapResponse
 
 REFERENCE = [(1, 0.4477, 0.672, math.inf), (3, 0.8490, 0.347, 1.7504), (10, 1.4064, 0.093, 1.0329)]

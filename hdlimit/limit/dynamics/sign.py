@@ -17,7 +17,7 @@ from hdlimit.problem.spectral_measure import Compression
 
 
 def moments(problem: Problem, optimizer: Optimizer, compress: bool | float) -> tuple[MomentSystem, Compression | None]:
-    """The moment system of an optimizer that follows sign(x), and what was done to the spectrum.
+    """Return the moment system of an optimizer that follows sign(x), and what was done to the spectrum.
 
     Parameters
     ----------
