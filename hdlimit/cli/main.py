@@ -43,6 +43,9 @@ def _errors_on_one_line(ctx: click.Context) -> Iterator[None]:
         message = _one_line(error.format_message()).removesuffix(".")
         click.echo(f"hdlimit: {message} ('{command} -h' shows the usage)", err=True)
         ctx.exit(2)
+    except KeyboardInterrupt:
+        click.echo("hdlimit: interrupted", err=True)
+        ctx.exit(130)
 
 
 def _one_line(message: object) -> str:

@@ -302,3 +302,14 @@ def test_json_has_no_infinity(tmp_path: Path) -> None:
     assert json.dumps(content, allow_nan=False) == '{"a": null, "b": [null], "c": [[null, 2.0]], "d": "inf"}'.replace(
         "[null]", "[1.0, null]"
     )
+
+
+def test_an_interrupt_is_one_line(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Exit code 130, as shells have it: 1 would say that runs contradict the curve."""
+
+    def interrupted(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sys.modules["hdlimit.verification.verify"], "verify", interrupted)
+    result = run("verify", study)
+    assert (result.exit_code, result.stdout, result.stderr) == (130, "", "hdlimit: interrupted\n")
