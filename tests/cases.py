@@ -87,7 +87,7 @@ _TABLE = ResidualTable(
 )
 
 _JUMPS = ResidualTable(
-    levels=[1.0, 2.0], residuals=[-1.5, -0.4, -0.4, 0.3, 2.0], scores=[[-1.0, -0.6, 0.1, 0.2, 1.5]] * 2
+    levels=[1.0, 2.0], residuals=[-1.5, -0.4, -0.4, 0.0, 2.0], scores=[[-1.0, -0.6, -0.2, 0.0, 1.5]] * 2
 )
 
 OPTIMIZERS: list[Optimizer] = [
