@@ -20,7 +20,14 @@ from hdlimit.errors import (
 
 
 class Schedule(Declaration):
-    """Base of the schedules: call one with times of any shape to get its values."""
+    """Base of the schedules: called with times of any shape, a schedule gives its values.
+
+    Examples
+    --------
+    >>> import hdlimit as hd
+    >>> hd.schedules.Steps(times=[2.0], values=[0.5, 0.1])([0.0, 2.0, 3.0]).tolist()
+    [0.5, 0.1, 0.1]
+    """
 
     def __call__(self, t: Any) -> FloatArray:
         return self._values(np.asarray(t, dtype=np.float64))
@@ -47,7 +54,19 @@ def _no_negative(argument: str, values: FloatArray) -> FloatArray:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Constant(Schedule):
-    """The same value at every time. value: >= 0 (inf is allowed for a clip threshold)."""
+    """The same value at every time.
+
+    Parameters
+    ----------
+    value : float
+        At least 0; inf is allowed for a clip threshold.
+
+    Examples
+    --------
+    >>> import hdlimit as hd
+    >>> float(hd.schedules.Constant(0.5)(3.0))
+    0.5
+    """
 
     value: float
 
@@ -63,9 +82,20 @@ class Constant(Schedule):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Steps(Schedule):
-    """Piecewise constant: values[0] before times[0], values[k] from times[k-1] on.
+    """Piecewise constant: values[0] before times[0], values[k] from times[k - 1] on.
 
-    times: shape (n,), increasing, > 0; values: shape (n + 1,), >= 0.
+    Parameters
+    ----------
+    times : array_like, shape (n,)
+        Increasing times > 0, in units of t = k/d.
+    values : array_like, shape (n + 1,)
+        At least 0.
+
+    Examples
+    --------
+    >>> import hdlimit as hd
+    >>> hd.schedules.Steps(times=[1.0, 3.0], values=[0.6, 0.3, 0.1])([0.5, 1.0, 5.0]).tolist()
+    [0.6, 0.3, 0.1]
     """
 
     times: FloatArray
@@ -90,7 +120,18 @@ class Steps(Schedule):
 class Cosine(Schedule):
     """Cosine decay: final + (initial - final)(1 + cos(pi t/duration))/2 up to t = duration, then final.
 
-    initial, final: >= 0; duration: > 0, in units of t.
+    Parameters
+    ----------
+    initial, final : float
+        Values at the ends, at least 0.
+    duration : float
+        Of the decay, > 0, in units of t = k/d.
+
+    Examples
+    --------
+    >>> import hdlimit as hd
+    >>> hd.schedules.Cosine(initial=0.8, final=0.0, duration=10.0)([0.0, 10.0, 20.0]).tolist()
+    [0.8, 0.0, 0.0]
     """
 
     initial: float
@@ -117,7 +158,20 @@ class Cosine(Schedule):
 class Power(Schedule):
     """Power law: initial (1 + t/time_scale)^-exponent.
 
-    initial: >= 0; exponent: any finite number; time_scale: > 0, in units of t.
+    Parameters
+    ----------
+    initial : float
+        The value at t = 0, at least 0.
+    exponent : float
+        Any finite number.
+    time_scale : float
+        > 0, in units of t = k/d.
+
+    Examples
+    --------
+    >>> import hdlimit as hd
+    >>> float(hd.schedules.Power(initial=0.6, exponent=1.0, time_scale=2.0)(2.0))
+    0.3
     """
 
     initial: float
@@ -140,7 +194,18 @@ class Power(Schedule):
 class Table(Schedule):
     """Linear interpolation between given points, constant outside them.
 
-    times: shape (n,), increasing, >= 0; values: shape (n,), >= 0.
+    Parameters
+    ----------
+    times : array_like, shape (n,)
+        Increasing times >= 0, in units of t = k/d.
+    values : array_like, shape (n,)
+        At least 0.
+
+    Examples
+    --------
+    >>> import hdlimit as hd
+    >>> float(hd.schedules.Table(times=[0.0, 4.0], values=[0.5, 0.1])(2.0))
+    0.3
     """
 
     times: FloatArray
@@ -162,9 +227,18 @@ class Table(Schedule):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Function(Schedule):
-    """A schedule given as a Python function of t, called once for every time; it must be continuous.
+    """A schedule given as a Python function of t.
 
-    function: takes a float t >= 0, returns a finite number >= 0.
+    Parameters
+    ----------
+    function : callable
+        t -> value, called once for every time; it must be continuous. It cannot be written to a file.
+
+    Examples
+    --------
+    >>> import hdlimit as hd
+    >>> float(hd.schedules.Function(lambda t: 0.5 / (1 + t))(1.0))
+    0.25
     """
 
     function: Callable[[float], float]

@@ -18,7 +18,18 @@ from hdlimit.problem.problem import Problem
 class SGD(Optimizer):
     """Streaming SGD: update = (1/B) sum_j r_j x_j.
 
-    lr: eta > 0, a number or a schedule of t; batch_size: B >= 1, fresh samples a step.
+    Parameters
+    ----------
+    lr : float or schedule
+        eta > 0, a number or a schedule of t = k/d; the step is eta/d.
+    batch_size : int
+        B >= 1, fresh samples a step.
+
+    Examples
+    --------
+    >>> import hdlimit as hd
+    >>> hd.SGD(lr=0.5).step_size(hd.Problem(hd.Isotropic(1000)))
+    0.0005
     """
 
     residual: ClassVar[str] = "identity"
@@ -32,10 +43,26 @@ class SGD(Optimizer):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ClippedSGD(Optimizer):
-    """Clipped SGD: the mean gradient g = (1/B) sum_j r_j x_j, scaled to norm c sqrt(tr K) where it is longer.
+    """Clipped SGD: the mean gradient, scaled to norm c sqrt(tr K) where it is longer.
 
-    lr: eta > 0, a number or a schedule of t; threshold: c > 0 in residual units (inf: SGD), a number or a schedule,
-    which may touch 0; batch_size: B >= 1. Trainer units: max_norm = c sqrt(tr K).
+    Parameters
+    ----------
+    lr : float or schedule
+        eta > 0, a number or a schedule of t = k/d; the step is eta/d.
+    threshold : float or schedule
+        c > 0 in units of the residual, a number or a schedule, which may touch 0; inf is SGD.
+    batch_size : int
+        B >= 1, fresh samples a step.
+
+    Notes
+    -----
+    The gradient is g = (1/B) sum_j r_j x_j. A trainer's gradient-norm limit is max_norm = c sqrt(tr K).
+
+    Examples
+    --------
+    >>> import hdlimit as hd
+    >>> hd.ClippedSGD(lr=0.5, threshold=0.6).max_norm(hd.Problem(hd.Isotropic(100)))
+    6.0
     """
 
     residual: ClassVar[str] = "clip"
@@ -58,8 +85,24 @@ class ClippedSGD(Optimizer):
         return as_schedule("threshold", self.threshold, allow_infinite=True)
 
     def max_norm(self, problem: Problem, loss: Loss = "half_squared") -> float:
-        """The trainer's gradient-norm limit: c sqrt(tr K) for the loss r^2/2, 2 c sqrt(tr K) for r^2. Needs a
-        constant threshold.
+        """The trainer's gradient-norm limit.
+
+        Parameters
+        ----------
+        problem : Problem
+            Supplies tr K.
+        loss : {"half_squared", "squared"}
+            The trainer's: r^2/2 or r^2.
+
+        Returns
+        -------
+        float
+            c sqrt(tr K) for the loss r^2/2, twice that for r^2.
+
+        Raises
+        ------
+        InvalidInput
+            For a threshold that is a schedule.
         """
         if not isinstance(self.threshold_schedule, Constant):
             raise InvalidInput("threshold", "a constant threshold", repr(self.threshold))
@@ -69,9 +112,25 @@ class ClippedSGD(Optimizer):
     def from_max_norm(
         cls, lr: Any, max_norm: float, problem: Problem, loss: Loss = "half_squared", batch_size: int = 1
     ) -> ClippedSGD:
-        """The clipped SGD of a trainer that clips gradient norms at max_norm.
+        """Return the clipped SGD of a trainer that clips gradient norms.
 
-        lr: eta (from_step_size converts a trainer's step); max_norm: > 0; problem: supplies tr K; loss: the trainer's.
+        Parameters
+        ----------
+        lr : float or schedule
+            eta; `from_step_size` converts a trainer's step.
+        max_norm : float
+            Where gradient norms are clipped, > 0.
+        problem : Problem
+            Supplies tr K.
+        loss : {"half_squared", "squared"}
+            The trainer's: r^2/2 or r^2.
+        batch_size : int
+            B >= 1.
+
+        Returns
+        -------
+        ClippedSGD
+            With the threshold in units of the residual.
         """
         scale = math.sqrt(_checked(problem).covariance.trace) * loss_factor(loss)
         return cls(lr=lr, threshold=checks.positive("max_norm", max_norm) / scale, batch_size=batch_size)

@@ -12,7 +12,18 @@ from hdlimit.optimizers.base import Optimizer
 class SignSGD(Optimizer):
     """signSGD: update = sign of the mean gradient (1/B) sum_j r_j x_j, coordinate by coordinate.
 
-    lr: eta > 0, a number or a schedule of t; batch_size: B >= 1, fresh samples a step.
+    Parameters
+    ----------
+    lr : float or schedule
+        eta > 0, a number or a schedule of t = k/d; the step is eta/d.
+    batch_size : int
+        B >= 1, fresh samples a step.
+
+    Examples
+    --------
+    >>> import hdlimit as hd
+    >>> hd.SignSGD(lr=0.3, batch_size=4)
+    SignSGD(lr=0.3, batch_size=4)
     """
 
     residual: ClassVar[str] = "sign"

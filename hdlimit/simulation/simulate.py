@@ -60,45 +60,75 @@ def simulate(
     Each run takes floor(horizon * d) steps of batch_size fresh samples from the problem's start. Run k depends on the
     seed and on k alone, bit for bit: not on the number of runs, of workers, or on the executor.
 
-    A run has diverged once its risk is not finite or exceeds 1e12 times the larger of the initial risk and E eps^2 (the
-    squared width of the noise where that is infinite); it stops, and its risk is inf from then on. Where the update is
-    of bounded length (sign, a finite clip threshold, a table) only a risk that is not finite counts. What is recorded
-    beside the risk is inf from then on, too.
+    Parameters
+    ----------
+    problem : Problem
+        The problem.
+    optimizer : Optimizer
+        The optimizer; its schedules are read at t = k/d, k the steps already taken.
+    horizon : float
+        The last time, in units of t = k/d, at least one step; refused where one run would take more than a day.
+    runs : int
+        Number of independent runs, at least 1.
+    seed : int, SeedSequence or Generator
+        A SeedSequence is not changed; from a Generator one SeedSequence is spawned.
+    times : array_like, shape (T,), optional
+        When to record, non-decreasing in [0, horizon], taken down to whole steps; by default 0 and 200 geometric points
+        from 1/d to the horizon, taken to the nearest step.
+    rows : {"data", "gaussian"}, optional
+        Sample the problem's own rows with replacement, or Gaussian x with the problem's K and noise from its law; by
+        default the rows, where the problem has some.
+    method : {"direct", "blocks"}
+        The algorithm itself, O(d) a sample; or the same law of everything recorded from one number a distinct
+        eigenvalue of K, O(their number) a sample, for Gaussian x and any optimizer without sign features. Its runs are
+        others than those of "direct" with the same seed.
+    record : iterable of str
+        What to record beside the risk, any of "distance" (norm(delta)^2), "gradient_norm" (norm(K delta), of the
+        population gradient) and "clipped_fraction" (share of the steps since the recorded time before, or since the
+        start, whose gradient was clipped; 0 at time 0; only where the optimizer clips).
+    executor : concurrent.futures.Executor, optional
+        By default threads, one a core.
+    progress : bool
+        Show a progress bar over the runs.
+    checkpoint : str or path-like, optional
+        A file in which finished runs are stored as they finish, and from which they are taken when the same study is
+        asked for again, with the same or another number of runs.
+    first : int
+        Number of the first run: those made are first, ..., first + runs - 1 of the same seed, which continue a smaller
+        ensemble. Not together with a checkpoint, which continues by itself.
 
-    Args:
-        problem: the problem.
-        optimizer: the optimizer; its schedules are read at t = k/d, k the steps already taken.
-        horizon: T, in units of t = k/d, at least one step; refused where one run would take more than a day.
-        runs: number of independent runs, >= 1.
-        seed: an int >= 0, a SeedSequence (not changed) or a Generator (from which one SeedSequence is spawned).
-        times: times at which to record, shape (n,), non-decreasing, in [0, horizon], taken down to whole steps;
-            None: 0 and 200 geometric points from 1/d to the horizon, taken to the nearest step.
-        rows: "data": sample the problem's own rows with replacement; "gaussian": Gaussian x with the problem's K and
-            noise from its law; None: "data" where the problem has rows.
-        method: "direct": the algorithm itself, O(d) a sample; "blocks": the same law of everything recorded from one
-            number a distinct eigenvalue of K (hdlimit.simulation.eigenspaces), O(their number) a sample, for
-            Gaussian x and any
-            optimizer but those with sign features; its runs are others than those of "direct" with the same seed.
-        record: what to record beside the risk, any of "distance" (norm(delta)^2), "gradient_norm" (norm(K delta), of
-            the population gradient) and "clipped_fraction" (share of the steps since the recorded time before, or
-            since the start, whose gradient was clipped; 0 at time 0; only where the optimizer clips).
-        executor: a concurrent.futures.Executor; None: threads, one a core.
-        progress: show a progress bar over the runs.
-        checkpoint: path of a file in which finished runs are stored as they finish, and from which they are taken
-            when the same study is asked for again, with the same or another number of runs.
-        first: number of the first run: those made are first, ..., first + runs - 1 of the same seed, which continue a
-            smaller ensemble. Not together with a checkpoint, which continues by itself.
+    Returns
+    -------
+    Ensemble
+        Times k/d of shape (T,), the risk and what else is recorded of shape (runs, T), and an outcome.
 
-    Returns:
-        An Ensemble: time k/d of shape (T,), risk and what else is recorded of shape (runs, T), and an outcome that says
-        how the runs ended.
+    Raises
+    ------
+    InvalidInput
+        For an argument that is not as above, or a schedule with a value that is negative or not finite.
+    NotAvailable
+        Where numba is not installed.
 
-    Raises:
-        InvalidInput: for an argument that is not as above, or a schedule with a value that is negative or not finite.
-        NotAvailable: where numba is not installed.
+    Warns
+    -----
+    DivergenceWarning
+        If a run diverged.
 
-    Warns:
-        DivergenceWarning: if a run diverged.
+    Notes
+    -----
+    With delta = theta - theta* and r_j = <x_j, delta> - eps_j a step is delta <- delta - (eta(t)/d) update(g) with
+    g = (1/B) sum_j r_j x_j. A run has diverged once its risk is not finite or exceeds 1e12 times the larger of the
+    initial risk and E eps^2 (the squared width of the noise where that is infinite); it stops, and what is recorded is
+    inf from then on. Where the update is of bounded length (sign, a finite clip threshold, a table) only a risk that is
+    not finite counts.
+
+    Examples
+    --------
+    >>> import hdlimit as hd
+    >>> problem = hd.Problem(hd.Isotropic(50), hd.Gaussian(std=0.5))
+    >>> runs = hd.simulate(problem, hd.SGD(lr=0.5), horizon=2.0, runs=4, seed=0)
+    >>> runs.risk.shape, runs.outcome.sentence
+    ((4, 201), 'all 4 runs took 100 steps, up to t = 2')
     """
     _check(problem, optimizer, executor)
     require_numba("simulate")
