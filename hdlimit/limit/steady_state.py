@@ -46,8 +46,9 @@ def _balance(limit: Limit, lr: float, c: float, v: float) -> float:
     return 2 * v * mu - lr * nu * limit.modes.forcing
 
 
-# Central difference of fourth order.
+# Places of the central difference of fourth order.
 _NEAR = np.array([-2.0, -1.0, 1.0, 2.0])
+# Weights at these places.
 _SLOPE = np.array([1.0, -8.0, 8.0, -1.0]) / 12
 
 
