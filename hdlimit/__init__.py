@@ -4,7 +4,7 @@ The problem
     Problem; covariances Covariance, Isotropic, MarchenkoPastur, PowerLaw, Wishart; label noise Empirical, Gaussian,
     GaussianMixture, Laplace, NoNoise, Rademacher, StudentT, Uniform, or any frozen scipy.stats distribution.
 The optimizers
-    SGD, ClippedSGD, SignSGD; `schedules` has schedules of their parameters.
+    SGD, ClippedSGD, SignSGD, ResidualSGD (any scalar map); `schedules` has schedules of their parameters.
 Prediction
     predict, sweep, stability, steady_state, effects, exact_mean, sample_sde.
 Simulation and verification
@@ -48,6 +48,7 @@ _HOME = {
         "ClippedSGD",
     ),
     "optimizers.sign": ("SignSGD",),
+    "optimizers.residual": ("ResidualSGD",),
     "prediction.predict": ("predict",),
     "prediction.sweep": ("sweep",),
     "simulation.simulate": ("simulate",),
@@ -91,6 +92,7 @@ __all__ = [  # grouped as in the docstring
     "SGD",
     "ClippedSGD",
     "SignSGD",
+    "ResidualSGD",
     "predict",
     "sweep",
     "simulate",
@@ -125,6 +127,7 @@ if TYPE_CHECKING:
     from hdlimit.limit.stability import stability as stability
     from hdlimit.limit.steady_state import steady_state as steady_state
     from hdlimit.loading import load as load
+    from hdlimit.optimizers.residual import ResidualSGD as ResidualSGD
     from hdlimit.optimizers.sgd import SGD as SGD
     from hdlimit.optimizers.sgd import ClippedSGD as ClippedSGD
     from hdlimit.optimizers.sign import SignSGD as SignSGD

@@ -12,6 +12,7 @@ import numpy as np
 from scipy import stats
 
 from hdlimit.optimizers.base import Optimizer
+from hdlimit.optimizers.residual import ResidualSGD
 from hdlimit.optimizers.residual_table import ResidualTable
 from hdlimit.optimizers.schedules import Constant, Cosine, Function, Power, Schedule, Steps, Table
 from hdlimit.optimizers.score import ScoreSGD
@@ -85,6 +86,10 @@ _TABLE = ResidualTable(
     levels=[0.1, 0.5], residuals=[-1.0, -0.2, 0.2, 2.0], scores=[[-0.8, -0.3, 0.3, 1.0], [-1.0, -0.1, 0.1, 2.0]]
 )
 
+_JUMPS = ResidualTable(
+    levels=[1.0, 2.0], residuals=[-1.5, -0.4, -0.4, 0.3, 2.0], scores=[[-1.0, -0.6, 0.1, 0.2, 1.5]] * 2
+)
+
 OPTIMIZERS: list[Optimizer] = [
     SGD(lr=0.5),
     SGD(lr=0.4, batch_size=4),
@@ -98,4 +103,6 @@ OPTIMIZERS: list[Optimizer] = [
     SignSGD(lr=SCHEDULES[3]),
     ScoreSGD(lr=0.3, table=_TABLE, design=SCHEDULES[4]),
     ScoreSGD(lr=0.3, table=_TABLE, design=0.2, batch_size=4),
+    ResidualSGD(lr=0.4, psi=_JUMPS),
+    ResidualSGD(lr=SCHEDULES[1], psi=_TABLE, control=SCHEDULES[4], batch_size=3),
 ]

@@ -13,6 +13,7 @@ from scipy import integrate, special
 
 from hdlimit.core.declaration import FloatArray
 from hdlimit.optimizers.base import Optimizer
+from hdlimit.optimizers.residual import ResidualSGD
 from hdlimit.optimizers.schedules import Schedule
 from hdlimit.optimizers.score import ScoreSGD
 from hdlimit.optimizers.sgd import ClippedSGD
@@ -62,7 +63,7 @@ def simulated_errors(
             eps, pending = np.array(pending[:batch]), pending[batch:]
         y = x @ target + eps
         r = x @ theta - y
-        if isinstance(optimizer, ScoreSGD):
+        if isinstance(optimizer, ScoreSGD | ResidualSGD):
             r = np.array([_table_twin(optimizer, value, step / d) for value in r])
         gradient = sum((r[j] * x[j] for j in range(batch)), np.zeros(d)) / batch
         update = _update(optimizer, gradient, step / d, np.trace(k))
@@ -96,7 +97,7 @@ def reduced_run(problem: Problem, optimizer: Optimizer, steps: int, seed: int, r
         xi = features.standard_normal((batch, l.size))
         u = np.sqrt(l * m) * xi
         psi = u.sum(axis=1) - eps
-        if isinstance(optimizer, ScoreSGD):
+        if isinstance(optimizer, ScoreSGD | ResidualSGD):
             psi = np.array([_table_twin(optimizer, value, step / d) for value in psi])
         chi2 = np.array([_chi_square(features, n - 1) for n in count])
         squares = l * ((psi @ xi) ** 2 + psi @ psi * chi2) / batch**2  # of the mean gradient in every eigenspace
@@ -116,8 +117,8 @@ def _chi_square(generator: np.random.Generator, degrees: int) -> float:
     return float(generator.chisquare(degrees))
 
 
-def _table_twin(optimizer: ScoreSGD, r: float, t: float) -> float:
-    table = optimizer.table
+def _table_twin(optimizer: ScoreSGD | ResidualSGD, r: float, t: float) -> float:
+    table = optimizer.residual_table
     at_levels = [np.interp(r, table.residuals, row) for row in table.scores]
     return float(np.interp(math.log(optimizer.threshold_schedule(t)), np.log(table.levels), at_levels))
 

@@ -19,6 +19,7 @@ from scipy.stats import qmc
 
 from hdlimit.core.declaration import FloatArray
 from hdlimit.optimizers.base import Optimizer
+from hdlimit.optimizers.residual import ResidualSGD
 from hdlimit.optimizers.residual_table import ResidualTable
 from hdlimit.optimizers.schedules import Schedule
 from hdlimit.optimizers.score import ScoreSGD
@@ -159,8 +160,8 @@ def sampled(kind: Kind, draws: tuple[FloatArray, FloatArray], v: float, c: float
 
 
 def kind_of(optimizer: Optimizer) -> Kind:
-    if isinstance(optimizer, ScoreSGD):
-        return optimizer.table
+    if isinstance(optimizer, ScoreSGD | ResidualSGD):
+        return optimizer.residual_table
     return {SignSGD: "sign", ClippedSGD: "clip"}.get(type(optimizer), "identity")
 
 

@@ -146,7 +146,11 @@ BAD = [
     ("threshold = inf", "threshold = 0", r"optimizer\.threshold: expected a number > 0 \(inf is allowed\)"),
     ("threshold = inf", "", r"optimizer\.threshold: expected a number or a table \(a schedule\), got nothing"),
     ("threshold = inf", "threshold = 1\nmomentum = 0.9", "optimizer: expected only the keys lr, threshold, batch_size"),
-    ('type = "ClippedSGD"', "", r"optimizer\.type: expected one of ClippedSGD, ScoreSGD, SGD, SignSGD, got nothing"),
+    (
+        'type = "ClippedSGD"',
+        "",
+        r"optimizer\.type: expected one of ClippedSGD, ResidualSGD, ScoreSGD, SGD, SignSGD, got nothing",
+    ),
     ("[run]", "[runs]", "expected only the keys problem, optimizer, run, got an unknown key 'runs'"),
     ("[run]", "[run", r"expected valid TOML, got an error: .*line 14"),
     ("[problem]", "[[problem]]", "problem: expected a table|valid TOML"),

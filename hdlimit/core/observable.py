@@ -87,4 +87,5 @@ class Observable(Declaration):
         below, above = ordered[low], ordered[np.minimum(low + 1, ordered.shape[0] - 1)]
         share = np.broadcast_to(place - low[..., None], below.shape)
         gap = np.subtract(above, below, out=np.zeros(below.shape), where=above > below)
-        return below + np.multiply(share, gap, out=np.zeros(below.shape), where=share > 0)
+        quantiles: FloatArray = below + np.multiply(share, gap, out=np.zeros(below.shape), where=share > 0)
+        return quantiles

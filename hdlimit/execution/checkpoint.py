@@ -1,11 +1,11 @@
-"""Finished runs in a file, so that a study that was killed goes on where it stopped and ends bit for bit the same.
+"""Finished runs in a file: a study that was killed continues where it stopped and ends bit for bit the same.
 
     magic | two commit slots | record of the study | records of runs ...
 
 A record is its length, its SHA-256 and its bytes. A slot holds the number of a commit, the end of what is committed and
-a checksum; commits take the two slots in turn, each written after its record is on the disk. Whatever moment a process
-is killed at, one slot is whole and everything before its end is there: bytes after it are a record that was not
-finished, bytes missing before it are a file that somebody cut.
+a checksum; commits take the two slots in turn, each written after its record is on the disk. At whatever moment a
+process is killed, one slot is whole and everything before its end is there: bytes after it are a record that was not
+finished, bytes missing before it mean that the file was truncated.
 """
 
 from __future__ import annotations
@@ -49,9 +49,18 @@ class _Broken(Exception):
 class Checkpoint:
     """A file of finished runs of one study, which it refuses to mix with those of another.
 
-    path: of the file, made when it is first opened; study: everything that the results depend on, by name: numbers,
-    strings, arrays (of which a hash is kept) and declarations. Raises InvalidInput for a study with a Python function
-    in it, of which nobody can tell whether it is still the same.
+    Parameters
+    ----------
+    path : str or PathLike
+        The file, made when it is first opened.
+    study : mapping
+        Everything that the results depend on, by name: numbers, strings, arrays (of which a hash is kept) and
+        declarations.
+
+    Raises
+    ------
+    InvalidInput
+        For a study with a Python function in it, which cannot be compared with that of another process.
     """
 
     def __init__(self, path: str | PathLike[str], study: Mapping[str, Any]) -> None:
@@ -67,8 +76,17 @@ class Checkpoint:
 
     @contextmanager
     def opened(self) -> Iterator[Store]:
-        """The store of the runs, for this process alone; raises InvalidInput, and leaves the file as it is, where it
-        is not a whole checkpoint of this study that can be written to.
+        """Open the store of the runs, for this process alone.
+
+        Yields
+        ------
+        Store
+            The finished runs; further ones can be added.
+
+        Raises
+        ------
+        InvalidInput
+            Where the file is not a whole checkpoint of this study that can be written to; the file is left as it is.
         """
         place, token = Path(os.path.realpath(self.path)), object()
         if _in_use.setdefault(place, token) is not token:
@@ -132,15 +150,32 @@ class Checkpoint:
 
 
 class Store:
-    """An opened checkpoint. parts: the (run numbers, arrays with one row a run) that are in it."""
+    """An opened checkpoint.
+
+    Attributes
+    ----------
+    parts : list of tuple
+        The (run numbers, arrays with one row a run) that are in it.
+    """
 
     def __init__(self, checkpoint: Checkpoint, file: FileIO, commits: int, end: int, parts: list[Part]) -> None:
         self.parts = parts
         self._checkpoint, self._file, self._commits, self._end = checkpoint, file, commits, end
 
     def add(self, runs: Sequence[int], arrays: Arrays) -> None:
-        """Store finished runs; on return they are on the disk. Raises InvalidInput where it is full or fails, and what
-        was stored before is kept.
+        """Store finished runs; on return they are on the disk.
+
+        Parameters
+        ----------
+        runs : sequence of int
+            Run numbers.
+        arrays : tuple of ndarray
+            Results with one row a run.
+
+        Raises
+        ------
+        InvalidInput
+            Where the disk is full or fails; what was stored before is kept.
         """
         record = _record(_packed(runs, arrays))
         commits, end = self._commits + 1, self._end + len(record)

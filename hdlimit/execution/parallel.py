@@ -45,13 +45,34 @@ def collect(
     progress: bool,
     checkpoint: Checkpoint | None = None,
 ) -> Arrays:
-    """Return the results of runs 0, ..., runs - 1, joined along the first axis in the order of the runs.
+    """Compute runs 0, ..., runs - 1 and join the results along the first axis in the order of the runs.
 
-    work: (run numbers) -> arrays with one row a run, picklable for process pools; seconds: estimated cost of a run;
-    executor: a concurrent.futures.Executor, None for one thread a core; progress: show a progress bar over the runs;
-    checkpoint: where finished runs are kept and taken from. Raises InvalidInput for an executor that takes no work or
-    cannot be handed this one, and for a checkpoint that cannot be used; WorkersLost when workers die again and again;
-    what `work` raises, as it is.
+    Parameters
+    ----------
+    work : callable
+        Takes run numbers and returns arrays with one row a run; picklable for process pools. What it raises is raised.
+    runs : int
+        Number of runs.
+    seconds : float
+        Estimated cost of a run.
+    executor : concurrent.futures.Executor or None
+        Where runs are computed; None for one thread a core.
+    progress : bool
+        Show a progress bar over the runs.
+    checkpoint : Checkpoint, optional
+        Where finished runs are kept and taken from.
+
+    Returns
+    -------
+    tuple of ndarray
+        The arrays of `work`, with one row a run.
+
+    Raises
+    ------
+    InvalidInput
+        For an executor that takes no work or cannot be sent this one, and for a checkpoint that cannot be used.
+    WorkersLost
+        When workers die several times in a row.
     """
     with nullcontext() if checkpoint is None else checkpoint.opened() as store:
         if executor is None:
@@ -140,7 +161,7 @@ class _Study:
         self.advance(len(runs))
 
     def _refusal(self, error: Exception) -> Exception:
-        """The error of a submission, if the executor raised it: it is shut down, broken, or has lost its scheduler."""
+        """Return the error of a submission if the executor raised it: shut down, broken, or without its scheduler."""
         home = type(error).__module__.partition(".")[0]
         if not (isinstance(error, RuntimeError) or type(error) is Exception or home == "distributed"):
             raise error
@@ -172,13 +193,26 @@ class _Study:
 
 
 def batches(runs: Runs, count: int) -> list[Runs]:
-    """Return the runs, in order, cut into `count` batches whose lengths differ by at most one."""
+    """Cut runs, in order, into batches whose lengths differ by at most one.
+
+    Parameters
+    ----------
+    runs : sequence of int
+        Run numbers.
+    count : int
+        Number of batches; empty ones are left out.
+
+    Returns
+    -------
+    list
+        The batches.
+    """
     ends = [len(runs) * k // count for k in range(count + 1)]
     return [runs[first:last] for first, last in zip(ends, ends[1:]) if first < last]
 
 
 def _deaths() -> tuple[type[BaseException], ...]:
-    """Return what a future raises when its worker died, not its work."""
+    """Return the errors that a future raises when its worker died, not its work."""
     distributed = sys.modules.get("distributed")
     return BrokenExecutor, CancelledError, *(() if distributed is None else (distributed.KilledWorker,))
 
@@ -193,7 +227,7 @@ def _nothing(finished: int) -> None:
 
 @contextmanager
 def _bar(runs: int, done: int, shown: bool) -> Iterator[Callable[[int], object]]:
-    """What to call with the number of runs that finished."""
+    """Give what to call with the number of runs that finished."""
     if not shown:
         yield _nothing
         return

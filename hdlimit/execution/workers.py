@@ -1,4 +1,4 @@
-"""Executors that survive: processes of this machine that are replaced when one dies, and the workers of a Dask cluster.
+"""Executors: processes of this machine that are replaced when one dies, and the workers of a Dask cluster.
 
 Both are made for a command that owns its workers; any other concurrent.futures.Executor does as well.
 """
@@ -26,7 +26,12 @@ DASK_SECONDS = 5.0
 class Processes(Executor):
     """Processes of this machine, started afresh; a pool in which one died is replaced by a new one.
 
-    workers: how many. They end when this process ends, however it does.
+    The processes end when this process ends, also when it is killed.
+
+    Parameters
+    ----------
+    workers : int
+        Number of processes.
     """
 
     def __init__(self, workers: int) -> None:
@@ -51,7 +56,7 @@ class Processes(Executor):
 
 
 def _begin() -> None:
-    """In a new worker: an interrupt ends it without a word, and so does the end of the process that started it."""
+    """Let an interrupt, and the end of the process that started it, end a new worker without a message."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     Thread(target=_end_with_parent, daemon=True).start()
 
@@ -65,10 +70,24 @@ def _end_with_parent() -> None:
 
 @contextmanager
 def dask_workers(address: str, seconds: float = DASK_SECONDS) -> Iterator[Executor]:
-    """The workers of a Dask cluster as an executor, for the time of the block.
+    """Use the workers of a Dask cluster as an executor inside a with block.
 
-    address: of the scheduler, such as tcp://127.0.0.1:8786; seconds: how long it and its first worker may take to
-    answer. Raises InvalidInput where nobody listens, no worker is there, or `distributed` is not installed.
+    Parameters
+    ----------
+    address : str
+        Address of the scheduler, such as tcp://127.0.0.1:8786.
+    seconds : float, default 5
+        How long the scheduler and its first worker may take to answer.
+
+    Yields
+    ------
+    concurrent.futures.Executor
+        The cluster as an executor; closed at the end of the block.
+
+    Raises
+    ------
+    InvalidInput
+        Where no scheduler answers, no worker is there, or `distributed` is not installed.
     """
     try:
         from distributed import Client
@@ -86,7 +105,7 @@ def dask_workers(address: str, seconds: float = DASK_SECONDS) -> Iterator[Execut
 
 
 def _check_scheduler(address: str, seconds: float) -> None:
-    """Ask whoever listens who he is: a Client that finds nobody leaves threads behind, which complain at the end."""
+    """Raise InvalidInput if no Dask scheduler answers: a Client that fails to connect leaves threads behind."""
 
     async def kind() -> object:
         async with rpc(address, timeout=seconds) as other:

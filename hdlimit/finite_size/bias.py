@@ -33,7 +33,16 @@ WIDER = 1e-3
 class Coefficients(NamedTuple):
     """What a stage needs at one time.
 
-    These are eta and its slope in t, c, v, mu and nu with two derivatives in v, and the moments of a step.
+    Attributes
+    ----------
+    eta, slope : float
+        Step size and its slope in t.
+    c, v : float
+        Threshold and twice the risk.
+    mu, nu : tuple of float
+        The responses with two derivatives in v.
+    moments : StepMoments
+        Moments of a step.
     """
 
     eta: float
@@ -58,8 +67,16 @@ class Norm(NamedTuple):
 class ClippedNorm:
     """The responses at q = 1 -+ h and q = 1, for clipping the true norm of the mean gradient.
 
-    limit: the mode system and response; short, plain, long: the response compiled for thresholds c/sqrt(q); variance:
-    of q; trace: tr K.
+    Attributes
+    ----------
+    limit : Limit
+        The mode system and response.
+    short, plain, long : Compiled
+        The response compiled for thresholds c/sqrt(q), q = 1 - h, 1 and 1 + h.
+    variance : float
+        Variance of q.
+    trace : float
+        tr K.
     """
 
     limit: Limit
@@ -103,12 +120,12 @@ class ClippedNorm:
 
 
 def difference(variance: float) -> float:
-    """Return the step in q of central differences."""
+    """Return the step in q of central differences, about the standard deviation of q."""
     return min(max(math.sqrt(variance), 1e-3), 0.3)
 
 
 def fluctuating(k: Coefficients, rate: FloatArray, b: FloatArray, m: FloatArray, y: FloatArray) -> FloatArray:
-    """Return the part of the fluctuations, y = P lambda."""
+    """Return the part of the fluctuations, shape (n,); y = P lambda."""
     variance = float(y @ rate)
     push: FloatArray = -2 * k.eta * rate * (k.mu[1] * y + k.mu[2] * variance * m / 2)
     return push + k.eta**2 * k.nu[2] * variance * b / 2
@@ -117,7 +134,7 @@ def fluctuating(k: Coefficients, rate: FloatArray, b: FloatArray, m: FloatArray,
 def identity(
     k: Coefficients, rate: FloatArray, b: FloatArray, m: FloatArray, dimension: int, norm: ClippedNorm | None
 ) -> FloatArray:
-    """Return the parts of identity features; norm: None where the norm of the gradient does not matter."""
+    """Return the parts of identity features, shape (n,); norm: None where the norm of the gradient does not matter."""
     push: FloatArray = k.eta**2 / dimension * k.moments.nu_2 * rate**2 * m
     if norm is None:
         return push
@@ -129,6 +146,6 @@ def identity(
 
 
 def cubic(k: Coefficients, rate: FloatArray, fourth: FloatArray, batch_size: int) -> FloatArray:
-    """Return the part of sign features; fourth: sum of E w_i^4 over the modes of each bin."""
+    """Return the part of sign features, shape (n,); fourth: sum of E w_i^4 over the modes of each bin."""
     push: FloatArray = -2 * k.eta * rate**2 * fourth * (batch_size - 2) * k.mu[1] / 3
     return push

@@ -51,26 +51,58 @@ class Diffusion(Protocol):
     """Modes w of rates `rate`, v = sum rate w^2, from `start`; all of shape (n,)."""
 
     @property
-    def rate(self) -> FloatArray: ...
+    def rate(self) -> FloatArray:
+        """Rates of the modes, shape (n,)."""
 
     @property
-    def start(self) -> FloatArray: ...
+    def start(self) -> FloatArray:
+        """Modes at t = 0, shape (n,)."""
 
     def draw(self, rng: np.random.Generator, count: int) -> Draws:
-        """Random numbers for `count` steps."""
+        """Draw random numbers for `count` steps."""
 
     def advance(
         self, w: FloatArray, window: Window, response: Compiled, draws: Draws, escape: float, v: FloatArray
     ) -> tuple[int, float, float]:
-        """Overwrite w, and v with its values after each step; returns the steps taken before v reached `escape` or
-        was no longer finite, and the smallest and largest v at which the response was read.
+        """Take the steps of a window, overwriting w, and v with its values after each step.
+
+        Parameters
+        ----------
+        w : ndarray, shape (n,)
+            The modes.
+        window : Window
+            The m steps and the schedules over them.
+        response : Compiled
+            (mu, nu) as functions of v.
+        draws : Draws
+            Random numbers of the m steps.
+        escape : float
+            The v from which a path counts as diverged.
+        v : ndarray, shape (m,)
+            Where v after each step is written.
+
+        Returns
+        -------
+        tuple of (int, float, float)
+            The steps taken before v reached `escape` or was no longer finite, and the smallest and largest v at which
+            the response was read.
         """
 
 
 @dataclass(frozen=True, eq=False)
 class Homogenized:
-    """The limiting SDE in modes. count: modes (of equal rate and noise) of which w is the norm, shape (n,); noise: C/d
-    of one of them, shape (1, n), or in full (n, n); factor: F with F F^T = C/d where it is full.
+    """The limiting SDE in modes.
+
+    Attributes
+    ----------
+    rate, start : ndarray, shape (n,)
+        As in Diffusion.
+    count : ndarray, shape (n,)
+        Number of modes, of equal rate and noise, of which w is the norm.
+    noise : ndarray, shape (1, n) or (n, n)
+        C/d of one of them, or in full.
+    factor : ndarray, shape (n, n), or None
+        F with F F^T = C/d where it is full.
     """
 
     rate: FloatArray
@@ -80,6 +112,7 @@ class Homogenized:
     factor: FloatArray | None
 
     def draw(self, rng: np.random.Generator, count: int) -> Draws:
+        """Draw random numbers for `count` steps."""
         shocks = rng.standard_normal((count, self.rate.size))
         if self.factor is not None:
             return Draws(shocks @ self.factor.T, np.empty((0, self.rate.size)))
@@ -88,6 +121,7 @@ class Homogenized:
     def advance(
         self, w: FloatArray, window: Window, response: Compiled, draws: Draws, escape: float, v: FloatArray
     ) -> tuple[int, float, float]:
+        """Take the steps of a window; see Diffusion.advance."""
         single = self.noise[0] if self.factor is None else np.diagonal(self.noise)
         forcing, extremes = float(self.rate @ (single * self.count)), np.array([math.inf, 0.0])
         drive = kernels.Drive(*window, response.kernel, response.parameters, *draws, escape, v, extremes)
@@ -97,9 +131,23 @@ class Homogenized:
 
 @dataclass(frozen=True, eq=False)
 class Corrected:
-    """Bins of modes with the fluctuations of the algorithm's steps. w: norm of a bin; count: modes in it, shape (n,);
-    noise: c/d of one of them, shape (n,); dimension: d; table: covariances of (H, N), see kernels.sde.corrected, at log
-    v = first + spacing k, for every one of log_thresholds.
+    """Bins of modes with the fluctuations of the algorithm's steps; w is the norm of a bin.
+
+    Attributes
+    ----------
+    rate, start : ndarray, shape (n,)
+        As in Diffusion.
+    count : ndarray, shape (n,)
+        Number of modes in a bin.
+    noise : ndarray, shape (n,)
+        c/d of one of them.
+    dimension : int
+        d, the number of parameters.
+    table : ndarray
+        Covariances of (H, N), see hdlimit.kernels.sde.corrected, at log v = first + spacing k for every one of
+        log_thresholds.
+    first, spacing, log_thresholds
+        The grid of the table.
     """
 
     rate: FloatArray
@@ -113,6 +161,7 @@ class Corrected:
     log_thresholds: FloatArray
 
     def draw(self, rng: np.random.Generator, count: int) -> Draws:
+        """Draw random numbers for `count` steps."""
         shocks = rng.standard_normal((count, self.rate.size + 1))
         others = _others(rng, self.count, count)
         return Draws(shocks, others if others.size else np.zeros((count, self.rate.size)))
@@ -120,6 +169,7 @@ class Corrected:
     def advance(
         self, w: FloatArray, window: Window, response: Compiled, draws: Draws, escape: float, v: FloatArray
     ) -> tuple[int, float, float]:
+        """Take the steps of a window; see Diffusion.advance."""
         extremes, d = np.array([math.inf, 0.0]), float(self.dimension)
         levels = np.zeros(v.size)
         if self.log_thresholds.size > 1:
@@ -143,7 +193,20 @@ def _others(rng: np.random.Generator, modes: FloatArray, count: int) -> FloatArr
 
 
 def homogenized(problem: Problem, optimizer: Optimizer) -> Homogenized:
-    """Return the limiting SDE of a problem; modes of rate 0 do not enter R and are left out."""
+    """Make the limiting SDE of a problem.
+
+    Parameters
+    ----------
+    problem : Problem
+        Covariance, noise, target and start.
+    optimizer : Optimizer
+        Its features give the modes.
+
+    Returns
+    -------
+    Homogenized
+        The modes; those of rate 0 do not enter R and are left out.
+    """
     b = basis(problem.covariance, optimizer.features)
     w, moving = b.coordinates(problem.initial_error), b.rate > 0
     if b.noise.ndim == 2:
@@ -166,10 +229,26 @@ def _full(b: Basis, w: FloatArray, moving: np.ndarray) -> Homogenized:
 def corrected(
     problem: Problem, optimizer: Optimizer, v_range: tuple[float, float], c_range: tuple[float, float]
 ) -> Corrected:
-    """Return the diffusion with the algorithm's fluctuations, on at most 128 bins of modes.
+    """Make the diffusion with the algorithm's fluctuations, on at most 128 bins of modes.
 
-    v_range, c_range: of the limit curve and of the thresholds; moments are tabulated up to 30 times beyond v_range.
-    Raises: NotAvailable where the spread of single runs does not exist or is not known.
+    Parameters
+    ----------
+    problem, optimizer
+        As in sample_sde.
+    v_range : tuple of float
+        Smallest and largest v of the limit curve; moments are tabulated up to 30 times beyond it.
+    c_range : tuple of float
+        Smallest and largest threshold.
+
+    Returns
+    -------
+    Corrected
+        The bins and the table of moments.
+
+    Raises
+    ------
+    NotAvailable
+        Where the spread of single runs does not exist or is not known.
     """
     check_spread(problem, optimizer)
     modes = noise_modes(problem, optimizer, BINS)

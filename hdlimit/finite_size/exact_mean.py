@@ -55,7 +55,14 @@ class ExactMean:
     outcome : Outcome
         How the recursion ended.
     version : str
-        Of the package.
+        Version of the package.
+
+    Examples
+    --------
+    >>> import hdlimit as hd
+    >>> mean = hd.exact_mean(hd.Problem(hd.Isotropic(100)), hd.SGD(0.5), 200)
+    >>> mean.risk.shape, mean.outcome.status.value
+    ((201,), 'finished')
     """
 
     problem: Problem
@@ -79,12 +86,25 @@ class ExactMean:
         return samples
 
     def plot(self, ax: Axes | None = None, **style: Any) -> Axes:
-        """Draw the mean risk as a line; returns the Axes."""
+        """Draw the mean risk as a line.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes, optional
+            Where to draw; None for a new figure.
+        **style
+            Options of the line, as of matplotlib's plot.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+            The Axes with the line.
+        """
         return plot_exact(self, ax, **style)
 
 
 def exact_mean(problem: Problem, optimizer: Optimizer, steps: Any) -> ExactMean:
-    """The mean risk of streaming SGD at this d, exactly, for Gaussian x and any batch size.
+    """Compute the mean risk of streaming SGD at this d, exactly, for Gaussian x and any batch size.
 
     Parameters
     ----------
@@ -137,14 +157,29 @@ def exact_mean(problem: Problem, optimizer: Optimizer, steps: Any) -> ExactMean:
 
 
 def exact_bias(problem: Problem, optimizer: Optimizer, steps: Any) -> FloatArray:
-    """The exact mean risk less its limit as d grows at fixed t = k/d and fixed spectrum, from the recursion alone.
+    """Compute the exact mean risk less its limit as d grows at fixed t = k/d and fixed spectrum.
 
+    Only the recursion of exact_mean is used, no predicted curve, so that a curve can be judged by it.
+
+    Parameters
+    ----------
+    problem, optimizer, steps
+        As in exact_mean.
+
+    Returns
+    -------
+    ndarray, shape (T,)
+        The bias after each of the steps.
+
+    Raises
+    ------
+    NotAvailable
+        As exact_mean, and where the mean diverges within these steps. Other errors are those of exact_mean.
+
+    Notes
+    -----
     The limit is (8 E_8 - 6 E_4 + E_2)/3 with E_N the exact mean for the same spectrum N times over at the same t
-    (Richardson): the bias is right to 1/64 of its part of order 1/d^3. No predicted curve enters, so that one can be
-    judged by it.
-
-    problem, optimizer, steps: as in exact_mean. Returns: shape (T,). Raises: as exact_mean; NotAvailable where the mean
-    diverges within these steps.
+    (Richardson extrapolation): the bias is right to 1/64 of its part of order 1/d^3.
     """
     check_types(problem, optimizer)
     numbers = _step_numbers(steps)
@@ -159,7 +194,7 @@ def exact_bias(problem: Problem, optimizer: Optimizer, steps: Any) -> FloatArray
 
 
 def _risks(problem: Problem, optimizer: Optimizer, modes: MomentSystem, numbers: IntArray, copies: int) -> FloatArray:
-    """E R after the steps, for every eigenvalue `copies` times and as many times the steps; up to the divergence."""
+    """Return E R after the steps, for every eigenvalue `copies` times and as many times the steps."""
     d, variance = problem.dimension * copies, problem.noise.second_moment
     rate = modes.rate
     weight = np.divide(modes.diffusion * d, rate, out=np.zeros_like(rate), where=rate > 0)
@@ -180,7 +215,7 @@ def _risks(problem: Problem, optimizer: Optimizer, modes: MomentSystem, numbers:
 
 
 def _modes(problem: Problem, optimizer: Optimizer, numbers: IntArray, times: int) -> MomentSystem:
-    """The modes, once it is known that the recursion with them, run so many times, ends within a day."""
+    """Return the modes if the recursion with them, run so many times, ends within a day."""
     modes, last = mode_system(problem.covariance, optimizer.features, problem.initial_error), int(numbers[-1])
     work = f"a recursion of {last * times:.3g} steps with {modes.size} eigenvalues"
     check_duration("steps", last, work, last * times * (_STEP_SECONDS + _MODE_SECONDS * modes.size))

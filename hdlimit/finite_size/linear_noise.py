@@ -54,7 +54,7 @@ class LinearNoise(NamedTuple):
         return deviation
 
     def shift(self, t: FloatArray) -> FloatArray:
-        """Mean risk of runs minus the limit curve at times t, to first order in 1/d."""
+        """Return the mean risk of runs minus the limit curve at times t, to first order in 1/d."""
         return self.dense(t, 1) / 2
 
 
@@ -63,13 +63,28 @@ def linear_noise(
 ) -> LinearNoise:
     """Integrate the covariance of the modes and the shift of the mean along a curve.
 
-    Some 20 steps, 10 to 150 ms. Against 96 bins the spread
-    changes by less than 5e-4 of itself.
+    It takes some 20 steps, 10 to 150 ms. Against 96 bins the spread changes by less than 5e-4 of itself.
 
-    curve: from predict; bins: most bins of modes, each with one rate; diffusion: "algorithm" for runs of the
-    algorithm, "homogenized" for the limiting SDE, whose Q is 4 eta^2 nu diag(c m); shifted: False leaves the shift 0,
-    which is faster for clipping. Returns: a LinearNoise over [0, curve.end]. Raises: NotAvailable where the spread does
-    not exist or is not known.
+    Parameters
+    ----------
+    curve : Integrated
+        From predict.
+    bins : int, default 48
+        Most bins of modes, each with one rate.
+    diffusion : {"algorithm", "homogenized"}
+        For runs of the algorithm, or for the limiting SDE, whose Q is 4 eta^2 nu diag(c m).
+    shifted : bool, default True
+        False leaves the shift 0, which is faster for clipping.
+
+    Returns
+    -------
+    LinearNoise
+        Functionals over [0, curve.end].
+
+    Raises
+    ------
+    NotAvailable
+        Where the spread does not exist or is not known.
     """
     checks.one_of("diffusion", diffusion, DIFFUSIONS)
     if not curve.dense.start[:, 0].any() and curve.problem.noise.second_moment == 0:
@@ -82,7 +97,7 @@ def linear_noise(
 
 
 def _integrated(curve: Integrated, system: _System) -> DenseOutput:
-    """Return the functionals along the curve; raises OverflowError where they leave double precision."""
+    """Integrate the functionals along the curve; raise OverflowError where they leave double precision."""
     ends = stops((system.limit.lr, system.limit.threshold), curve.horizon, 100 * TOLERANCE)
     ends = np.append(ends[ends < curve.end], curve.end)
     state, first = system.start(), min(float(curve.dense.knots[1]), 1 / system.d)
@@ -111,8 +126,7 @@ def _integrated(curve: Integrated, system: _System) -> DenseOutput:
 def _step(system: _System, state: _State, t: float, h: float) -> tuple[_State, float, FloatArray, FloatArray]:
     """Take one step of the ESDIRK pair.
 
-    Returns the new state, its error over the tolerance, the functionals before, and the coefficients of their
-    interpolant.
+    Returns the new state, its error over the tolerance, the functionals before and their interpolant's coefficients.
     """
     slopes = [system.slope(system.at(t, t, t + h), state)]
     for s in range(1, _NODES.size):

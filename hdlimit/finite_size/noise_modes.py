@@ -22,9 +22,22 @@ BINS = 48
 class NoiseModes:
     """Bins of modes whose fluctuations are followed.
 
-    rate: lambda > 0 of each bin, shape (n,); single: c of one mode of it, shape (n,); diffusion: b = (sum of c)/d,
-    shape (n,); start: M(0) = sum of m_i(0), shape (n,); fourth: sum of m_i(0)^2, shape (n,); count: modes in each bin,
-    shape (n,); functionals: weights of v, norm(delta)^2 and norm(K delta)^2, shape (3, n).
+    Attributes
+    ----------
+    rate : ndarray, shape (n,)
+        lambda > 0 of each bin.
+    single : ndarray, shape (n,)
+        c of one mode of it.
+    diffusion : ndarray, shape (n,)
+        b = (sum of c)/d.
+    start : ndarray, shape (n,)
+        M(0) = sum of m_i(0).
+    fourth : ndarray, shape (n,)
+        Sum of m_i(0)^2.
+    count : ndarray, shape (n,)
+        Modes in each bin.
+    functionals : ndarray, shape (3, n)
+        Weights of v, norm(delta)^2 and norm(K delta)^2.
     """
 
     rate: FloatArray
@@ -37,10 +50,26 @@ class NoiseModes:
 
 
 def noise_modes(problem: Problem, optimizer: Optimizer, bins: int = BINS) -> NoiseModes:
-    """Return the modes of a problem in at most `bins` geometric bins of the rate; those of rate 0 do not enter R.
+    """Put the modes of a problem into geometric bins of the rate; those of rate 0 do not enter R.
 
-    A bin keeps lambda c and lambda m(0) summed over its modes. Raises: NotAvailable for sign features with a covariance
-    that is not diagonal, whose modes do not diffuse independently.
+    A bin keeps lambda c and lambda m(0) summed over its modes.
+
+    Parameters
+    ----------
+    problem, optimizer
+        As in predict.
+    bins : int, default 48
+        Most bins.
+
+    Returns
+    -------
+    NoiseModes
+        The bins.
+
+    Raises
+    ------
+    NotAvailable
+        For sign features with a covariance that is not diagonal, whose modes do not diffuse independently.
     """
     rate, m, noise, gain, each = _modes_and_counts(problem, optimizer.features)
     distinct, group = np.unique(rate, return_inverse=True)

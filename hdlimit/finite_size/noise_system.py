@@ -27,18 +27,10 @@ GRID = 0.05
 
 
 class _State(NamedTuple):
-    """The state of the fluctuations.
+    """What is integrated.
 
-    Attributes
-    ----------
-    m : array, shape (n,)
-        Bins.
-    e : array, shape (n,)
-        What is left of the start, squared.
-    p : array, shape (n, n)
-        Covariance.
-    x : array, shape (n,)
-        Shift of the mean.
+    m: bins, shape (n,); e: what is left of the start, squared, shape (n,); p: covariance, shape (n, n); x: shift of the
+    mean, shape (n,).
     """
 
     m: FloatArray
@@ -84,7 +76,7 @@ class _System:
         return _State(self.modes.start, np.ones(n), np.zeros((n, n)), np.zeros(n))
 
     def at(self, t: float, left: float, right: float) -> Coefficients:
-        """Coefficients at a time of the step from left to right, whose schedules are read inside of it."""
+        """Return the coefficients at a time of the step from left to right, whose schedules are read inside of it."""
         inside = min(t, math.nextafter(right, 0.0))
         eta, c = float(self.limit.lr(inside)), float(self.limit.threshold(inside))
         reach = 1e-3 * (right - left)
@@ -102,12 +94,12 @@ class _System:
         return StepMoments(a * mu * mu, b * mu * nu, d * nu * nu)
 
     def feedback(self, k: Coefficients, m: FloatArray) -> FloatArray:
-        """Return a, how v acts on the drift of the bins."""
+        """Return a, by which v acts on the drift of the bins, shape (n,)."""
         a: FloatArray = -2 * k.eta * k.mu[1] * self.modes.rate * m + k.eta**2 * k.nu[1] * self.modes.diffusion
         return a
 
     def noise(self, k: Coefficients, m: FloatArray) -> FloatArray:
-        """Q/d of the bins, shape (n, n)."""
+        """Return Q/d of the bins, shape (n, n)."""
         modes, eta, (nu_2, chi, kappa) = self.modes, k.eta, k.moments
         pull, b = modes.rate * m, modes.diffusion
         cross = np.outer(pull, b)
@@ -117,7 +109,7 @@ class _System:
         return q / self.d
 
     def drift(self, k: Coefficients, m: FloatArray) -> FloatArray:
-        """dm/dt."""
+        """Return dm/dt, shape (n,)."""
         rate, b = self.modes.rate, self.modes.diffusion
         f: FloatArray = -2 * k.eta * k.mu[0] * rate * m + k.eta**2 * k.nu[0] * b
         return f
@@ -138,7 +130,7 @@ class _System:
         return push + shift.cubic(k, modes.rate, fourth, self.batch)
 
     def bend(self, k: Coefficients, m: FloatArray) -> FloatArray:
-        """m'', the second time derivative of the bins."""
+        """Return m'', the second time derivative of the bins, shape (n,)."""
         rate, b, f = self.modes.rate, self.modes.diffusion, self.drift(k, m)
         explicit = k.slope * (-2 * k.mu[0] * rate * m + 2 * k.eta * k.nu[0] * b)
         bend: FloatArray = -2 * k.eta * k.mu[0] * rate * f + self.feedback(k, m) * float(rate @ f) + explicit
@@ -154,7 +146,7 @@ class _System:
         return _State(self.drift(k, s.m), -decay * s.e, p, x)
 
     def stage(self, k: Coefficients, base: _State, hg: float) -> _State:
-        """Return the state s with s - hg slope(s) = base."""
+        """Solve s - hg slope(s) = base for the state s."""
         rate = self.modes.rate
         decay = 2 * hg * k.eta * k.mu[0] * rate
         m = (base.m + hg * k.eta**2 * k.nu[0] * self.modes.diffusion) / (1 + decay)
@@ -171,13 +163,13 @@ class _System:
         return _State(m, e, p, known_x + a * total / (1 + decay))
 
     def functionals(self, s: _State) -> FloatArray:
-        """Var v and the shifts of the three functionals."""
+        """Return Var v and the shifts of the three functionals, shape (4,)."""
         rate = self.modes.rate
         return np.append(rate @ s.p @ rate, self.modes.functionals @ s.x)
 
 
 def shares(response: Response, v: float, c: float, moving: bool) -> FloatArray:
-    """(nu_2/mu^2, chi/(mu nu), kappa/nu^2), linear in log v (and in log c, where it moves) on a grid of GRID."""
+    """Return (nu_2/mu^2, chi/(mu nu), kappa/nu^2), linear in log v (and in log c, where it moves) on a grid of GRID."""
     x = math.log(v) / GRID
     left = math.floor(x)
     near = [(left, 1 - (x - left)), (left + 1, x - left)]

@@ -34,11 +34,31 @@ DIFFUSIONS = ("homogenized", "corrected")
 
 @dataclass(frozen=True, eq=False, repr=False)
 class SdePaths(Record):
-    """Sampled paths of a diffusion, not of the algorithm.
+    """Sampled paths of a diffusion, not of the algorithm, as sample_sde returns them.
 
-    problem, optimizer, horizon, diffusion: as given to sample_sde; time: shape (T,); risk: shape (paths, T), inf after
-    a path diverged; steps: time steps taken; entropy, spawn_key: of the SeedSequence whose child k drives path k;
-    outcome: how the paths ended; version: of the package.
+    Attributes
+    ----------
+    problem, optimizer, horizon, diffusion
+        As given to sample_sde.
+    time : ndarray, shape (T,)
+        Times at which the risk is recorded, t = k/d.
+    risk : ndarray, shape (paths, T)
+        Risk of every path, inf after a path diverged.
+    steps : int
+        Time steps taken.
+    entropy, spawn_key : int, tuple of int
+        Of the SeedSequence whose child k drives path k.
+    outcome : Outcome
+        How the paths ended.
+    version : str
+        Version of the package.
+
+    Examples
+    --------
+    >>> import hdlimit as hd
+    >>> found = hd.sample_sde(hd.Problem(hd.Isotropic(100)), hd.SGD(0.5), 1.0, paths=4, times=[0.0, 1.0])
+    >>> found.runs, found.mean.shape, bool(found.mean[1] < found.mean[0])
+    (4, (2,), True)
     """
 
     table: ClassVar[tuple[str, ...]] = ("time", "mean", "spread", "stderr")
@@ -98,7 +118,20 @@ class SdePaths(Record):
         return Observable("risk", self.risk).quantile(q)
 
     def plot(self, ax: Axes | None = None, **style: Any) -> Axes:
-        """Draw the mean as markers with the band of one path's spread; returns the Axes."""
+        """Draw the mean as markers with the band of one path's spread.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes, optional
+            Where to draw; None for a new figure.
+        **style
+            Options of the markers, as of matplotlib's plot.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+            The Axes with the markers.
+        """
         label = f"{self.diffusion} SDE, {self.runs} path{'s' if self.runs > 1 else ''}"
         return plot_ensemble(self, ax, **{"label": label, **style})
 

@@ -6,7 +6,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -23,10 +22,6 @@ from hdlimit.problem.noise_law import NoiseLaw
 from hdlimit.problem.problem import Problem
 from hdlimit.response.residual_maps import residual_map
 from hdlimit.response.response import Compiled, MapResponse
-
-if TYPE_CHECKING:
-    pass
-
 
 # Longest default step times eta mu lambda_max: the mean is then off by up to 0.2 % (see sample_sde).
 REACH = 0.1
@@ -60,10 +55,24 @@ _MODE_SECONDS = 3e-8
 class Task:
     """What all paths share; picklable.
 
-    diffusion: the system; optimizer, noise: what the response belongs to; grid: ends of the time steps from 0, shape (s
-    + 1,); lr, threshold: at both ends of every step, shape (s, 2); marks: steps after which v is recorded, shape (T,);
-    v_range: where the response is tabulated at first; scale, escape: sizes of v that count as small, and as diverged;
-    entropy, spawn_key: of the SeedSequence whose child k drives path k.
+    Attributes
+    ----------
+    diffusion : Diffusion
+        The system.
+    optimizer, noise
+        What the response belongs to.
+    grid : ndarray, shape (s + 1,)
+        Ends of the time steps, from 0.
+    lr, threshold : ndarray, shape (s, 2)
+        Schedules at both ends of every step.
+    marks : ndarray of int, shape (T,)
+        Steps after which v is recorded.
+    v_range : tuple of float
+        Where the response is tabulated at first.
+    scale, escape : float
+        Sizes of v that count as small, and as diverged.
+    entropy, spawn_key : int, tuple of int
+        Of the SeedSequence whose child k drives path k.
     """
 
     diffusion: Diffusion
@@ -100,7 +109,29 @@ def make_task(
     entropy: int,
     spawn_key: tuple[int, ...],
 ) -> Task:
-    """Return the time steps, their schedules and the diffusion of a study."""
+    """Choose the time steps, and put them, their schedules and the diffusion of a study together.
+
+    Parameters
+    ----------
+    problem, optimizer, horizon, diffusion, step
+        As in sample_sde.
+    time : ndarray, shape (T,)
+        When v is recorded.
+    entropy, spawn_key : int, tuple of int
+        Of the SeedSequence whose child k drives path k.
+
+    Returns
+    -------
+    Task
+        What all paths share.
+
+    Raises
+    ------
+    NotAvailable
+        Where no step can be taken in double precision, or too many are needed.
+    InvalidInput
+        For a step that is too long.
+    """
     limit = limit_of(problem, optimizer)
     solution = solve(limit, limit.modes, horizon, _RTOL)
     if not solution.steps:
@@ -132,7 +163,7 @@ def make_task(
 
 
 def _both_ends(schedule: Schedule, grid: FloatArray) -> FloatArray:
-    """Return the schedule at both ends of every step, read from inside of it, shape (s, 2)."""
+    """Read the schedule at both ends of every step from inside of it, shape (s, 2)."""
     return np.column_stack([schedule(grid[:-1]), schedule(np.nextafter(grid[1:], 0.0))])
 
 
@@ -167,17 +198,27 @@ def _compiled(response: MapResponse, v_range: tuple[float, float], c_range: tupl
 
 
 def sample_paths(task: Task, paths: Sequence[int]) -> tuple[FloatArray, FloatArray]:
-    """Return the paths with the given numbers.
+    """Sample the paths with the given numbers.
 
-    The first array is the risk at the task's marks, shape (len(paths), T), the second the time at which each path was
-    found to have diverged, inf for one that did not.
+    Parameters
+    ----------
+    task : Task
+        What all paths share.
+    paths : sequence of int
+        Path numbers.
+
+    Returns
+    -------
+    tuple of ndarray
+        Risk at the task's marks, shape (len(paths), T), and the time at which each was found to have diverged, inf for
+        one that did not.
     """
     results = [_path(task, path) for path in paths]
     return np.array([risk for risk, _ in results]), np.array([end for _, end in results])
 
 
 def _path(task: Task, path: int) -> tuple[FloatArray, float]:
-    """One path; where v leaves the range of a tabulated response, the table is extended and the path taken again."""
+    """Sample one path; where v leaves the range of a table, it is extended and the path sampled again."""
     v_range = task.v_range
     for _ in range(40):
         response = _compiled(task.response, v_range, task.c_range)

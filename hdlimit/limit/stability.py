@@ -13,6 +13,7 @@ from hdlimit.optimizers.base import Optimizer
 from hdlimit.optimizers.schedules import Constant, largest_lr
 from hdlimit.problem.conditions import exact_critical_batch, exact_critical_lr
 from hdlimit.problem.problem import Problem
+from hdlimit.response.residual_maps import residual_map
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,8 @@ def stability(problem: Problem, optimizer: Optimizer, horizon: float = LONGEST_H
     -----
     The limit of SGD with batch size B is stable iff eta kappa < 2 B, kappa = tr K/d. At finite d the critical step is
     the root of sum_i g l_i/(2 B - g l_i (B + 1)) = 1, g = eta/d, l_i the eigenvalues of K; the same sum in B gives the
-    critical batch. Proof: derivations/steady.py.
+    critical batch. A map with linear tails has the critical steps of SGD times the limit of mu v/nu as v grows,
+    exact for psi(r) = a r. Proof: derivations/steady.py.
 
     Examples
     --------
@@ -103,11 +105,19 @@ def judge(problem: Problem, optimizer: Optimizer, limit: Limit, horizon: float) 
             Outcome(Status.FINISHED, "no step size diverges: the residual map is bounded"),
         )
     b = optimizer.batch_size
-    asymptotic = 2 * b / limit.modes.forcing
-    critical = exact_critical_lr(problem.covariance, b)
+    tail = residual_map(optimizer).tail
+    asymptotic = 2 * b * tail / limit.modes.forcing
+    critical = exact_critical_lr(problem.covariance, b) * tail
     stable = lr < critical
     relation = "below" if stable else "not below"
     name = "lr" if isinstance(limit.lr, Constant) else "the largest lr"
     sentence = f"{name} {lr:.4g} is {relation} the critical lr {critical:.4g} (in the limit: {asymptotic:.4g})"
     outcome = Outcome(Status.FINISHED if stable else Status.UNSTABLE, sentence)
-    return Stability(stable, lr, critical, asymptotic, exact_critical_batch(problem.covariance, lr), outcome)
+    return Stability(
+        stable,
+        lr,
+        critical,
+        asymptotic,
+        exact_critical_batch(problem.covariance, lr / tail) if tail > 0 else math.inf,
+        outcome,
+    )

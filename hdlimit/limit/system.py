@@ -12,7 +12,7 @@ from functools import cached_property
 from hdlimit.errors import InvalidInput
 from hdlimit.limit.dynamics import identity, sign
 from hdlimit.limit.moments import MomentSystem
-from hdlimit.optimizers.base import Optimizer
+from hdlimit.optimizers.base import Optimizer, check_named
 from hdlimit.optimizers.schedules import Schedule
 from hdlimit.problem.problem import DIVERGED, Problem
 from hdlimit.problem.spectral_measure import Compression
@@ -55,11 +55,12 @@ class Limit:
 
 
 def check_types(problem: object, optimizer: object) -> None:
-    """Raise InvalidInput unless these are a Problem and an optimizer."""
+    """Raise InvalidInput unless these are a Problem and an optimizer that names its maps and its update."""
     if not isinstance(problem, Problem):
         raise InvalidInput("problem", "a Problem", type(problem).__name__)
     if not isinstance(optimizer, Optimizer):
         raise InvalidInput("optimizer", "SGD, ClippedSGD or SignSGD", type(optimizer).__name__)
+    check_named(optimizer)
 
 
 def limit_of(problem: Problem, optimizer: Optimizer, compress: bool | float = True) -> Limit:

@@ -11,6 +11,7 @@ from hdlimit.errors import (
     NonGaussianWarning,
     ValidityWarning,
 )
+from hdlimit.kernels.responses import SMALLEST
 from hdlimit.limit.feature_maps import FEATURES
 from hdlimit.optimizers.base import Optimizer
 from hdlimit.optimizers.schedules import largest_lr
@@ -77,8 +78,10 @@ def caveats(problem: Problem, optimizer: Optimizer, horizon: float = LONGEST_HOR
     found = [*conditions.low_dimension(problem.covariance)]
     lr, bounded = largest_lr(optimizer.lr_schedule, horizon), _bounded(optimizer)
     found += _large_batch(problem, optimizer) if bounded else conditions.heavy_tail(problem.noise)
-    if residual_map(optimizer).clips or not bounded:
-        near = list(conditions.near_critical(problem.covariance, problem.noise, lr, optimizer.batch_size, bounded))
+    psi = residual_map(optimizer)
+    if psi.clips or not bounded:
+        pace = lr / max(psi.tail, SMALLEST)
+        near = list(conditions.near_critical(problem.covariance, problem.noise, pace, optimizer.batch_size, bounded))
         found += near if near and (not bounded or _hardly_clips(problem, optimizer, lr)) else []
     if not FEATURES[optimizer.features].linear:
         found += _aligned(problem, optimizer)

@@ -35,6 +35,18 @@ def _checked(problem: Problem) -> Problem:
     return problem
 
 
+def check_named(optimizer: Optimizer) -> None:
+    """Raise InvalidInput for a class that inherits the name of its residual map, feature map or update.
+
+    It would be taken for its parent, and what it overrides (a method named psi, say) would be ignored.
+    """
+    cls = type(optimizer)
+    if missing := [name for name in ("residual", "features", "update") if name not in vars(cls)]:
+        parent = cls.__mro__[1].__name__
+        expected = "a class that states residual, features and update itself"
+        raise InvalidInput("optimizer", expected, f"a {cls.__name__}, which has its {missing[0]} from {parent}")
+
+
 class Optimizer(Declaration):
     """Base of the optimizers: a step-size schedule, a batch size, and the names of its two factors."""
 

@@ -4,22 +4,48 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from hdlimit.core import checks
-from hdlimit.core.declaration import Declaration, FloatArray
+from hdlimit.core.declaration import Declaration, FloatArray, IntArray
 from hdlimit.errors import InvalidInput
+
+# |psi| from which on a table stands for an unbounded map: no residual of a run that has not diverged is as large.
+LARGEST = 1e100
+
+
+def _increasing(residuals: FloatArray) -> bool:
+    """Whether residuals increase, but for single pairs of equal ones between the ends."""
+    steps = np.diff(residuals)
+    return bool(
+        (steps >= 0).all() and steps[0] > 0 and steps[-1] > 0 and not ((steps[1:] == 0) & (steps[:-1] == 0)).any()
+    )
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ResidualTable(Declaration):
     """A finished table of a residual map psi(r; s): linear in r between its residuals and in log s between its levels.
 
-    Beyond the outermost residuals and levels it keeps its values there: it is bounded, and no step size diverges.
-    levels: values of s, shape (m,), increasing, > 0, m >= 2; residuals: values of r, shape (n,), increasing, n >= 2;
-    scores: psi, shape (m, n), in the units of r.
+    Beyond the outermost residuals and levels it keeps its values there. A residual that stands twice is a jump.
+
+    Parameters
+    ----------
+    levels : array_like, shape (m,)
+        Values of the control s > 0, increasing, m >= 2.
+    residuals : array_like, shape (n,)
+        Values of r, increasing, n >= 2; inside, each may stand twice.
+    scores : array_like, shape (m, n)
+        psi at every level and residual, in the units of r.
+
+    Examples
+    --------
+    >>> import hdlimit as hd
+    >>> table = hd.tuning.ResidualTable(levels=[0.1, 1.0], residuals=[-1.0, 0.0, 0.0, 1.0], scores=[[-1, -1, 1, 1]] * 2)
+    >>> table([-3.0, -0.2, 0.4], 0.5).tolist()
+    [-1.0, -1.0, 1.0]
     """
 
     levels: FloatArray
@@ -30,8 +56,9 @@ class ResidualTable(Declaration):
         levels, residuals = checks.array("levels", self.levels, 1), checks.array("residuals", self.residuals, 1)
         if levels.size < 2 or (np.diff(levels) <= 0).any() or levels[0] <= 0:
             raise InvalidInput("levels", "at least 2 increasing numbers > 0", repr(levels.tolist())[:120])
-        if residuals.size < 2 or (np.diff(residuals) <= 0).any():
-            raise InvalidInput("residuals", "at least 2 increasing numbers", repr(residuals.tolist())[:120])
+        if residuals.size < 2 or not _increasing(residuals):
+            expected = "at least 2 increasing numbers (one inside may stand twice: a jump)"
+            raise InvalidInput("residuals", expected, repr(residuals.tolist())[:120])
         scores = checks.array("scores", self.scores, 2, (levels.size, residuals.size))
         self._set(levels=levels, residuals=residuals, scores=scores)
 
@@ -47,14 +74,40 @@ class ResidualTable(Declaration):
         k = np.clip(np.searchsorted(self.residuals, r, side="right") - 1, 0, self.residuals.size - 2)
         share = (r - self.residuals[k]) / (self.residuals[k + 1] - self.residuals[k])
         values: FloatArray = (1 - share) * self.scores[:, k] + share * self.scores[:, k + 1]
+        far = self.residuals[k] < -LARGEST  # the line through the end of the piece that is near
+        values[:, far] = self.scores[:, 1:2] + self.slopes(r[far]) * (r[far] - self.residuals[1])
         return values
 
     def slopes(self, r: FloatArray) -> FloatArray:
         """dpsi/dr at every level, shape (m, size of r)."""
-        steps = np.diff(self.scores) / np.diff(self.residuals)
+        length = np.diff(self.residuals)
+        steps = np.divide(np.diff(self.scores), length, out=np.zeros((self.levels.size, length.size)), where=length > 0)
         k = np.searchsorted(self.residuals, r, side="right")
         values: FloatArray = np.pad(steps, ((0, 0), (1, 1)))[:, k]
         return values
+
+    @cached_property
+    def jumps(self) -> IntArray:
+        """Numbers of the residuals at which psi jumps: the left ones of two equal residuals."""
+        return np.flatnonzero(np.diff(self.residuals) == 0)
+
+    @cached_property
+    def bounded(self) -> bool:
+        """Whether psi is bounded; a table that reaches beyond LARGEST stands for a map that is not."""
+        return bool(np.abs(self.scores).max() < LARGEST)
+
+    @property
+    def tails(self) -> FloatArray:
+        """Slopes of the outermost pieces at every level, shape (m, 2); zeros for a bounded table."""
+        if self.bounded:
+            return np.zeros((self.levels.size, 2))
+        ends = np.diff(self.scores)[:, [0, -1]] / np.diff(self.residuals)[[0, -1]]
+        return np.where(np.abs(self.scores[:, [0, -1]]) < LARGEST, 0.0, ends)
+
+    @cached_property
+    def linear(self) -> bool:
+        """Whether psi(r) = r at every residual and level, without end."""
+        return not self.bounded and bool(np.allclose(self.scores, self.residuals, rtol=1e-12, atol=0.0))
 
     def place(self, s: float) -> tuple[int, float]:
         """The level below s and the share of the next one, in log s."""

@@ -39,20 +39,22 @@ def heavy_tail(noise: NoiseLaw) -> Iterator[Warning]:
 
 
 def settled(x: float) -> float:
-    """v at which SGD settles, over E eps^2, where x is the share of its own noise that a step feeds back."""
+    """Return the v at which SGD settles, over E eps^2, where x is the share of its own noise that a step feeds back."""
     return x / (1 - x)
 
 
 def limit_feedback(covariance: CovarianceModel, lr: float, batch: int) -> float:
-    """X0 = lr kappa/(2B), the share of its own noise that SGD feeds back in the limit."""
+    """Return X0 = lr kappa/(2B), the share of its own noise that SGD feeds back in the limit."""
     return lr * covariance.trace / covariance.dimension / (2 * batch)
 
 
 def near_critical(
     covariance: CovarianceModel, noise: NoiseLaw, lr: float, batch: int, clipped: bool
 ) -> Iterator[Warning]:
-    """v settles at E eps^2 X/(1 - X), X = sum g l_i/(2B - g l_i (B + 1)), g = lr/d; the limit has X0 = sum g l_i/(2B)
-    in place of X. Source: derivations/steady.py.
+    """Compare SGD at this d with its limit: a step near or above the critical one.
+
+    Runs settle at v = E eps^2 X/(1 - X), X = sum g l_i/(2B - g l_i (B + 1)), g = lr/d; the limit has
+    X0 = sum g l_i/(2B) in place of X. Source: derivations/steady.py.
     """
     variance = noise.second_moment
     values, counts = covariance.counted
@@ -73,7 +75,7 @@ def near_critical(
 
 
 def noisy_rows(at_limit: float, rows: RowEffects) -> Iterator[Warning]:
-    """v settles at E eps^2 noise X0/(1 - square X0), X0 as in near_critical."""
+    """Compare rows with Gaussian ones: v settles at E eps^2 noise X0/(1 - square X0), X0 as in near_critical."""
     here = rows.square * at_limit
     start = (
         f"the rows are not Gaussian, E norm(x)^4 is {rows.square:.3g} and E eps^2 norm(x)^2 {rows.noise:.3g} of the "
@@ -113,9 +115,9 @@ def _spectrum(covariance: CovarianceModel) -> tuple[FloatArray, FloatArray | flo
 
 
 def exact_critical_lr(covariance: CovarianceModel, batch_size: int) -> float:
-    """The step size above which the mean square of streaming SGD grows, for Gaussian x, at this d.
+    """Return the step size above which the mean square of streaming SGD grows, for Gaussian x, at this d.
 
-    Solves sum_i g l_i/(2B - g l_i (B + 1)) = 1 with g = eta/d and g l_max < 2B/(B + 1), l_i the eigenvalues of K.
+    It solves sum_i g l_i/(2B - g l_i (B + 1)) = 1 with g = eta/d and g l_max < 2B/(B + 1), l_i the eigenvalues of K.
     Source: derivations/steady.py.
     """
     if (kept := covariance.kept.get(("critical lr", batch_size))) is not None:
@@ -130,10 +132,10 @@ def exact_critical_lr(covariance: CovarianceModel, batch_size: int) -> float:
 
 
 def exact_critical_batch(covariance: CovarianceModel, lr: float) -> float:
-    """The smallest batch size at which the mean square of streaming SGD does not grow, for Gaussian x, at this d.
+    """Return the smallest batch size at which the mean square of streaming SGD does not grow.
 
-    sum_i g l_i/(2B - g l_i (B + 1)), g = lr/d, falls with B; it is below 1 from this integer on. inf for g l_max >= 2,
-    where even the gradient of the population diverges. Source: derivations/steady.py.
+    For Gaussian x, at this d. sum_i g l_i/(2B - g l_i (B + 1)), g = lr/d, falls with B; it is below 1 from this integer
+    on. inf for g l_max >= 2, where even the gradient of the population diverges. Source: derivations/steady.py.
     """
     values, count = _spectrum(covariance)
     relative = lr / covariance.dimension * values
@@ -146,7 +148,7 @@ def exact_critical_batch(covariance: CovarianceModel, lr: float) -> float:
 
 
 def _root_beyond(weight: FloatArray, distance: FloatArray) -> float:
-    """The y > 0 with S(y) = sum_i weight_i/(y + distance_i) = 1, weight > 0, distance >= 0, the last of them 0.
+    """Return the y > 0 with S(y) = sum_i weight_i/(y + distance_i) = 1, weight > 0, distance >= 0, the last of them 0.
 
     1/S is increasing and concave, so that Newton's steps for it, begun at the last weight, where S >= 1, rise to y.
     """

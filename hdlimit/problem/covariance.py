@@ -56,8 +56,18 @@ class CovarianceModel(Declaration):
         return self.nodes_within(TOLERANCE)
 
     def nodes_within(self, tolerance: float) -> Indexed | None:
-        """Nodes and masses that stand for the eigenvalues > 0 of a named diagonal model with more than 4096 of them, in
-        ascending order, with an error (measures.Compression) of at most `tolerance`; None for other models.
+        """Return nodes and masses that stand for the eigenvalues > 0 of a named diagonal model with many of them.
+
+        Parameters
+        ----------
+        tolerance : float
+            Largest error, as measured by hdlimit.problem.spectral_measure.Compression.
+
+        Returns
+        -------
+        Indexed or None
+            Nodes in ascending order; None for models with at most 4096 eigenvalues > 0 and for those that are not
+            named diagonal ones.
         """
         return None
 
@@ -83,12 +93,12 @@ class CovarianceModel(Declaration):
 
     @property
     def trace(self) -> float:
-        """tr K."""
+        """Trace of K."""
         return float(self.variances.sum())
 
     @property
     def squares(self) -> float:
-        """tr K^2."""
+        """Trace of K^2."""
         if self.nodes is not None:
             return float(self.nodes.mass @ self.nodes.value**2)
         return float(self.eigenvalues @ self.eigenvalues)
@@ -102,7 +112,7 @@ class CovarianceModel(Declaration):
 
     @property
     def smooth_dimension(self) -> float:
-        """D = (tr K)^2/tr(K^2), between 1 and d: the smooth sister of the intrinsic dimension."""
+        """D = (tr K)^2/tr(K^2), between 1 and d: an effective dimension that, unlike tr(K)/norm(K), is smooth in K."""
         return self.trace**2 / self.squares
 
     @property
@@ -116,22 +126,46 @@ class CovarianceModel(Declaration):
         return self.trace / self.norm
 
     def apply(self, vector: FloatArray) -> FloatArray:
-        """K times a vector of shape (d,)."""
+        """Multiply a vector of shape (d,) by K."""
         return self.diagonal * vector if self.diagonal is not None else self.matrix @ vector
 
     def rotated(self, seed: int = 0) -> Rotated:
-        """The same spectrum in a uniformly random orthonormal basis (matters for sign features)."""
+        """Put the spectrum into a uniformly random orthonormal basis, which matters for sign features.
+
+        Parameters
+        ----------
+        seed : int, default 0
+            Seed of the basis, >= 0.
+
+        Returns
+        -------
+        Rotated
+            A full model with the same eigenvalues.
+        """
         return Rotated(self, seed)
 
     def binned(self, blocks: int) -> Covariance:
-        """A model close to this one with few distinct eigenvalues, for simulate(..., method="blocks").
+        """Return a model close to this one with few distinct eigenvalues, for simulate(..., method="blocks").
 
         The nonzero eigenvalues are sorted into bins of equal ratio from the smallest to the largest, and those of a bin
         are replaced by their mean. Trace, dimension and rank are kept; an eigenvalue moves by a factor of at most
         (largest/smallest)^(1/blocks), so that norm(K) and the intrinsic dimension change a little. The result is
         diagonal, in descending order: the basis of a full model is given up.
 
-        blocks: how many bins, from 1 to d (empty ones give no block). Raises InvalidInput for another number.
+        Parameters
+        ----------
+        blocks : int
+            Number of bins, from 1 to d; empty ones give no block.
+
+        Returns
+        -------
+        Covariance
+            A diagonal model with at most `blocks` distinct eigenvalues > 0.
+
+        Raises
+        ------
+        InvalidInput
+            For another number of blocks.
         """
         if (bins := checks.count("blocks", blocks)) > self.dimension:
             raise InvalidInput("blocks", f"at most as many blocks as dimensions, {self.dimension}", bins)
@@ -154,7 +188,15 @@ def _unit_trace(values: FloatArray) -> FloatArray:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Rotated(CovarianceModel):
-    """Another model's spectrum in a uniformly random orthonormal basis. base: the model; seed: of the basis."""
+    """Another model's spectrum in a uniformly random orthonormal basis.
+
+    Parameters
+    ----------
+    base : CovarianceModel
+        The model whose spectrum it has.
+    seed : int, default 0
+        Seed of the basis, >= 0.
+    """
 
     base: CovarianceModel
     seed: int = 0
@@ -166,6 +208,7 @@ class Rotated(CovarianceModel):
 
     @cached_property
     def matrix(self) -> FloatArray:
+        """K as a dense matrix, shape (d, d)."""
         d = self.base.dimension
         self._fits("matrix", d * d, 20 * MOST_NUMBERS)
         q, r = np.linalg.qr(np.random.default_rng(self.seed).standard_normal((d, d)))
@@ -216,6 +259,7 @@ class Covariance(CovarianceModel):
 
     @cached_property
     def diagonal(self) -> FloatArray | None:
+        """The diagonal of a diagonal K, shape (d,); None when K is full."""
         if self.K.ndim == 1:
             return self.K
         diagonal = np.diagonal(self.K)
@@ -224,6 +268,7 @@ class Covariance(CovarianceModel):
 
     @cached_property
     def matrix(self) -> FloatArray:
+        """K as a dense matrix, shape (d, d)."""
         return self.K if self.K.ndim == 2 else np.diag(self.K)
 
 
@@ -242,7 +287,7 @@ def _symmetric(k: FloatArray) -> FloatArray:
 
 
 def as_covariance(covariance: CovarianceModel | ArrayLike) -> CovarianceModel:
-    """A covariance model from a model or from an array."""
+    """Return a covariance model as it is, or make one of what Covariance takes; raise InvalidInput for others."""
     if isinstance(covariance, CovarianceModel):
         return covariance
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -15,9 +15,6 @@ from hdlimit.problem.covariance import LARGEST_VARIANCE, SMALLEST_VARIANCE, Cova
 from hdlimit.problem.empirical import Empirical
 from hdlimit.problem.rows import Rows
 
-if TYPE_CHECKING:
-    pass
-
 # Half a range over a size below which a column counts as constant: rounding of its values.
 ROUNDING = 8 * float(np.finfo(np.float64).eps)
 # Share of tr K that the mean of the rows may have before uncentred rows are told; chosen.
@@ -27,7 +24,7 @@ RIDGE_GRID = np.geomspace(1e-8, 1e2, 61)
 
 
 class Estimate(NamedTuple):
-    """What rows say of a problem: K, the law of the residuals, theta*, and the rows as they are streamed."""
+    """A problem estimated from rows: K, the law of the residuals, theta*, and the rows as they are streamed."""
 
     covariance: Covariance
     noise: Empirical
@@ -44,30 +41,53 @@ def from_data(
     ridge: float | str | None = None,
     columns: Sequence[str] | None = None,
 ) -> Estimate:
-    """A problem whose population is the given rows: streaming them with replacement has exactly this K.
+    """Estimate a problem whose population is the given rows: streaming them with replacement has exactly this K.
 
+    Columns that are constant (with intercept=False: zero) are dropped and named in rows.dropped. A constant y (with
+    intercept=False: a y of zeros) is refused, because nothing is left to learn.
+
+    Parameters
+    ----------
+    X : array_like or data frame, shape (n, d0)
+        Features, n >= 2.
+    y : array_like, shape (n,)
+        Labels.
+    intercept : bool, default True
+        Subtract the means of X and y, as fitting an intercept does. False: both are used as they are.
+    scale : bool, default False
+        Multiply X by one factor, so that tr K = d.
+    ridge : float or "cv", optional
+        A number >= 0 (in units of the eigenvalues of K, after scaling), or "cv": the value between 1e-8 and 100 times
+        norm(K) with the smallest leave-one-out error (closed form, the intercept refitted).
+    columns : sequence of str, optional
+        d0 names; None: those of a data frame, or x0, x1, ...
+
+    Returns
+    -------
+    Estimate
+        K, the law of the residuals, theta* and the rows.
+
+    Raises
+    ------
+    InvalidInput
+        For wrong shapes, text, NaN or inf, and values whose variances leave [1e-140, 1e140].
+
+    Warns
+    -----
+    ValidityWarning
+        With intercept=False when norm(mean x)^2 is above 5 % of tr K, because the theory takes x as centred. When the
+        fit uses more than half of the rows' degrees of freedom: the residuals then have less than half of the noise
+        variance that unseen rows would show; nothing is rescaled for it.
+
+    Notes
+    -----
         K = X^T X / n,   theta* = the least-squares solution,   eps = y - X theta*
 
     theta* comes from the singular values of X above max(n, d) * 2.2e-16 times the largest (minimum norm where X is
     rank deficient), or minimizes mean((y - X theta)^2) + ridge * norm(theta)^2. The noise law is that of the n
     residuals, which are uncorrelated with x on these rows but not independent of it:
     hdlimit.problem.row_moments.non_gaussianity measures what the assumptions of the theory miss. With ridge they are
-    correlated
-    with x too, E[x eps] = ridge * theta*, and theta* is not the minimizer that streamed rows approach.
-
-    X: features, shape (n, d0), array-like or a data frame, n >= 2; y: shape (n,).
-    intercept: subtract the means of X and y, as fitting an intercept does. False: both are used as they are, and a
-    ValidityWarning is given when norm(mean x)^2 is above 5 % of tr K, because the theory takes x as centred.
-    scale: multiply X by one factor, so that tr K = d.
-    ridge: None, a number >= 0 (in units of the eigenvalues of K, after scaling), or "cv": the value between 1e-8 and
-    100 times norm(K) with the smallest leave-one-out error (closed form, the intercept refitted).
-    columns: d0 names; None: those of a data frame, or x0, x1, ...
-
-    Columns that are constant (with intercept=False: zero) are dropped and named in rows.dropped. A constant y (with
-    intercept=False: a y of zeros) is refused, because nothing is left to learn. A ValidityWarning is given when the
-    fit uses more than half of the rows' degrees of freedom: the residuals then have less than half of the noise
-    variance that unseen rows would show. Nothing is rescaled for it.
-    Raises InvalidInput for wrong shapes, text, NaN or inf, and values whose variances leave [1e-140, 1e140].
+    correlated with x too, E[x eps] = ridge * theta*, and theta* is not the minimizer that streamed rows approach.
     """
     for name, flag in (("intercept", intercept), ("scale", scale)):
         if not isinstance(flag, bool | np.bool_):
@@ -101,7 +121,7 @@ def _checked(X: Any, y: Any, names: tuple[str, ...]) -> tuple[FloatArray, FloatA
 def _features(
     x: FloatArray, names: tuple[str, ...], intercept: bool
 ) -> tuple[FloatArray, tuple[str, ...], tuple[str, ...]]:
-    """The centred columns that vary, their names, and the names of the others."""
+    """Return the centred columns that vary, their names, and the names of the others."""
     varying = _varying(x, intercept)
     if not varying.any():
         raise InvalidInput("X", "at least one column that varies", f"{x.shape[1]} constant columns")
@@ -119,7 +139,7 @@ def _response(y: FloatArray, intercept: bool) -> FloatArray:
 
 
 def _names(X: Any, columns: Sequence[str] | None) -> tuple[str, ...]:
-    """The given names, or those of a data frame, or none."""
+    """Return the given names, or those of a data frame, or none."""
     if columns is not None and (isinstance(columns, str) or not isinstance(columns, Iterable)):
         raise InvalidInput("columns", "a sequence of names", repr(columns)[:120])
     given = columns if columns is not None else getattr(X, "columns", ())
@@ -135,7 +155,7 @@ def _column_names(names: tuple[str, ...], width: int) -> tuple[str, ...]:
 
 
 def _numeric(argument: str, value: Any, ndim: int, names: tuple[str, ...]) -> FloatArray:
-    """A finite float64 copy; masked entries count as missing."""
+    """Return a finite float64 copy; masked entries count as missing."""
     wanted = "a numeric array of shape (n, d)" if ndim == 2 else "a numeric array of shape (n,)"
     if isinstance(value, np.ma.MaskedArray):
         value = np.ma.filled(value.astype(np.float64), np.nan)
@@ -155,7 +175,7 @@ def _numeric(argument: str, value: Any, ndim: int, names: tuple[str, ...]) -> Fl
 
 
 def _first_text(value: Any, names: tuple[str, ...]) -> str:
-    """What a value that is no numeric array holds: its first cell that is no number, where there is one."""
+    """Describe a value that is no numeric array: its first cell that is no number, where there is one."""
     cells = np.array(value, dtype=object)
     if cells.ndim not in (1, 2):
         return f"a {type(value).__name__}"
@@ -178,7 +198,7 @@ def _where(missing: Any, names: tuple[str, ...]) -> str:
 
 
 def _varying(x: FloatArray, intercept: bool) -> Any:
-    """Columns that are not constant up to rounding (intercept=False: not zero), shape (d,)."""
+    """Tell which columns are not constant up to rounding (intercept=False: not zero), shape (d,)."""
     size = np.abs(x).max(axis=0)
     return x.max(axis=0) / 2 - x.min(axis=0) / 2 > ROUNDING * size / 2 if intercept else size > 0
 
@@ -216,7 +236,7 @@ def _least_squares(x: FloatArray, y: FloatArray, ridge: float | str | None, inte
 
 
 def _leave_one_out(u: FloatArray, s: FloatArray, y: FloatArray, penalty: float, intercept: bool) -> float:
-    """Mean squared leave-one-out error of ridge regression, mean((e_i/(1 - h_ii))^2), h_ii with the intercept's 1/n."""
+    """Return mean((e_i/(1 - h_ii))^2), the leave-one-out error of ridge regression; h_ii has the intercept's 1/n."""
     n = y.size
     shrink = s**2 / (s**2 + n * penalty)
     leverage = (u**2) @ shrink + (1 / n if intercept else 0.0)

@@ -28,7 +28,7 @@ class NamedModel(CovarianceModel):
 
     @property
     def trace(self) -> float:
-        """tr K = d."""
+        """Trace of K, which is d."""
         return float(self.d)
 
 
@@ -55,10 +55,23 @@ class Isotropic(NamedModel):
 
     @cached_property
     def diagonal(self) -> FloatArray:
+        """The diagonal of K, shape (d,)."""
         self._fits("diagonal", self.d)
         return _frozen(np.ones(self.d))
 
     def nodes_within(self, tolerance: float) -> Indexed | None:
+        """Return nodes and masses in place of more than 4096 eigenvalues > 0, else None.
+
+        Parameters
+        ----------
+        tolerance : float
+            Largest error, as measured by hdlimit.problem.spectral_measure.Compression.
+
+        Returns
+        -------
+        Indexed or None
+            Nodes in ascending order.
+        """
         return Indexed(np.ones(1), np.full(1, float(self.d)), 0.0) if self.d > MANY else None
 
 
@@ -92,10 +105,23 @@ class PowerLaw(NamedModel):
 
     @cached_property
     def diagonal(self) -> FloatArray:
+        """The diagonal of K, shape (d,)."""
         self._fits("diagonal", self.d)
         return _unit_trace(np.arange(1, self.d + 1, dtype=np.float64) ** -self.exponent)
 
     def nodes_within(self, tolerance: float) -> Indexed | None:
+        """Return nodes and masses in place of more than 4096 eigenvalues > 0, else None.
+
+        Parameters
+        ----------
+        tolerance : float
+            Largest error, as measured by hdlimit.problem.spectral_measure.Compression.
+
+        Returns
+        -------
+        Indexed or None
+            Nodes in ascending order.
+        """
         representable = self.exponent * math.log10(self.d) < -math.log10(SMALLEST_VARIANCE)
         return spectra.power_law(self.d, self.exponent, tolerance) if self.d > MANY and representable else None
 
@@ -137,10 +163,23 @@ class MarchenkoPastur(NamedModel):
 
     @cached_property
     def diagonal(self) -> FloatArray:
+        """The diagonal of K, shape (d,)."""
         self._fits("diagonal", self.d)
         return _unit_trace(spectra.marchenko_pastur_quantiles((np.arange(self.d) + 0.5) / self.d, self.ratio))
 
     def nodes_within(self, tolerance: float) -> Indexed | None:
+        """Return nodes and masses in place of more than 4096 eigenvalues > 0, else None.
+
+        Parameters
+        ----------
+        tolerance : float
+            Largest error, as measured by hdlimit.problem.spectral_measure.Compression.
+
+        Returns
+        -------
+        Indexed or None
+            Nodes in ascending order.
+        """
         many = self.d / max(self.ratio, 1.0) > MANY
         return spectra.marchenko_pastur(self.d, self.ratio, tolerance) if many else None
 
@@ -188,6 +227,7 @@ class Wishart(CovarianceModel):
 
     @cached_property
     def matrix(self) -> FloatArray:
+        """K as a dense matrix, shape (d, d)."""
         n = max(round(self.d / self.ratio), 1)
         self._fits("matrix", self.d * max(n, self.d), 20 * MOST_NUMBERS)
         z = np.random.default_rng(self.seed).standard_normal((n, self.d))

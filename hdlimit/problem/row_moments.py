@@ -17,11 +17,21 @@ from hdlimit.problem.rows import Rows
 class NonGaussianity:
     """Measured moments of rows beside their values for Gaussian x and independent eps.
 
-    rows: n; norm_spread: sd/mean of norm(x)^2; norm_spread_gaussian: sqrt(2 tr K^2)/tr K; noise_norm_correlation:
-    corr(eps^2, norm(x)^2), 0 for independent noise; sign_deviation: Frobenius distance, off the diagonal, of
-    mean(sign(x) sign(x)^T) from A = (2/pi) arcsin(K_ij/sqrt(K_ii K_jj)), over the norm of A; sign_sampling_error: what
-    n Gaussian rows would show (root mean square); kurtosis: median over the features of mean(x^4)/mean(x^2)^2, 3 for
-    Gaussian x.
+    Attributes
+    ----------
+    rows : int
+        n, the number of rows.
+    norm_spread, norm_spread_gaussian : float
+        sd/mean of norm(x)^2, and sqrt(2 tr K^2)/tr K.
+    noise_norm_correlation : float
+        corr(eps^2, norm(x)^2), 0 for independent noise.
+    sign_deviation : float
+        Frobenius distance, off the diagonal, of mean(sign(x) sign(x)^T) from A = (2/pi) arcsin(K_ij/sqrt(K_ii K_jj)),
+        over the norm of A.
+    sign_sampling_error : float
+        The same for n Gaussian rows (root mean square).
+    kurtosis : float
+        Median over the features of mean(x^4)/mean(x^2)^2, 3 for Gaussian x.
     """
 
     rows: int
@@ -48,9 +58,16 @@ class NonGaussianity:
 class RowEffects:
     """Moments of rows, over their values for Gaussian x and independent eps; 1 where these hold.
 
-    square: E norm(x)^4, which the noise of SGD is in proportion to where the residual is not eps; noise: E eps^2
-    norm(x)^2, where it is (1 for eps = 0); drift: mean of E|x_i|/sqrt(K_ii), the drift of sign features;
-    norm_variance: Var norm(x)/E norm(x)^2 less its Gaussian value, 0 for Gaussian x.
+    Attributes
+    ----------
+    square : float
+        E norm(x)^4, to which the noise of SGD is proportional where the residual is not eps.
+    noise : float
+        E eps^2 norm(x)^2, to which it is proportional where the residual is eps; 1 for eps = 0.
+    drift : float
+        Mean of E|x_i|/sqrt(K_ii), the drift of sign features.
+    norm_variance : float
+        Var norm(x)/E norm(x)^2 less its Gaussian value; 0 for Gaussian x.
     """
 
     square: float
@@ -60,7 +77,18 @@ class RowEffects:
 
 
 def row_effects(rows: Rows) -> RowEffects:
-    """What optimizers feel of rows that are not Gaussian, in O(n d) and, if d > n, O(n^2 d)."""
+    """Measure the moments through which rows that are not Gaussian act on optimizers.
+
+    Parameters
+    ----------
+    rows : Rows
+        Features and label noise of a problem from data.
+
+    Returns
+    -------
+    RowEffects
+        The moments, in O(n d) and, if d > n, O(n^2 d) operations.
+    """
     x, eps = rows.x, rows.noise
     norm, n = np.sqrt(np.einsum("ij,ij->i", x, x)), x.shape[0]
     square, level = norm**2, float((norm**2).mean())
@@ -83,7 +111,20 @@ def non_gaussianity(problem: Any) -> NonGaussianity:
     covariance. The sampling error of the latter counts that K itself is estimated from the rows: entry ij has variance
     [1 - A_ij^2 - (4/pi^2)(1 - rho_ij^2)]/n for Gaussian x with correlation rho_ij (delta method).
 
-    problem: from Problem.from_data. Raises InvalidInput for a problem without rows.
+    Parameters
+    ----------
+    problem : Problem
+        From Problem.from_data.
+
+    Returns
+    -------
+    NonGaussianity
+        Measured moments beside their Gaussian values.
+
+    Raises
+    ------
+    InvalidInput
+        For a problem without rows.
     """
     rows = getattr(problem, "rows", None)
     if not isinstance(rows, Rows):

@@ -14,13 +14,28 @@ from hdlimit.problem.spectral_measure import Indexed
 
 @lru_cache(maxsize=64)
 def power_law(d: int, exponent: float, tolerance: float) -> Indexed:
-    """d > 256 eigenvalues proportional to i^-exponent of sum d, with an error of at most `tolerance`."""
+    """Put eigenvalues proportional to i^-exponent, of sum d, into nodes.
+
+    Parameters
+    ----------
+    d : int
+        Number of eigenvalues, above 256.
+    exponent : float
+        Exponent of the decay, >= 0.
+    tolerance : float
+        Largest error, as in Compression.
+
+    Returns
+    -------
+    Indexed
+        The nodes.
+    """
     scale, last = d / _power_sum(d, exponent), d / (100 * max(exponent, 1.0))
     return spectral_measure.of_function(lambda i: scale * (i + 1) ** -exponent, d, exponent, last, tolerance)
 
 
 def _power_sum(d: int, exponent: float) -> float:
-    """sum of i^-exponent over 1 <= i <= d, d > 256: 255 terms and the Euler-Maclaurin formula of the others."""
+    """Sum i^-exponent over 1 <= i <= d, d > 256: 255 terms and the Euler-Maclaurin formula of the others."""
     a, p = 256.0, exponent
     head = float((np.arange(1, a) ** -p).sum())
     span = math.log(d / a)
@@ -33,8 +48,21 @@ def _power_sum(d: int, exponent: float) -> float:
 
 @lru_cache(maxsize=64)
 def marchenko_pastur(d: int, ratio: float, tolerance: float) -> Indexed:
-    """The eigenvalues > 0 among the d quantiles (i - 1/2)/d of the Marchenko-Pastur law, scaled to sum d, with an error
-    of at most `tolerance`.
+    """Put the eigenvalues > 0 among the d quantiles (i - 1/2)/d of the Marchenko-Pastur law into nodes.
+
+    Parameters
+    ----------
+    d : int
+        Number of eigenvalues, and their sum.
+    ratio : float
+        Aspect ratio of the law.
+    tolerance : float
+        Largest error, as in Compression.
+
+    Returns
+    -------
+    Indexed
+        The nodes.
     """
     zeros = max(math.ceil(d * (1 - min(1.0, 1 / ratio)) - 0.5), 0)
 
@@ -47,8 +75,9 @@ def marchenko_pastur(d: int, ratio: float, tolerance: float) -> Indexed:
 
 @lru_cache(maxsize=8)
 def _marchenko_pastur_table(ratio: float) -> tuple[FloatArray, FloatArray]:
-    """Distribution function of phi, where an eigenvalue > 0 is 1 + ratio - 2 sqrt(ratio) cos(phi), and its density a
-    cell, at 20001 angles from 0 to pi.
+    """Tabulate the distribution function of phi and its density a cell at 20001 angles from 0 to pi.
+
+    An eigenvalue > 0 is 1 + ratio - 2 sqrt(ratio) cos(phi).
     """
     phi = np.linspace(0.0, np.pi, 20001)
     node, weight = np.polynomial.legendre.leggauss(4)
@@ -59,15 +88,28 @@ def _marchenko_pastur_table(ratio: float) -> tuple[FloatArray, FloatArray]:
 
 
 def _angle_density(phi: FloatArray, ratio: float) -> FloatArray:
-    """sin(phi)^2 over the eigenvalue."""
+    """Return sin(phi)^2 over the eigenvalue."""
     x = (1 - math.sqrt(ratio)) ** 2 + 4 * math.sqrt(ratio) * np.sin(phi / 2) ** 2
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.where(x > 0, np.sin(phi) ** 2 / x, 1.0)
 
 
 def marchenko_pastur_quantiles(q: FloatArray, ratio: float) -> FloatArray:
-    """Quantiles of the Marchenko-Pastur law: cubic interpolation of the distribution function of phi, inverted by
-    Newton's method.
+    """Return quantiles of the Marchenko-Pastur law.
+
+    The distribution function of phi is interpolated by cubics and inverted by Newton's method.
+
+    Parameters
+    ----------
+    q : ndarray
+        Probabilities in [0, 1].
+    ratio : float
+        Aspect ratio of the law.
+
+    Returns
+    -------
+    ndarray
+        The quantiles, of the shape of q.
     """
     mass = min(1.0, 1.0 / ratio)
     cdf, density = _marchenko_pastur_table(ratio)

@@ -36,8 +36,17 @@ CHUNK = 1 << 15
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Compression(Declaration):
-    """What was done to a spectrum. modes: nodes left; eigenvalues: how many there were; error: the largest relative
-    error of sum f(k) over f = e^(-s k) k^p, s >= 0 and p = 0, 1, 2, against one more node a bin.
+    """What was done to a spectrum.
+
+    Attributes
+    ----------
+    modes : int
+        Nodes left.
+    eigenvalues : int
+        How many eigenvalues there were.
+    error : float
+        The largest relative error of sum f(k) over f = e^(-s k) k^p, s >= 0 and p = 0, 1, 2, against one more node a
+        bin.
     """
 
     modes: int
@@ -49,7 +58,7 @@ class Compression(Declaration):
 
 
 def width_for(tolerance: float) -> float:
-    """The relative width of a bin to try first."""
+    """Return the relative width of a bin to try first for an error of `tolerance`."""
     return WIDTH * math.pow(tolerance / REACHED_AT, 1 / (2 * POINTS))
 
 
@@ -61,7 +70,18 @@ class Nodes(NamedTuple):
 
 
 def disagreement(rough: Nodes, fine: Nodes) -> float:
-    """The largest relative difference of sum mass k^p e^(-s k), p = 0, 1, 2 and s >= 0, down to e^-140 of the start."""
+    """Compare sums of two sets of nodes.
+
+    Parameters
+    ----------
+    rough, fine : Nodes
+        The nodes.
+
+    Returns
+    -------
+    float
+        The largest relative difference of sum mass k^p e^(-s k), p = 0, 1, 2 and s >= 0, down to e^-140 of the start.
+    """
     low, high = (float(end(fine.value)) for end in (np.min, np.max))
     s = np.append(0.0, np.exp(np.arange(np.log(0.05 / high), np.log(DEPTH / low), 0.35)))
     with np.errstate(under="ignore"):
@@ -81,11 +101,27 @@ def _transforms(nodes: Nodes, low: float, s: FloatArray) -> FloatArray:
 def of_function(
     value: Callable[[FloatArray], FloatArray], size: int, slope: float, last: float, tolerance: float
 ) -> Indexed:
-    """size eigenvalues value(0), ..., value(size - 1) of a smooth monotone function, in nodes at numbers in between.
+    """Put eigenvalues value(0), ..., value(size - 1) of a smooth monotone function into nodes at numbers in between.
 
-    slope: bound of |d log value/d log number| of the numbers counted from 0 (1 if that is less); last: how many
-    numbers before the end the value may be taken as smooth in the number; tolerance: of Compression.error. Every bin is
-    a range of numbers and its nodes are those of the Gauss rule of equal masses at them.
+    Every bin is a range of numbers and its nodes are those of the Gauss rule of equal masses at them.
+
+    Parameters
+    ----------
+    value : callable
+        Eigenvalues as a function of their numbers, an array.
+    size : int
+        How many there are.
+    slope : float
+        Bound of |d log value/d log number| of the numbers counted from 0; 1 if that is less.
+    last : float
+        How many numbers before the end the value may be taken as smooth in the number.
+    tolerance : float
+        Largest Compression.error.
+
+    Returns
+    -------
+    Indexed
+        The nodes and their error.
     """
     width = width_for(tolerance) / max(slope, 1.0)
     while True:
@@ -108,7 +144,7 @@ class Indexed(NamedTuple):
 
 
 def number_edges(size: int, width: float, last: float) -> IntArray:
-    """Edges of ranges of 0, ..., size - 1 growing by e^width from the start, and from last * width before the end."""
+    """Return edges of ranges of 0, ..., size - 1 growing by e^width from the start, and from the end."""
     left = np.exp(np.arange(0.0, max(np.log(size / 2), width), width))
     right = size - last * np.expm1(np.arange(0.0, np.log1p(size / 2 / last) + width, width))
     right = right[right > size / 2]
@@ -118,7 +154,7 @@ def number_edges(size: int, width: float, last: float) -> IntArray:
 
 
 def _numbers(edges: IntArray, points: int) -> Nodes:
-    """Gauss nodes of unit masses at the integers of every range from an edge to the next.
+    """Return Gauss nodes of unit masses at the integers of every range from an edge to the next.
 
     Their orthogonal polynomials are those of Gram, with coefficients k^2 (N^2 - k^2)/(4 (4 k^2 - 1)).
     """
@@ -135,7 +171,7 @@ def _numbers(edges: IntArray, points: int) -> Nodes:
 
 
 def _rules(diagonal: FloatArray, off: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Nodes and shares of Gauss rules from their Jacobi matrices, both of shape (bins, points)."""
+    """Return nodes and shares of Gauss rules from their Jacobi matrices, both of shape (bins, points)."""
     points, bins = diagonal.shape
     jacobi, k = np.zeros((bins, points, points)), np.arange(points)
     jacobi[:, k, k] = diagonal.T
@@ -148,8 +184,21 @@ def _rules(diagonal: FloatArray, off: FloatArray) -> tuple[FloatArray, FloatArra
 
 
 def value_edges(values: FloatArray, width: float) -> IntArray:
-    """Edges (positions) of bins of ascending values > 0, of relative width at most `width`, and narrower at the lowest
-    value; the values at both ends are bins of their own.
+    """Cut ascending values > 0 into bins of relative width at most `width`, narrower at the lowest value.
+
+    The values at both ends are bins of their own.
+
+    Parameters
+    ----------
+    values : ndarray, shape (n,)
+        Ascending values > 0.
+    width : float
+        Largest relative width.
+
+    Returns
+    -------
+    ndarray of int
+        Positions of the edges, from 0 to n.
     """
     low, high = float(values[0]), float(values[-1])
     gap = low / GRADING
@@ -162,8 +211,23 @@ def value_edges(values: FloatArray, width: float) -> IntArray:
 def of_values(
     values: FloatArray, masses: FloatArray | None, edges: IntArray, points: int = POINTS
 ) -> tuple[Nodes, Nodes]:
-    """Gauss nodes of masses (None: ones) at ascending values in bins between edges, which are positions: `points` a
-    bin, and one more. A bin with no more values than that keeps them.
+    """Put masses at ascending values into Gauss nodes, bin by bin.
+
+    Parameters
+    ----------
+    values : ndarray, shape (n,)
+        Ascending values > 0.
+    masses : ndarray, shape (n,), or None
+        Their masses; None for ones.
+    edges : ndarray of int
+        Positions of the edges of the bins, as from value_edges.
+    points : int, default 4
+        Nodes a bin. A bin with at most one value more keeps them.
+
+    Returns
+    -------
+    tuple of Nodes
+        With `points` nodes a bin, and with one more.
     """
     count = np.diff(edges)
     few = count <= points + 1
@@ -192,7 +256,7 @@ def _moments(
     half: FloatArray,
     count: int,
 ) -> FloatArray:
-    """Sums of mass times monic Legendre polynomials of the local coordinate in the bins `many`, shape (count, bins)."""
+    """Sum mass times monic Legendre polynomials of the local coordinate in the bins `many`, shape (count, bins)."""
     moments = np.zeros((count, many.size))
     slot = np.full(edges.size, -1)
     slot[many] = np.arange(many.size)
@@ -210,7 +274,7 @@ def _moments(
 
 
 def _gauss(moments: FloatArray, points: int, middle: FloatArray, half: FloatArray) -> Nodes:
-    """Gauss rules from modified moments (Chebyshev's algorithm); fewer nodes where masses sit on fewer points."""
+    """Compute Gauss rules from modified moments by Chebyshev's algorithm; masses on few points give fewer nodes."""
     k = np.arange(2.0 * points)
     b = k**2 / np.maximum(4 * k**2 - 1, 1.0)
     diagonal, square = np.zeros((points, moments.shape[1])), np.zeros((points, moments.shape[1]))

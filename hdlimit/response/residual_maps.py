@@ -17,7 +17,7 @@ import numpy as np
 from hdlimit.core.declaration import FloatArray
 from hdlimit.kernels import lazy_table, responses
 from hdlimit.kernels.responses import Response as Kernel
-from hdlimit.optimizers.residual_table import ResidualTable
+from hdlimit.optimizers.residual_table import LARGEST, ResidualTable
 from hdlimit.problem.noise_law import NoiseLaw
 from hdlimit.response.squared_norm import squared_norm
 
@@ -41,6 +41,8 @@ class ResidualMap:
     linear, clips, scale_free, controlled : bool
         Whether psi(r) = r; whether psi(r) = r up to the control and is constant beyond; whether psi(a r) = psi(r) for
         a > 0; whether psi depends on the control.
+    tail : float
+        mu v/nu as v grows, for a map that is not bounded: its critical step size is that of SGD times this number.
     table : ResidualTable, optional
         psi itself where it is a finished table; its control is the v at which the table is read. A table acts on every
         residual of a batch, the other maps on the mean gradient.
@@ -64,6 +66,7 @@ class ResidualMap:
     clips: bool = False
     scale_free: bool = False
     controlled: bool = False
+    tail: float = 1.0
     table: ResidualTable | None = None
     closed: Mapping[str, Kernel] = field(default_factory=dict)
     mixture: Kernel | None = None
@@ -139,9 +142,22 @@ def _known(name: str) -> ResidualMap:
 
 @lru_cache(maxsize=16)
 def tabulated(name: str, table: ResidualTable) -> ResidualMap:
-    """Return the residual map of a finished table."""
-    nodes = tuple(np.unique(np.abs(table.residuals)).tolist())
-    return ResidualMap(name, table, lambda control: nodes, lambda control: True, controlled=True, table=table)
+    """Return the residual map of a finished table, the identity where it is that."""
+    if table.linear:
+        return IDENTITY
+    nodes = np.unique(np.abs(table.residuals))
+    finite = tuple(nodes[nodes < LARGEST].tolist())
+    squares = (table.tails**2).sum(axis=1)
+    tail = 1.0 if table.bounded else float(np.min(table.tails.sum(axis=1)[squares > 0] / squares[squares > 0]))
+    return ResidualMap(
+        name,
+        table,
+        lambda control: finite,
+        lambda control: table.bounded,
+        controlled=True,
+        tail=max(tail, 0.0),
+        table=table,
+    )
 
 
 class Mapped(Protocol):

@@ -15,17 +15,15 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-import numpy as np
-
 from hdlimit.errors import NotAvailable
 from hdlimit.kernels.responses import SMALLEST, clip_fourth_mixture
 from hdlimit.optimizers.residual_table import ResidualTable
 from hdlimit.response.expectation import expectation
 from hdlimit.response.mixtures import density_components, flat
-from hdlimit.response.residual_law import ResidualLaw
 from hdlimit.response.residual_maps import SIGN
 from hdlimit.response.response import MapResponse, Response
 from hdlimit.response.squared_norm import squared_norm
+from hdlimit.response.tabulated_map import higher_moments
 
 # Relative step of v in the central difference of nu: the error is of the order of its square. Chosen, not measured.
 STEP = 1e-3
@@ -138,16 +136,10 @@ def _of_sample(response: MapResponse, v: float, c: float) -> StepMoments:
 
 
 def _of_table(response: MapResponse, table: ResidualTable, v: float, s: float) -> StepMoments:
-    """Return the moments of a table, which acts on every residual of the batch; E[z | r] = v score(r)."""
+    """Return the moments of a table, which acts on every residual of the batch."""
     size = response.batch_size
     mu, nu = response(v, s)
     nu_2 = 2 * _slope(response, v, s) + (1 - 1 / size) * mu * mu
-    law = ResidualLaw(response.noise, v)
-    inside = table.residuals[(table.residuals > law.edges[0]) & (table.residuals < law.edges[-1])]
-    u, mass, score = law.nodes(np.union1d(law.edges, inside), 10)
-    psi, ends = table(u, s), table(table.residuals[[0, -1]], s)
-    rest = 1.0 - float(mass.sum())
-    rest = rest / 2 if rest > 1e-13 else 0.0
-    third, fourth = float((mass * score) @ psi**3), float(mass @ psi**4) + rest * float((ends**4).sum())
+    third, fourth = higher_moments(table, response.noise, v, s)
     one = size * nu
     return StepMoments(nu_2, mu * nu + (third - mu * one) / size**2, nu * nu + (fourth - one * one) / size**3)

@@ -60,6 +60,12 @@ class Task:
         table = self.optimizer.residual_table
         return None if table is None else table.flat
 
+    @property
+    def grows(self) -> bool:
+        """Whether the residual map is unbounded, as psi(r) = r is."""
+        table = self.optimizer.residual_table
+        return table is None or not table.bounded
+
     def read(self, state: FloatArray, risk: float, clipped: float) -> list[float]:
         """The risk and what is recorded beside it, for a state with this risk and a clipped fraction."""
         values = {
@@ -110,7 +116,7 @@ def _states(task: Task, run: int) -> Iterator[tuple[int, FloatArray, int, float]
         stop = min(start + length, task.steps)
         block = sampler.draw(*generators, stop - start, scratch)
         rule = task.rule(start, stop)
-        unbounded = task.table is None and update.unbounded(float(rule.control.max()))
+        unbounded = task.grows and update.unbounded(float(rule.control.max()))
         largest = task.largest_risk if unbounded else math.inf
         inner = task.marks[np.searchsorted(task.marks, start, "right") : np.searchsorted(task.marks, stop, "left")]
         first = start

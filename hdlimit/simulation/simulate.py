@@ -28,7 +28,7 @@ from hdlimit.core.version import __version__
 from hdlimit.errors import DivergenceWarning, InvalidInput, Outcome, Status
 from hdlimit.execution.checkpoint import Checkpoint
 from hdlimit.execution.parallel import collect
-from hdlimit.optimizers.base import Optimizer
+from hdlimit.optimizers.base import Optimizer, check_named
 from hdlimit.problem.problem import DIVERGED, Problem
 from hdlimit.simulation import samplers, updates
 from hdlimit.simulation.eigenspaces import block_chain
@@ -155,6 +155,7 @@ def _check(problem: Any, optimizer: Any, executor: Any) -> None:
         raise InvalidInput("problem", "a Problem", repr(problem)[:120])
     if not isinstance(optimizer, Optimizer):
         raise InvalidInput("optimizer", "an optimizer such as SGD(lr=0.5)", repr(optimizer)[:120])
+    check_named(optimizer)
     updates.update_of(optimizer)
     if math.isinf(excess_risk(readable(problem), problem.initial_error)):
         raise InvalidInput("problem", "a start and a target with a finite initial risk", "a risk that overflows")

@@ -23,29 +23,40 @@ class Update:
 
     number: of its kernel in `kernels.stream.apply_update`; rotates: whether update(Q g) = Q update(g) for every
     orthogonal Q, so that it may be computed in the eigenbasis of K; clips: whether it shortens long gradients;
-    unbounded: whether its length grows with that of the gradient, given max_norm.
+    unbounded: whether its length grows with that of the gradient, given max_norm; ties: the (residual map, feature map)
+    that it is one sample at a time, which tests/test_architecture.py ties to it.
     """
 
     number: int
     rotates: bool
     clips: bool
     unbounded: Callable[[float], bool]
+    ties: frozenset[tuple[str, str]]
 
 
+_GRADIENT = frozenset({("identity", "identity"), ("score", "identity"), ("table", "identity")})
 UPDATES = {
-    "gradient": Update(stream.GRADIENT, True, False, lambda max_norm: True),
-    "clipped-gradient": Update(stream.CLIPPED_GRADIENT, True, True, math.isinf),
-    "signed-gradient": Update(stream.SIGNED_GRADIENT, False, False, lambda max_norm: False),
+    "gradient": Update(stream.GRADIENT, True, False, lambda max_norm: True, _GRADIENT),
+    "clipped-gradient": Update(stream.CLIPPED_GRADIENT, True, True, math.isinf, frozenset({("clip", "identity")})),
+    "signed-gradient": Update(
+        stream.SIGNED_GRADIENT, False, False, lambda max_norm: False, frozenset({("sign", "sign")})
+    ),
 }
 
 
 def update_of(optimizer: Optimizer) -> Update:
-    """The update that an optimizer names.
+    """Return the update that an optimizer names.
 
-    Raises:
-        InvalidInput: if the simulator has no update of that name.
+    Raises
+    ------
+    InvalidInput
+        If the simulator has no update of that name, or it is not tied to the maps that the optimizer names.
     """
     if optimizer.update not in UPDATES:
         expected = "an optimizer with one of the updates " + ", ".join(map(repr, UPDATES))
         raise InvalidInput("optimizer", expected, f"{optimizer!r} with the update {optimizer.update!r}")
-    return UPDATES[optimizer.update]
+    update, maps = UPDATES[optimizer.update], (optimizer.residual, optimizer.features)
+    if maps not in update.ties:
+        expected = f"an optimizer whose update {optimizer.update!r} is tied to its maps: {sorted(update.ties)}"
+        raise InvalidInput("optimizer", expected, f"{optimizer!r} with the maps {maps}")
+    return update

@@ -27,6 +27,9 @@ from hdlimit.core.jit import (
 _SUMS = {"reassoc", "contract"}  # sums may be reordered, so that loops over coordinates use vector instructions
 _TILE_ROWS, _TILE_COLUMNS = 48, 512  # of the right factor of a product: 192 KB
 
+# Beyond it a residual of a table stands for infinity (optimizers.residual_table.LARGEST).
+_LARGEST = 1e100
+
 _UPDATE = int64(VECTOR, READ, float64, float64)
 
 GRADIENT, CLIPPED_GRADIENT, SIGNED_GRADIENT = range(3)
@@ -115,10 +118,11 @@ def read_table(residual: float, level: float, table: FloatArray) -> float:
     j = min(max(np.searchsorted(levels, y, side="right") - 1, 0), m - 2)
     i = min(max(np.searchsorted(residuals, r, side="right") - 1, 0), n - 2)
     across = (y - levels[j]) / (levels[j + 1] - levels[j])
-    along = (r - residuals[i]) / (residuals[i + 1] - residuals[i])
+    end = 1 if residuals[i] < -_LARGEST else 0  # of the piece: the near one
+    along = (r - residuals[i + end]) / (residuals[i + 1] - residuals[i])
     low = 2 + m + n + j * n + i
-    first = table[low] + along * (table[low + 1] - table[low])
-    second = table[low + n] + along * (table[low + n + 1] - table[low + n])
+    first = table[low + end] + along * (table[low + 1] - table[low])
+    second = table[low + n + end] + along * (table[low + n + 1] - table[low + n])
     value: float = first + across * (second - first)
     return value
 
