@@ -93,7 +93,7 @@ def is_stable(problem: Problem, optimizer: Optimizer, limit: Limit, horizon: flo
 
 
 def judge(problem: Problem, optimizer: Optimizer, limit: Limit, horizon: float) -> Stability:
-    """The stability of an optimizer whose limit is known; see stability."""
+    """Return the stability of an optimizer whose limit is known; see stability."""
     lr = largest_lr(limit.lr, horizon)
     if limit.bounded:
         return Stability(

@@ -14,7 +14,8 @@ from hdlimit.optimizers.base import Optimizer
 from hdlimit.optimizers.schedules import Constant
 from hdlimit.problem.problem import Problem
 
-SMALLEST, LARGEST = 1e-280, 1e280  # of v
+# Range of v in which a rest point is searched, within the range of double precision; chosen, not measured.
+SMALLEST, LARGEST = 1e-280, 1e280
 
 
 @dataclass(frozen=True)
@@ -45,10 +46,9 @@ def _balance(limit: Limit, lr: float, c: float, v: float) -> float:
     return 2 * v * mu - lr * nu * limit.modes.forcing
 
 
-# Central difference of fourth order.
+# Places of the central difference of fourth order.
 _NEAR = np.array([-2.0, -1.0, 1.0, 2.0])
-
-
+# Weights at these places.
 _SLOPE = np.array([1.0, -8.0, 8.0, -1.0]) / 12
 
 
@@ -59,7 +59,7 @@ def _slope(limit: Limit, c: float, v: float) -> float:
 
 
 def _slowest(limit: Limit, strength: float) -> float:
-    """The smallest y with strength sum_i lambda_i c_i/(d (lambda_i - y)) = 1, in units of lambda.
+    """Return the smallest y with strength sum_i lambda_i c_i/(d (lambda_i - y)) = 1, in units of lambda.
 
     Modes that no noise reaches keep their own y = lambda_i.
     """
@@ -87,13 +87,13 @@ def _slowest(limit: Limit, strength: float) -> float:
 
 
 def _time_scale(limit: Limit, lr: float, c: float, v: float) -> float:
-    """tau of the slowest mode at the rest point v: dR/dt ~ -(R - R_inf)/tau in the end."""
+    """Return tau of the slowest mode at the rest point v: dR/dt ~ -(R - R_inf)/tau in the end."""
     mu, _ = limit.response(v, c)
     return 1 / (2 * lr * mu * _slowest(limit, lr * _slope(limit, c, v) / 2))
 
 
 def steady_state(problem: Problem, optimizer: Optimizer) -> SteadyState:
-    """The excess risk at which the limit settles, and how fast.
+    """Return the excess risk at which the limit settles, and how fast.
 
     Parameters
     ----------

@@ -50,7 +50,7 @@ class Limit:
 
     @property
     def escape(self) -> float:
-        """v above which a run counts as diverged: 1e12 max(v(0), E eps^2); inf for bounded residual maps."""
+        """Value of v above which a run counts as diverged: 1e12 max(v(0), E eps^2); inf for bounded residual maps."""
         return math.inf if self.bounded or self.scale == 0 else DIVERGED * self.scale
 
 
@@ -64,9 +64,26 @@ def check_types(problem: object, optimizer: object) -> None:
 
 
 def limit_of(problem: Problem, optimizer: Optimizer, compress: bool | float = True) -> Limit:
-    """The limit of an optimizer on a problem.
+    """Return the limit of an optimizer on a problem.
 
-    compress: as hdlimit.limit.compression has it. Raises: NoLimit when it does not exist (infinite nu).
+    Parameters
+    ----------
+    problem : Problem
+        The problem.
+    optimizer : Optimizer
+        The optimizer.
+    compress : bool or float
+        As in `hdlimit.limit.compression`.
+
+    Returns
+    -------
+    Limit
+        The mode system, the response and the schedules.
+
+    Raises
+    ------
+    NoLimit
+        Where nu is infinite.
     """
     response = MapResponse(residual_map(optimizer), problem.noise, optimizer.batch_size)
     response(2 * problem.initial_risk, float(optimizer.threshold_schedule(0.0)))

@@ -42,22 +42,38 @@ HARDLY = 0.01
 
 
 def has_spread(problem: Problem, optimizer: Optimizer) -> bool:
-    """Whether single runs have a finite variance: not for an unbounded residual map under noise with infinite E
-    eps^4.
+    """Whether single runs have a finite variance.
+
+    They have none for an unbounded residual map under noise with infinite E eps^4.
     """
     bounded = residual_map(optimizer).bounded(float(optimizer.threshold_schedule(0.0)))
     return bounded or math.isfinite(problem.noise.fourth_moment)
 
 
 def caveats(problem: Problem, optimizer: Optimizer, horizon: float = LONGEST_HORIZON) -> list[Warning]:
-    """What a reader of the prediction must know: low dimension, infinite moments, conditions of the limit that fail.
+    """Return the warnings that belong to a prediction.
+
+    They name a low dimension, infinite moments and conditions of the limit that fail.
 
     What follows from a formula (near-critical lr, rows under an unbounded residual map) is told where the risk is off
     by 10 %. The thresholds of the others are measured, see examples/where_it_ends.py: the drift of sign features is off
     where s = max(B - 2, 1) max_i rho_i^2 is not small, the risk by about s/6 to s/3; batches of bounded maps matter
     from B = D/4 on, D = (tr K)^2/tr(K^2). Where clipping takes off less than 1 % of the drift an lr near SGD's critical
-    one is told too (measured, d = 12 to 40: the risk is then between that of the limit and of SGD). horizon: the lr of
-    a schedule is judged by its largest value up to this time.
+    one is told too (measured, d = 12 to 40: the risk is then between that of the limit and of SGD).
+
+    Parameters
+    ----------
+    problem : Problem
+        The problem.
+    optimizer : Optimizer
+        The optimizer.
+    horizon : float
+        The lr of a schedule is judged by its largest value up to this time, in units of t = k/d.
+
+    Returns
+    -------
+    list of Warning
+        Empty where nothing is known to fail.
     """
     found = [*conditions.low_dimension(problem.covariance)]
     lr, bounded = largest_lr(optimizer.lr_schedule, horizon), _bounded(optimizer)
@@ -109,7 +125,7 @@ def _aligned(problem: Problem, optimizer: Optimizer) -> Iterator[Warning]:
 
 
 def _non_gaussian(problem: Problem, optimizer: Optimizer, lr: float) -> Iterator[Warning]:
-    """What the rows of a problem do to the optimizer that Gaussian features would not."""
+    """Yield what the rows of a problem do to the optimizer that Gaussian features would not."""
     if problem.rows is None:
         return
     rows = row_effects(problem.rows)

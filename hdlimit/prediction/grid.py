@@ -59,6 +59,7 @@ class AtThreshold(Feedback):
         return self.response.bounded(c)
 
     def compiled(self, v_range: Range, c_range: Range) -> Compiled:
+        """Return the tables that cover v_range; raise NotAvailable where their error is too large."""
         found = super().compiled(v_range, c_range)
         found.parameters[1:3] = self.units
         worst = max(panel.error for panel in list(self._panels.values()))
@@ -121,7 +122,7 @@ class Prepared:
 
     @cached_property
     def floor(self) -> FloatArray:
-        """v that counts as 0, shape (1,)."""
+        """Value of v that counts as 0, shape (1,)."""
         return floors(self.column.limit, self.column.limit.modes, self.lr)[:1]
 
     @cached_property
@@ -130,7 +131,7 @@ class Prepared:
         return self.column.limit.modes.of_v
 
     def points(self, points: IntArray) -> tuple[FloatArray, FloatArray]:
-        """v at the times, shape (m, T), and the reports of m points of the column."""
+        """Return v at the times, shape (m, T), and the reports of m points of the column."""
         v, reports = np.zeros((points.size, self.times.size)), np.zeros((points.size, kernels.REPORT))
         if self.column.limit.scale == 0:
             reports[:, [kernels.STATUS, kernels.END]] = esdirk.REACHED, self.horizon
@@ -184,6 +185,7 @@ class Grid:
 
     @cached_property
     def prepared(self) -> list[Prepared]:
+        """The columns with all that their points share."""
         return [Prepared(column, self.horizon, self.times, self.rtol) for column in self.columns]
 
     @cached_property
@@ -192,7 +194,7 @@ class Grid:
         return np.cumsum([0, *(column.index.size for column in self.columns)])
 
     def __call__(self, numbers: Sequence[int]) -> tuple[FloatArray, FloatArray]:
-        """v at the times and reports, a row for each of these points."""
+        """Return v at the times and the reports, a row for each of these points."""
         points, parts = np.asarray(numbers), []
         column = np.searchsorted(self.starts, points, side="right") - 1
         for k in np.unique(column):
@@ -202,11 +204,30 @@ class Grid:
 
 
 def solved(grid: Grid, threads: int | None, executor: Executor | None, progress: bool) -> tuple[FloatArray, FloatArray]:
-    """(v at the times, shape (points, T), inf after the end of a point; reports, shape (points, 5)) of all points, as
-    their columns' index has them.
+    """Return v at the times and the reports of all points, in the order of their columns' index.
 
-    threads: None for one a core; executor: in place of threads, as in execution.collect; progress: show a bar over the
-    points. Raises what a point raises.
+    Parameters
+    ----------
+    grid : Grid
+        The work.
+    threads : int or None
+        Number of threads; None for one a core.
+    executor : concurrent.futures.Executor or None
+        In place of threads, as in `hdlimit.execution.parallel.collect`.
+    progress : bool
+        Show a progress bar over the points.
+
+    Returns
+    -------
+    v : array of shape (points, T)
+        inf after the end of a point.
+    reports : array of shape (points, 5)
+        What the kernel reports of every point.
+
+    Raises
+    ------
+    HdlimitError
+        What a point raises.
     """
     size, modes = int(grid.starts[-1]), grid.columns[0].limit.modes.size
     seconds = SECONDS * modes

@@ -35,7 +35,7 @@ def predict(
     compress: bool | float = True,
     until: float | None = None,
 ) -> Curve:
-    """The excess-risk curve of an optimizer in the limit of large dimension.
+    """Return the excess-risk curve of an optimizer in the limit of large dimension.
 
     Parameters
     ----------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from concurrent.futures import Executor
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -19,9 +19,6 @@ from hdlimit.prediction.points import Points
 from hdlimit.prediction.predict import LOOSEST, TIGHTEST
 from hdlimit.prediction.sweep_record import Sweep
 from hdlimit.problem.problem import Problem
-
-if TYPE_CHECKING:
-    pass
 
 
 def sweep(
@@ -38,7 +35,7 @@ def sweep(
     progress: bool = False,
     **axes: Any,
 ) -> Sweep:
-    """The predicted risk for every combination of parameters.
+    """Return the predicted risk for every combination of parameters.
 
     Parameters
     ----------
