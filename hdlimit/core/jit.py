@@ -2,8 +2,7 @@
 
 Importing a module of kernels loads neither numba nor machine code. A kernel is read from the disk cache, or compiled,
 when it is first called from Python or handed to a kernel that is; kernels that only other kernels call come with those.
-`python` gives the same kernel, and all that it calls, as Python functions, without numba; `backend` chooses between
-the two.
+`python` gives the same kernel, and what it calls, as Python functions, without numba; `backend` chooses of the two.
 
 The decorator closes two traps of numba's disk cache: an entry depends on the source file of its own function only, so
 that an edited callee in another file leaves stale machine code behind; and a kernel fails where no cache directory can
@@ -72,6 +71,7 @@ class Kernel(Generic[P, T]):
         update_wrapper(self, function)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run compiled, from the first call on, or in Python where the backend is NumPy."""
         return self.plain(*args, **kwargs) if state.plain else self._run(*args, **kwargs)
 
     def _first(self, *args: P.args, **kwargs: P.kwargs) -> T:
@@ -171,7 +171,7 @@ def _compile(kernel: Kernel[..., Any]) -> Any:
 
 
 def _named(value: Any, seen: set[int]) -> Iterator[Outside]:
-    """The outside functions that a kernel names, itself or through the kernels and modules that it names."""
+    """Return the outside functions that a kernel names, itself or through the kernels and modules that it names."""
     if isinstance(value, Outside):
         yield value
     if not isinstance(value, Kernel) or id(value) in seen:
@@ -185,7 +185,7 @@ def _named(value: Any, seen: set[int]) -> Iterator[Outside]:
 
 
 def _dispatcher(function: Callable[..., Any], options: dict[str, Any]) -> Any:
-    """A numba dispatcher, cached where a stamped cache can be had."""
+    """Return a numba dispatcher, cached where a stamped cache can be had."""
     from numba import njit
 
     if options.get("cache"):

@@ -27,6 +27,7 @@ from hdlimit.response.step_moments import step_moments
 BINS = 128
 # Grid of log v and of log c on which the moments of a step are tabulated; chosen, not measured.
 NODES = 49
+# The same of the clip threshold.
 LEVELS = 9
 # How far paths may leave the range of v of the limit curve, as a factor; chosen, not measured.
 BEYOND = 30.0

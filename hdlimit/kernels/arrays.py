@@ -9,7 +9,7 @@ from hdlimit.core.jit import CUBE, MATRIX, VECTOR, int64, jit
 
 @jit(VECTOR(VECTOR, int64))
 def resized_vector(x: np.ndarray, size: int) -> np.ndarray:
-    """A copy of another length."""
+    """Return a copy of another length."""
     y = np.empty(size)
     for i in range(min(size, x.shape[0])):
         y[i] = x[i]
@@ -18,7 +18,7 @@ def resized_vector(x: np.ndarray, size: int) -> np.ndarray:
 
 @jit(MATRIX(MATRIX, int64))
 def resized_matrix(x: np.ndarray, size: int) -> np.ndarray:
-    """A copy with another number of rows."""
+    """Return a copy with another number of rows."""
     y = np.empty((size, x.shape[1]))
     for i in range(min(size, x.shape[0])):
         for j in range(x.shape[1]):
@@ -28,7 +28,7 @@ def resized_matrix(x: np.ndarray, size: int) -> np.ndarray:
 
 @jit(CUBE(CUBE, int64))
 def resized_cube(x: np.ndarray, size: int) -> np.ndarray:
-    """A copy with another number of matrices."""
+    """Return a copy with another number of matrices."""
     y = np.empty((size, x.shape[1], x.shape[2]))
     for i in range(min(size, x.shape[0])):
         for j in range(x.shape[1]):

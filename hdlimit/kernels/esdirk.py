@@ -21,6 +21,7 @@ from hdlimit.kernels.mode_sweeps import GAMMA, STAGES, Modes, Work
 from hdlimit.kernels.piecewise import Schedules, piecewise
 from hdlimit.kernels.step import Record, Step, error_of, finish, stages, write
 
+# How an integration ended.
 REACHED, ESCAPED, FULL, STALLED, FELL = 0, 1, 2, 3, 4
 RTOL, ESCAPE, ONE_STEP, MOST, LEVEL, SCALE, SETTINGS = range(7)
 # Steps for which the output has room at first: a curve of rtol 1e-6 takes 30 to 100 (examples/benchmarks).
@@ -75,7 +76,7 @@ class Arrays(NamedTuple):
 
 @jit(forceinline=True, borrows=True)
 def _first_step(record: Record, step: Step, eta: float) -> float:
-    """A first step, from 1e-13 t to the end of the segment, on which no functional changes by more than a share."""
+    """Return a first step, from 1e-13 t to the segment's end, on which no functional changes by more than a share."""
     h, fastest = step.end - step.t, eta * step.fastest
     share = step.rtol ** (1 / ORDER)
     for k in range(record.values.size):
@@ -140,7 +141,7 @@ def _begin(
 
 @jit(forceinline=True, borrows=True)
 def _after_trial(record: Record, step: Step, eta: float) -> float:
-    """The length of the step after a trial one, whose end tells the sizes."""
+    """Return the length of the step after a trial one, whose end tells the sizes."""
     for k in range(record.values.size):
         record.sizes[k] = 0.01 * record.after[k]
     return _first_step(record, step, eta)

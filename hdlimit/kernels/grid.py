@@ -14,7 +14,7 @@ STATUS, END, STEPS, LOW, HIGH, REPORT = range(6)
 
 @jit(float64(float64, VECTOR, float64), borrows=True)
 def _inside(value: float, coefficients: np.ndarray, theta: float) -> float:
-    """A dense output within its step."""
+    """Return a dense output within its step."""
     c1, c2, c3, c4 = coefficients[0], coefficients[1], coefficients[2], coefficients[3]
     inside: float = value + theta * (c1 + theta * (c2 + theta * (c3 + theta * c4)))
     return max(inside, 0.0)

@@ -17,6 +17,7 @@ from hdlimit.kernels import formulas
 from hdlimit.kernels.responses import SIGNATURE, SMALLEST, sign_mixture
 
 KIND, THRESHOLD, FIRST, PIECES, TERMS, HEAD = range(6)
+# Numbers of the maps that are summed.
 CLIP, SIGN = 0.0, 1.0
 # Chebyshev coefficients of a piece of length 1 in log v: the fewest that keep ERROR for the laws tried; chosen, not
 # measured for each.
@@ -78,7 +79,7 @@ def clip_mixture(v: float, c: float, parameters: np.ndarray) -> tuple[float, flo
 
 @jit(SIGNATURE, borrows=True)
 def _summed(v: float, c: float, parameters: np.ndarray) -> tuple[float, float]:
-    """The sum over the mixture. parameters: as of `remembered`."""
+    """Return the sum over the mixture. parameters: as of `remembered`."""
     mixture = parameters[HEAD : HEAD + 3 * int(parameters[TERMS])]
     if parameters[KIND] == SIGN:
         return sign_mixture(v, c, mixture)
@@ -87,7 +88,7 @@ def _summed(v: float, c: float, parameters: np.ndarray) -> tuple[float, float]:
 
 @jit(TWO(VECTOR, int64, float64), borrows=True)
 def _read(parameters: np.ndarray, start: int, x: float) -> tuple[float, float]:
-    """The two Chebyshev sums that begin at `start`, at x in [-1, 1]."""
+    """Return the two Chebyshev sums that begin at `start`, at x in [-1, 1]."""
     a1, a2, b1, b2 = 0.0, 0.0, 0.0, 0.0
     for k in range(WIDTH - 1, 0, -1):
         a1, a2 = 2 * x * a1 - a2 + parameters[start + k], a1

@@ -63,7 +63,7 @@ class Work(NamedTuple):
 
 @jit(float64(VECTOR, VECTOR), fastmath=_SUMS, borrows=True)
 def dot(x: np.ndarray, y: np.ndarray) -> float:
-    """sum x_i y_i."""
+    """Return sum x_i y_i."""
     total = 0.0
     for i in range(x.size):
         total += x[i] * y[i]
@@ -72,7 +72,7 @@ def dot(x: np.ndarray, y: np.ndarray) -> float:
 
 @jit(float64(VECTOR), borrows=True)
 def largest(x: np.ndarray) -> float:
-    """max x_i of x_i >= 0."""
+    """Return max x_i of x_i >= 0."""
     most = 0.0
     for i in range(x.size):
         most = max(most, x[i])
@@ -90,7 +90,7 @@ def slope(work: Work, modes: Modes, drift: float, source: float) -> None:
 
 @jit(fastmath=_SUMS, borrows=True)
 def sums(base: np.ndarray, modes: Modes, beta: float) -> Six:
-    """sum q p^k base and sum q p^k diffusion, k = 0, 1, 2, q = weight/(1 + beta rate), p = beta q rate/weight.
+    """Return sum q p^k base and sum q p^k diffusion, k = 0, 1, 2, q = weight/(1 + beta rate), p = beta q rate/weight.
 
     They are v of a stage in powers of -(relative change of beta).
     """
@@ -107,7 +107,10 @@ def sums(base: np.ndarray, modes: Modes, beta: float) -> Six:
 
 
 def _stage(stage: int) -> Callable[..., Seven]:
-    """The sweep into a stage, compiled for its number. Its arguments are those of `into`, and the row to be written."""
+    """Return the sweep into a stage, compiled for its number.
+
+    Its arguments are those of `into`, and the row to be written.
+    """
 
     @jit(fastmath=_SUMS, borrows=True)
     def sweep(

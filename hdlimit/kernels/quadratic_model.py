@@ -22,7 +22,7 @@ Response: TypeAlias = Callable[[float, float, np.ndarray], tuple[float, float]]
 
 @jit(TWO(VECTOR, float64, float64, RESPONSE, VECTOR), forceinline=True, borrows=True)
 def evaluated(near: np.ndarray, v: float, c: float, response: Response, parameters: np.ndarray) -> tuple[float, float]:
-    """The response at v, taken into the parabola.
+    """Return the response at v, taken into the parabola.
 
     near: DEGREE, up to which the coefficients are of this threshold C; the last two points V and BEFORE, the response
     at V, its divided differences of first and second order and its slope at V. All 0 at first.
@@ -60,7 +60,7 @@ def certain(near: np.ndarray, v: float, tolerance: float) -> bool:
 
 @jit(TWO(VECTOR, float64), forceinline=True, borrows=True)
 def expanded(near: np.ndarray, v: float) -> tuple[float, float]:
-    """The parabola at v."""
+    """Return the parabola at v."""
     step = v - near[V]
     return (
         near[MU] + step * (near[MU_SLOPE] + step * near[MU_BEND]),

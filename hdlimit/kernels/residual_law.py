@@ -21,7 +21,7 @@ def mixture_score(
     log_density: np.ndarray,
     score: np.ndarray,
 ) -> None:
-    """log p(u) and -p'(u)/p(u) for p = sum_k w_k N(mean_k, variance_k), variance_k > 0.
+    """Return log p(u) and -p'(u)/p(u) for p = sum_k w_k N(mean_k, variance_k), variance_k > 0.
 
     log_weight: log(w_k/sqrt(2 pi variance_k)), the shape of mean and variance; log_density, score: overwritten, the
     shape of u. Sums of terms of one sign wherever the mixture has one centre.

@@ -23,6 +23,7 @@ FLOOR = 1e-30
 # Degree of a table in log v on a piece, and points in log c of a surface; pieces are halved until their error is small
 # enough (response/chebyshev.py), so that these trade the number of pieces for the cost of each. Chosen, not measured.
 TABLE_DEGREE = 12
+# Chebyshev points in log c of a surface; its pieces are halved until it is right (response/chebyshev.py).
 SURFACE_POINTS = 12
 
 Response: TypeAlias = Kernel[[float, float, np.ndarray], tuple[float, float]]
@@ -108,7 +109,7 @@ def sign_batch_normal(v: float, c: float, parameters: np.ndarray) -> tuple[float
 
 @jit(float64(VECTOR, float64, float64), borrows=True)
 def _clenshaw(coefficients: np.ndarray, offset: float, x: float) -> float:
-    """A Chebyshev sum of DEGREE + 1 terms that start at offset."""
+    """Return a Chebyshev sum of DEGREE + 1 terms that start at offset."""
     b1, b2 = 0.0, 0.0
     first = int(offset)
     for k in range(TABLE_DEGREE, 0, -1):
@@ -144,7 +145,7 @@ def table(v: float, c: float, parameters: np.ndarray) -> tuple[float, float]:
 
 @jit(SIGNATURE, borrows=True)
 def surface(v: float, c: float, parameters: np.ndarray) -> tuple[float, float]:
-    """log mu and log nu in log c between tables in log v, for thresholds that move.
+    """Return log mu and log nu in log c between tables in log v, for thresholds that move.
 
     parameters: number of pieces p in log c, their p + 1 ends, the beginnings of p times 12 tables, the tables.
     Barycentric interpolation between the 12 Chebyshev points of a piece; below the smallest c: mu ~ c and nu ~ c^2.
@@ -176,7 +177,7 @@ def surface(v: float, c: float, parameters: np.ndarray) -> tuple[float, float]:
 
 @jit(SIGNATURE, borrows=True)
 def levels(v: float, c: float, parameters: np.ndarray) -> tuple[float, float]:
-    """A residual map that is a blend, linear in log c, of two of m fixed maps psi_j.
+    """Return a residual map that is a blend, linear in log c, of two of m fixed maps psi_j.
 
     mu is a blend of E psi_j', nu of E psi_j psi_k.
 
@@ -206,7 +207,7 @@ def _as_python(kernel: Response) -> Callable[[float, float, list[float]], tuple[
 
 
 def uncompiled(kernel: Response, parameters: np.ndarray) -> Callable[[float, float], tuple[float, float]]:
-    """A response with its parameters as a Python function of v and c, for few calls: it needs no numba.
+    """Return a response with its parameters as a Python function of v and c, for few calls: it needs no numba.
 
     It is the kernel's text, run by the interpreter on floats: a few microseconds a call and a normal law. Where Python
     refuses numbers beyond the range of floats the compiled kernel answers.

@@ -74,14 +74,14 @@ def _mean_decay(x: float) -> float:
 
 @jit(TWO(float64, float64, float64, RESPONSE, VECTOR))
 def _coefficients(v: float, eta: float, c: float, response: Response, parameters: np.ndarray) -> tuple[float, float]:
-    """alpha = eta mu and sigma^2 = eta^2 nu."""
+    """Return alpha = eta mu and sigma^2 = eta^2 nu."""
     mu, nu = response(v, c, parameters)
     return eta * mu, eta * eta * nu
 
 
 @jit(float64(float64, float64, float64, float64, float64, float64))
 def _mean_after(v: float, alpha: float, square: float, pull: float, forcing: float, h: float) -> float:
-    """The mean of v after a time h, to order h^2; pull: sum_i rate_i^2 w_i^2, forcing: sum_i rate_i C_ii/d."""
+    """Return the mean of v after a time h, to order h^2; pull: sum_i rate_i^2 w_i^2, forcing: sum_i rate_i C_ii/d."""
     decay = 2 * alpha * h * pull / v if v > 0 else 0.0
     return v * math.exp(-decay) + square * forcing * h * _mean_decay(decay)
 

@@ -57,7 +57,7 @@ class _Entry(Outside):
         return types.ExternalFunction(self._symbol, float64(*[float64] * self.arguments, types.intc))
 
     def _exported(self) -> str:
-        """Exported name of the double-precision variant."""
+        """Return the exported name of the double-precision variant."""
         from scipy.special import cython_special
 
         wanted = f'"double ({"double, " * self.arguments}int __pyx_skip_dispatch)"'

@@ -216,7 +216,7 @@ def finish(work: Work, modes: Modes, record: Record, done: float, source: float,
 
 @jit(forceinline=True, borrows=True)
 def error_of(record: Record, h: float, rtol: float) -> float:
-    """The error of a step in units of what is allowed, the largest over the functionals.
+    """Return the error of a step in units of what is allowed, the largest over the functionals.
 
     It is the largest of two estimates and of 1/BETWEEN of the distance between the dense output and the cubic through
     both ends.

@@ -26,6 +26,7 @@ from hdlimit.problem.spectral_measure import Compression
 # Bins for rough searches, with two points each: v of the tuning problems stays within 2e-3
 # (tests/tuning/test_threshold_tuning.py).
 BINS = 64
+# Gauss nodes a bin.
 POINTS = 2
 # Range of the error that a user may allow: below it rounding of sums shows, above it a curve is a sketch.
 TIGHTEST, LOOSEST = 1e-11, 1e-2

@@ -25,6 +25,7 @@ ENOUGH_STEPS = 400
 # Modes up to which a step in NumPy costs less than a millisecond or two, so that the same number of steps holds.
 FEW_MODES = 20_000
 
+# Steps taken in NumPy by this process.
 _steps = [0]
 
 

@@ -19,6 +19,7 @@ TOLERANCE = 1e-11
 ROUNDING = 1e-15
 # Pieces after which a schedule counts as too rough, and after which pieces no longer shrink towards a zero of it.
 MOST_PIECES = 4000
+# Pieces after which pieces no longer shrink towards a zero of a schedule; chosen, not measured.
 ENOUGH_PIECES = 400
 
 _POINTS = np.cos(np.pi * np.arange(DEGREE + 1) / DEGREE)

@@ -79,7 +79,7 @@ class Optimizer(Declaration):
         return None
 
     def step_size(self, problem: Problem, loss: Loss = "half_squared", steps: Any = None) -> float | FloatArray:
-        """The trainer's step: lr/d for the loss r^2/2, lr/(2d) for r^2 (PyTorch's MSELoss).
+        """Return the trainer's step: lr/d for the loss r^2/2, lr/(2d) for r^2 (PyTorch's MSELoss).
 
         problem: supplies d; loss: the trainer's; steps: step numbers k, needed when lr is a schedule (its value at t
         = k/d). Returns a float, or an array of the shape of steps.
@@ -96,7 +96,7 @@ class Optimizer(Declaration):
 
     @classmethod
     def from_step_size(cls, step: float, problem: Problem, loss: Loss = "half_squared", **parameters: Any) -> Self:
-        """The optimizer whose trainer step is `step`: lr = step * d for the loss r^2/2, 2 step d for r^2.
+        """Return the optimizer whose trainer step is `step`: lr = step * d for the loss r^2/2, 2 step d for r^2.
 
         step: > 0; problem: supplies d; parameters: the optimizer's other arguments.
         """

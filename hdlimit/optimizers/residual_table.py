@@ -69,7 +69,18 @@ class ResidualTable(Declaration):
         return np.concatenate([sizes, np.log(self.levels), self.residuals, self.scores.ravel()])
 
     def at_levels(self, r: FloatArray) -> FloatArray:
-        """psi at every level, shape (m, size of r)."""
+        """Return psi at every level.
+
+        Parameters
+        ----------
+        r : array, shape (n,)
+            Residuals.
+
+        Returns
+        -------
+        array, shape (m, n)
+            psi.
+        """
         r = np.clip(r, self.residuals[0], self.residuals[-1])
         k = np.clip(np.searchsorted(self.residuals, r, side="right") - 1, 0, self.residuals.size - 2)
         share = (r - self.residuals[k]) / (self.residuals[k + 1] - self.residuals[k])
@@ -79,7 +90,18 @@ class ResidualTable(Declaration):
         return values
 
     def slopes(self, r: FloatArray) -> FloatArray:
-        """dpsi/dr at every level, shape (m, size of r)."""
+        """Return dpsi/dr at every level.
+
+        Parameters
+        ----------
+        r : array, shape (n,)
+            Residuals.
+
+        Returns
+        -------
+        array, shape (m, n)
+            The slopes of the pieces in which the residuals are.
+        """
         length = np.diff(self.residuals)
         steps = np.divide(np.diff(self.scores), length, out=np.zeros((self.levels.size, length.size)), where=length > 0)
         k = np.searchsorted(self.residuals, r, side="right")
@@ -110,7 +132,18 @@ class ResidualTable(Declaration):
         return not self.bounded and bool(np.allclose(self.scores, self.residuals, rtol=1e-12, atol=0.0))
 
     def place(self, s: float) -> tuple[int, float]:
-        """The level below s and the share of the next one, in log s."""
+        """Return the level below s and the share of the next one, in log s.
+
+        Parameters
+        ----------
+        s : float
+            A level, moved into the range of those of the table.
+
+        Returns
+        -------
+        tuple of int and float
+            Number of the level below, and the share in [0, 1].
+        """
         x, y = np.log(self.levels), math.log(min(max(s, self.levels[0]), self.levels[-1]))
         k = min(max(int(np.searchsorted(x, y, side="right")) - 1, 0), x.size - 2)
         return k, float((y - x[k]) / (x[k + 1] - x[k]))

@@ -30,6 +30,7 @@ class Schedule(Declaration):
     """
 
     def __call__(self, t: Any) -> FloatArray:
+        """Return the values at times t of any shape."""
         return self._values(np.asarray(t, dtype=np.float64))
 
     def _values(self, t: FloatArray) -> FloatArray:
@@ -113,6 +114,7 @@ class Steps(Schedule):
 
     @property
     def knots(self) -> FloatArray:
+        """Times > 0 at which the schedule jumps or bends, ascending."""
         return self.times
 
 
@@ -151,6 +153,7 @@ class Cosine(Schedule):
 
     @property
     def knots(self) -> FloatArray:
+        """Times > 0 at which the schedule jumps or bends, ascending."""
         return np.array([self.duration])
 
 
@@ -222,6 +225,7 @@ class Table(Schedule):
 
     @property
     def knots(self) -> FloatArray:
+        """Times > 0 at which the schedule jumps or bends, ascending."""
         return self.times[self.times > 0]
 
 
@@ -244,7 +248,7 @@ class Function(Schedule):
     function: Callable[[float], float]
 
     def to_plain(self) -> dict[str, Any]:
-        """Raises InvalidInput: a Python function is not written to a file."""
+        """Raise InvalidInput: a Python function is not written to a file."""
         raise InvalidInput("schedule", "one that can be saved (for example a Table)", "a Python function")
 
     def __post_init__(self) -> None:
@@ -264,7 +268,7 @@ def _returned(function: Callable[[float], float], t: float) -> float:
 
 
 def as_schedule(argument: str, value: Any, allow_infinite: bool = False) -> Schedule:
-    """A schedule from a number > 0, a schedule or a function of t. allow_infinite: accept the number inf."""
+    """Return a schedule from a number > 0, a schedule or a function of t. allow_infinite: accept the number inf."""
     if isinstance(value, Schedule) and not isinstance(value, Constant):
         return value
     if callable(value) and not isinstance(value, Schedule | type):
@@ -280,7 +284,7 @@ def as_schedule(argument: str, value: Any, allow_infinite: bool = False) -> Sche
 
 
 def largest_lr(schedule: Schedule, horizon: float) -> float:
-    """The largest value of a step-size schedule, on its knots and a grid of 2000 times up to the horizon."""
+    """Return the largest value of a step-size schedule, on its knots and a grid of 2000 times up to the horizon."""
     if isinstance(schedule, Constant):
         return schedule.value
     grid = np.concatenate([[0.0], np.geomspace(min(1e-3, horizon / 2), horizon, 2000), schedule.knots])

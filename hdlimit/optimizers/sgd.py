@@ -82,10 +82,11 @@ class ClippedSGD(Optimizer):
 
     @cached_property
     def threshold_schedule(self) -> Schedule:
+        """The clip threshold in residual units as a function of t."""
         return as_schedule("threshold", self.threshold, allow_infinite=True)
 
     def max_norm(self, problem: Problem, loss: Loss = "half_squared") -> float:
-        """The trainer's gradient-norm limit.
+        """Return the trainer's gradient-norm limit.
 
         Parameters
         ----------

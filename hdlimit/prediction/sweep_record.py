@@ -28,12 +28,31 @@ if TYPE_CHECKING:
 class Sweep(Record):
     """The predicted risk over a grid of parameters.
 
-    problem, optimizer, horizon, rtol: as given, but for the parameters on the axes; names: of the axes; values: of the
-    axes (arrays; a tuple of laws for noise, of schedules where one was given); time: shape (T,); risk: one axis for
-    each name and time last, inf after the end of a curve; with final=True the risk at the horizon alone, without the
-    axis of time, inf where it is not reached; status, end: how and when each curve ended
-    ("finished", "unstable", "diverged" or "stopped"), one axis for each name; version: of the package; compress: as
-    given.
+    Attributes
+    ----------
+    problem, optimizer, horizon, rtol, compress
+        As given, but for the parameters on the axes.
+    names : tuple of str
+        Names of the axes.
+    values : tuple
+        Values on the axes: arrays, or a tuple of laws for noise and of schedules where one was given.
+    time : array, shape (T,)
+        Times at which the risk is given.
+    risk : array
+        One axis for each name and time last, inf after the end of a curve; with final=True the risk at the horizon
+        alone, without the axis of time, inf where it is not reached.
+    status, end : array
+        How ("finished", "unstable", "diverged" or "stopped") and when each curve ended, one axis for each name.
+    version : str
+        Of the package.
+
+    Examples
+    --------
+    >>> import hdlimit as hd
+    >>> problem = hd.Problem(hd.Isotropic(200), hd.Gaussian(std=0.5))
+    >>> found = hd.sweep(problem, hd.SGD(lr=1.0), 5.0, lr=[0.2, 0.4], std=[0.1, 0.5])
+    >>> found.risk.shape, found.sel(std=0.1).names
+    ((2, 2, 201), ('lr',))
     """
 
     table: ClassVar[tuple[str, ...]] = ("time", "risk")
@@ -107,9 +126,22 @@ class Sweep(Record):
             return predict(self.problem, self.optimizer, self.horizon, times, self.rtol, self.compress)
 
     def sel(self, **values: Any) -> Sweep:
-        """Return the sweep at given values of some axes, which it no longer has: sel(lr=0.5, threshold=0.6).
+        """Return the part of the sweep at given values of some axes, which it no longer has.
 
-        values: each exactly one of those on its axis. Raises: InvalidInput.
+        Parameters
+        ----------
+        **values
+            name=value, each exactly one of those on its axis.
+
+        Returns
+        -------
+        Sweep
+            With the other axes.
+
+        Raises
+        ------
+        InvalidInput
+            For another name or value.
         """
         place: list[Any] = [slice(None)] * len(self.names)
         for name, value in values.items():

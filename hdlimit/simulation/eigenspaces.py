@@ -54,25 +54,30 @@ class BlockSampler:
 
     @property
     def width(self) -> int:
+        """Coordinates of a sample, which block_steps goes by."""
         return self.deviation.size
 
     @property
     def step_seconds(self) -> float:
+        """About what a step costs."""
         return (8e-9 * self.batch_size + 3e-8) * self.width
 
     def scratch(self) -> FloatArray:
+        """Room to work in, for `draw`."""
         return np.empty((5, self.width))
 
     def draw(
         self, features: np.random.Generator, noise: np.random.Generator, steps: int, scratch: FloatArray
     ) -> samplers.Block:
+        """Return the samples of the next `steps` steps."""
         values = samplers.block_of_noise(self.noise, noise, self.width, self.batch_size)
         return _Steps(features, self, values, scratch)
 
 
 def block_chain(problem: Problem, batch_size: int) -> Chain:
-    """The chain of the norms of delta in the eigenspaces of K, the largest eigenvalue first; the norm in the null
-    space, if there is one, comes last and stays.
+    """Return the chain of the norms of delta in the eigenspaces of K.
+
+    The largest eigenvalue is first; the norm in the null space, if there is one, comes last and stays.
 
     problem: Gaussian x with its K and noise from its law; batch_size: B.
     """
@@ -84,8 +89,7 @@ def block_chain(problem: Problem, batch_size: int) -> Chain:
 
 
 def eigenspaces(problem: Problem) -> tuple[FloatArray, IntArray, FloatArray]:
-    """Distinct eigenvalues of K in descending order, their multiplicities, and the norms of delta(0) in their
-    eigenspaces, each of shape (n,).
+    """Return distinct eigenvalues of K in descending order, multiplicities, and norms of delta(0), each of shape (n,).
 
     Eigenvalues of a diagonal K are one where they differ by at most 1e-12 of their own size; those of a full K, which
     have rounding errors, where they differ by at most 1e-12 of the largest (and are 0 below that).
@@ -108,9 +112,7 @@ def eigenspaces(problem: Problem) -> tuple[FloatArray, IntArray, FloatArray]:
 
 
 def _first_of_groups(values: FloatArray, margin: FloatArray) -> IntArray:
-    """Where groups begin in descending values: at the first value that is more than its margin below the group's
-    first.
-    """
+    """Where groups begin in descending values: at the first value more than its margin below the group's first."""
     ends = np.searchsorted(-values, -(values - margin), side="right")
     first, group = 0, []
     while first < values.size:

@@ -39,13 +39,13 @@ class Task:
     first: int
 
     def generators(self, run: int) -> tuple[np.random.Generator, np.random.Generator]:
-        """The generators of the features and of the noise of a run."""
+        """Return the generators of the features and of the noise of a run."""
         seeds = (np.random.SeedSequence(self.entropy, spawn_key=(*self.spawn_key, self.first + run, k)) for k in (0, 1))
         features, noise = (np.random.Generator(np.random.SFC64(seed)) for seed in seeds)
         return features, noise
 
     def rule(self, start: int, stop: int) -> samplers.Rule:
-        """The update, eta/d, and c sqrt(tr K) or the table and its level, at the steps start, ..., stop - 1."""
+        """Return the update, eta/d, and c sqrt(tr K) or the table and its level, at the steps start, ..., stop - 1."""
         t = np.arange(start, stop) / self.dimension
         lr = _read("lr", self.optimizer.lr_schedule, t, allow_infinite=False)
         threshold = _read("threshold", self.optimizer.threshold_schedule, t, allow_infinite=True)
@@ -67,7 +67,7 @@ class Task:
         return table is None or not table.bounded
 
     def read(self, state: FloatArray, risk: float, clipped: float) -> list[float]:
-        """The risk and what is recorded beside it, for a state with this risk and a clipped fraction."""
+        """Return the risk and what is recorded beside it, for a state with this risk and a clipped fraction."""
         values = {
             "distance": lambda: self.chain.distance(state),
             "gradient_norm": lambda: self.chain.gradient_norm(state),
@@ -104,8 +104,10 @@ def _run(task: Task, run: int) -> tuple[FloatArray, int]:
 
 
 def _states(task: Task, run: int) -> Iterator[tuple[int, FloatArray, int, float]]:
-    """Run the algorithm; at every mark and after every block: steps taken, the state (which is changed afterwards),
-    steps that were clipped since the last one, risk that would mean divergence.
+    """Run the algorithm and yield what is read at every mark and after every block.
+
+    That is: steps taken, the state (which is changed afterwards), steps that were clipped since the last one, and the
+    risk that would mean divergence.
     """
     generators = task.generators(run)
     update = updates.update_of(task.optimizer)

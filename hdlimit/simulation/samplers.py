@@ -118,16 +118,20 @@ class DiagonalSampler:
 
     @property
     def width(self) -> int:
+        """Coordinates of a sample, which block_steps goes by."""
         return self.deviation.size
 
     @property
     def step_seconds(self) -> float:
+        """About what a step costs."""
         return 7e-9 * self.width * self.batch_size
 
     def scratch(self) -> FloatArray:
+        """Room to work in, for `draw`."""
         return np.empty((2, self.width))
 
     def draw(self, features: np.random.Generator, noise: np.random.Generator, steps: int, scratch: FloatArray) -> Block:
+        """Return the samples of the next `steps` steps."""
         values = block_of_noise(self.noise, noise, self.width, self.batch_size)
         return _Diagonal(features, self.deviation, values, self.batch_size, scratch)
 
@@ -146,17 +150,21 @@ class FullSampler:
 
     @property
     def width(self) -> int:
+        """Coordinates of a sample, which block_steps goes by."""
         width: int = self.factor.shape[1]
         return width
 
     @property
     def step_seconds(self) -> float:
+        """About what a step costs."""
         return (7e-9 + 2e-10 * self.width) * self.width * self.batch_size
 
     def scratch(self) -> FloatArray:
+        """Room to work in, for `draw`."""
         return np.empty((1, self.width))
 
     def draw(self, features: np.random.Generator, noise: np.random.Generator, steps: int, scratch: FloatArray) -> Block:
+        """Return the samples of the next `steps` steps."""
         count, d = steps * self.batch_size, self.width
         z = np.zeros((count + count % 2, self.factor.shape[0]))
         z[:count, :d] = features.standard_normal((count, d))
@@ -179,17 +187,21 @@ class RowSampler:
 
     @property
     def width(self) -> int:
+        """Coordinates of a sample, which block_steps goes by."""
         width: int = self.x.shape[1]
         return width
 
     @property
     def step_seconds(self) -> float:
+        """About what a step costs."""
         return 1e-9 * self.width * self.batch_size
 
     def scratch(self) -> FloatArray:
+        """Room to work in, for `draw`."""
         return np.empty((1, self.width))
 
     def draw(self, features: np.random.Generator, noise: np.random.Generator, steps: int, scratch: FloatArray) -> Block:
+        """Return the samples of the next `steps` steps."""
         rows = features.integers(0, self.x.shape[0], steps * self.batch_size)
         return _Rows(self.x, rows, self.noise[rows], self.batch_size, scratch)
 
@@ -207,7 +219,7 @@ def factor(matrix: FloatArray) -> FloatArray:
 
 
 def in_eigenbasis(problem: Problem) -> Problem:
-    """The same problem in the coordinates Q^T theta, in which K = Q diag(lambda) Q^T is diagonal; without its rows.
+    """Return the same problem, without its rows, in the coordinates Q^T theta, K = Q diag(lambda) Q^T.
 
     With x = F z, F = Q sqrt(lambda), its features sqrt(lambda) z are made of the same normals z.
     """
@@ -243,11 +255,19 @@ def _padded(matrix: FloatArray) -> FloatArray:
 def sampler_of(problem: Problem, batch_size: int, rows: str) -> Sampler:
     """Return the sampler of a problem.
 
-    problem: the problem; batch_size: B; rows: "data" for its actual rows, "gaussian" for Gaussian x with its K and
-    noise from its law.
+    Parameters
+    ----------
+    problem : Problem
+        The problem.
+    batch_size : int
+        B.
+    rows : {"data", "gaussian"}
+        Its actual rows, or Gaussian x with its K and noise from its law.
 
-    Raises:
-        InvalidInput: if the rows are not finite or do not have the d features of K.
+    Raises
+    ------
+    InvalidInput
+        If the rows are not finite or do not have the d features of K.
     """
     if rows == "gaussian":
         variances = problem.covariance.diagonal

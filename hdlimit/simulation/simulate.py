@@ -194,7 +194,7 @@ def _check(problem: Any, optimizer: Any, executor: Any) -> None:
 
 
 def checked_record(record: Any, optimizer: Optimizer) -> tuple[str, ...]:
-    """The names of what is recorded beside the risk, each once; raises InvalidInput for others."""
+    """Return the names of what is recorded beside the risk, each once; raises InvalidInput for others."""
     if not isinstance(record, Iterable):
         raise InvalidInput("record", "names out of " + ", ".join(map(repr, RECORDABLE)), repr(record)[:120])
     given = (record,) if isinstance(record, str) else record

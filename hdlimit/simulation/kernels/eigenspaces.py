@@ -12,8 +12,9 @@ from hdlimit.simulation.kernels.steps import CLIPPED_GRADIENT, read_table
 
 @jit(float64(npy_rng, float64, float64), inline="always")
 def gamma(generator: Any, b: float, c: float) -> float:
-    """A gamma variate of shape b + 1/3 > 1, c = 1/sqrt(9 b) (Marsaglia & Tsang 2000): NumPy's, bit for bit, at twice
-    the speed, as b and c are not computed anew.
+    """Return a gamma variate of shape b + 1/3 > 1, c = 1/sqrt(9 b) (Marsaglia & Tsang 2000).
+
+    It is NumPy's, bit for bit, at twice the speed, as b and c are not computed anew.
     """
     while True:
         x: float = generator.standard_normal()
@@ -28,7 +29,7 @@ def gamma(generator: Any, b: float, c: float) -> float:
 
 @jit(float64(npy_rng, float64, float64, float64), inline="always")
 def chi_square(generator: Any, degrees: float, b: float, c: float) -> float:
-    """A chi^2 variate of 0, 1, 2, ... degrees; b = degrees/2 - 1/3, c = 1/sqrt(9 b)."""
+    """Return a chi^2 variate of 0, 1, 2, ... degrees; b = degrees/2 - 1/3, c = 1/sqrt(9 b)."""
     if degrees > 2.0:
         return 2.0 * gamma(generator, b, c)
     if degrees == 2.0:

@@ -63,7 +63,7 @@ class Steps(NamedTuple):
 
 @jit(_UPDATE)
 def descend(delta: FloatArray, gradient: FloatArray, step: float, max_norm: float) -> int:
-    """delta <- delta - step * gradient. Returns 0."""
+    """Set delta to delta - step * gradient. Returns 0."""
     for i in range(delta.size):
         delta[i] -= step * gradient[i]
     return 0
@@ -71,8 +71,9 @@ def descend(delta: FloatArray, gradient: FloatArray, step: float, max_norm: floa
 
 @jit(_UPDATE, fastmath=_SUMS)
 def descend_clipped(delta: FloatArray, gradient: FloatArray, step: float, max_norm: float) -> int:
-    """delta <- delta - step * gradient, the gradient scaled to norm max_norm where it is longer. Returns 1 if it was,
-    else 0.
+    """Set delta to delta - step * gradient, the gradient scaled to norm max_norm where it is longer.
+
+    Returns 1 if it was, else 0.
     """
     square = 0.0
     for i in range(gradient.size):
@@ -86,7 +87,7 @@ def descend_clipped(delta: FloatArray, gradient: FloatArray, step: float, max_no
 
 @jit(_UPDATE)
 def descend_signed(delta: FloatArray, gradient: FloatArray, step: float, max_norm: float) -> int:
-    """delta <- delta - step * sign(gradient) coordinate by coordinate, sign(0) = 0. Returns 0."""
+    """Set delta to delta - step * sign(gradient) coordinate by coordinate, sign(0) = 0. Returns 0."""
     for i in range(delta.size):
         delta[i] -= step * (int(gradient[i] > 0.0) - int(gradient[i] < 0.0))
     return 0
@@ -94,7 +95,8 @@ def descend_signed(delta: FloatArray, gradient: FloatArray, step: float, max_nor
 
 @jit(int64(int64, VECTOR, READ, float64, float64), forceinline=True)
 def apply_update(update: int, delta: FloatArray, gradient: FloatArray, step: float, max_norm: float) -> int:
-    """Change delta by the update with the given number: a number reaches a kernel much faster than a function does.
+    """Change delta by the update with the given number, which reaches a kernel much faster than a function does.
+
     Returns 1 if the gradient was clipped, else 0.
     """
     if update == CLIPPED_GRADIENT:
@@ -143,7 +145,7 @@ def mapped_residual(delta: FloatArray, x: FloatArray, noise: float, table: Float
 def add_gradient(
     gradient: FloatArray, delta: FloatArray, x: FloatArray, noise: float, weight: float, table: FloatArray, level: float
 ) -> None:
-    """gradient <- gradient + weight * psi(<x, delta> - eps) x; the rest as in mapped_residual."""
+    """Return gradient <- gradient + weight * psi(<x, delta> - eps) x; the rest as in mapped_residual."""
     residual = weight * mapped_residual(delta, x, noise, table, level)
     for i in range(delta.size):
         gradient[i] += residual * x[i]
@@ -221,7 +223,7 @@ def advance_diagonal(
 
 @jit(void(MATRIX, READ_MATRIX, READ_MATRIX), fastmath={"contract"})
 def product(x: FloatArray, z: FloatArray, f: FloatArray) -> None:
-    """x <- z f, for an even number of rows of z and a multiple of 4 columns.
+    """Return x <- z f, for an even number of rows of z and a multiple of 4 columns.
 
     About two thirds of the speed of one BLAS thread; unlike BLAS a row has the same bits whatever the number of rows
     and of threads, and calls from several threads do not wait for each other.
@@ -267,7 +269,7 @@ def matrix_form(k: FloatArray, delta: FloatArray) -> float:
 
 @jit(void(VECTOR, READ_MATRIX, READ), fastmath=_SUMS)
 def matrix_times(product: FloatArray, k: FloatArray, delta: FloatArray) -> None:
-    """product <- K delta; unlike with BLAS the bits do not depend on the number of threads."""
+    """Return product <- K delta; unlike with BLAS the bits do not depend on the number of threads."""
     for i in range(delta.size):
         total = 0.0
         for j in range(delta.size):
