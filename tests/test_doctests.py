@@ -20,7 +20,7 @@ def failures(tests: list[doctest.DocTest]) -> list[str]:
     """What the examples print beside what they should."""
     found: list[str] = []
     for test in tests:
-        doctest.DocTestRunner(optionflags=OPTIONS).run(test, out=found.append)
+        doctest.DocTestRunner(verbose=False, optionflags=OPTIONS).run(test, out=found.append)
     return found
 
 

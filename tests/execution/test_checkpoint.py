@@ -50,7 +50,7 @@ def stored_runs(path: Path) -> list[int]:
 @pytest.fixture
 def computed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The run numbers that simulate computes, in the order in which they are begun."""
-    module = import_module("hdlimit.simulation.simulate")
+    module = import_module("hdlimit.simulation.runs")
     original, numbers = module._run, []
 
     def run(task: Any, number: int) -> Any:
