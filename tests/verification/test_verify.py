@@ -14,7 +14,7 @@ from harness import Planted
 from scipy import stats
 
 import hdlimit as hd
-from hdlimit.finite_size import linear_noise
+from hdlimit.finite_size import noise_modes
 from hdlimit.limit import modes, system
 from hdlimit.response.response import MapResponse
 from hdlimit.verification.report import CAP, exceedance, judge
@@ -199,7 +199,7 @@ def wrong_expectation(monkeypatch: pytest.MonkeyPatch, name: str, *of: Any) -> t
     if name == "c":
         right = modes.basis
         monkeypatch.setattr(modes, "basis", lambda k, g: replace(right(k, g), noise=1.05 * right(k, g).noise))
-        monkeypatch.setattr(linear_noise, "basis", modes.basis)
+        monkeypatch.setattr(noise_modes, "basis", modes.basis)
     else:
         monkeypatch.setattr(system, "MapResponse", planted(name))
     found = expectation(*of)
@@ -287,7 +287,7 @@ def test_all_quantities(monkeypatch: pytest.MonkeyPatch, seeds: int) -> None:
     curve, steps, allowed = expectation(problem, optimizer, 6.0)
     names = ("distance", "gradient_norm", "clipped_fraction")
     allowances = {"risk": allowed} | {name: allowance(curve, steps, name) for name in names}
-    module, alarms, seen = sys.modules["hdlimit.verification.verify"], 0, dict.fromkeys(names, 0)
+    module, alarms, seen = sys.modules["hdlimit.verification.report"], 0, dict.fromkeys(names, 0)
     right = module.predicted
     for seed in np.random.SeedSequence(3).spawn(seeds):
         runs = hd.simulate(problem, optimizer, 6.0, 64, seed, times=steps / 1000, method="blocks", record=names)
