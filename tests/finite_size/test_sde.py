@@ -22,7 +22,9 @@ from hdlimit.finite_size.sde_paths import make_task, sample_paths
 from hdlimit.kernels.sde import homogenized
 from hdlimit.response.response import MapResponse
 
-pytestmark = pytest.mark.filterwarnings("ignore::hdlimit.LowDimensionWarning", "ignore::hdlimit.HeavyTailWarning")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::hdlimit.errors.LowDimensionWarning", "ignore::hdlimit.errors.HeavyTailWarning"
+)
 RATE = np.array([0.25, 0.5, 1.0, 2.0])
 START = np.full(4, 0.5)
 THRESHOLD, LENGTH = 0.5, 2.0

@@ -78,7 +78,7 @@ def test_falls_beyond_the_integrator_are_told_apart_by_their_times() -> None:
     assert tuned.lr == pytest.approx(1, abs=0.02) and tuned.gain == 1
 
 
-@pytest.mark.filterwarnings("ignore::hdlimit.NearCriticalWarning")
+@pytest.mark.filterwarnings("ignore::hdlimit.errors.NearCriticalWarning")
 @pytest.mark.parametrize("noise", LAWS, ids=name_of)
 def test_no_pair_of_a_grid_beats_the_constants(noise: NoiseLaw) -> None:
     problem, horizon = problem_of(noise), 15.0
@@ -106,7 +106,7 @@ def test_the_better_of_several_minima_is_found() -> None:
     assert sides
 
 
-@pytest.mark.filterwarnings("ignore::hdlimit.NearCriticalWarning")
+@pytest.mark.filterwarnings("ignore::hdlimit.errors.NearCriticalWarning")
 @pytest.mark.parametrize("optimizer_type", [hd.SGD, hd.SignSGD])
 @pytest.mark.parametrize("horizon", [0.5, 20.0, 1e5])
 def test_no_lr_of_a_grid_beats_the_best_step(optimizer_type: Any, horizon: float) -> None:
