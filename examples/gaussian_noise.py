@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 import hdlimit as hd
 from hdlimit.plotting import style
 from hdlimit.problem.noise_law import NoiseLaw
-from hdlimit.response.response import Response
+from hdlimit.response.response import MapResponse
 
 LAWS: dict[str, NoiseLaw] = {
     "Gaussian noise": hd.Gaussian(0.7),
@@ -29,7 +29,7 @@ RISKS = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
 
 def curve(noise: NoiseLaw, risk: float, points: int) -> tuple[np.ndarray, np.ndarray]:
     """Clipped fraction and CCC value over thresholds from 0.01 to 6 standard deviations of the residual."""
-    response, square = Response("clip", noise), 2 * risk + noise.second_moment
+    response, square = MapResponse("clip", noise), 2 * risk + noise.second_moment
     pairs = [response(2 * risk, c) for c in np.sqrt(square) * np.geomspace(0.01, 6, points)]
     return np.array([1 - mu for mu, _ in pairs]), np.array([mu**2 / nu * square for mu, nu in pairs])
 

@@ -24,7 +24,6 @@ from matplotlib.lines import Line2D
 
 import hdlimit as hd
 from hdlimit.plotting import label_axes, plot_curve, style
-from hdlimit.problem.estimation import from_data
 from hdlimit.problem.row_moments import non_gaussianity
 from hdlimit.problem.rows import Rows
 
@@ -77,7 +76,7 @@ def split(x: Any, y: Any, whiten: float | None = None, held_out: float = 0.25, s
         values, vectors = values[::-1], vectors[:, ::-1]
         kept = int(np.searchsorted(np.cumsum(values), whiten * values.sum())) + 1
         x = x @ (vectors[:, :kept] / np.sqrt(values[:kept]))
-    return Split(from_data(x[streamed], y[streamed]), x[unseen], y[unseen])
+    return Split(hd.Problem.from_data(x[streamed], y[streamed]), x[unseen], y[unseen])
 
 
 def permuted(problem: hd.Problem, copies: int = 8, seed: int = 1) -> hd.Problem:

@@ -12,7 +12,7 @@ from suite import EULER, OURS, PREDICT, Result
 
 import hdlimit
 
-STYLE = Path(hdlimit.__file__).with_name("hdlimit.mplstyle")
+STYLE = Path(hdlimit.__file__).parent / "plotting" / "hdlimit.mplstyle"
 COLOURS = {"hdlimit": "#000000", "SciPy": "#0072B2", "CyRK": "#D55E00", "diffrax": "#009E73", "Euler": "#CC79A7"}
 MARKERS = {
     **{"RK45": "o", "DOP853": "s", "LSODA": "^", "BDF": "v", "Radau": "D", "RADAU": "D"},
