@@ -30,7 +30,6 @@ from hdlimit.response.clipping import BestNow, clipped_fraction
 from hdlimit.response.closed_loop import ClipResponse, Feedback, compensated
 from hdlimit.response.response import MapResponse
 from hdlimit.response.threshold_grid import BatchGrid
-from hdlimit.tuning import search
 from hdlimit.tuning.greedy import greedy_lr
 from hdlimit.tuning.search import best_constants
 from hdlimit.tuning.threshold_rules import Followed, clip_schedule, heuristic, max_ccc
@@ -485,6 +484,7 @@ def test_trainer_units_and_files(tmp_path: Path) -> None:
 
 
 def test_public_names() -> None:
+    assert hd.tuning.best_constants is best_constants
     for name in ("best_constants", "greedy_clip", "greedy_lr", "landscape"):
         assert name in hd.tuning.__all__ and callable(getattr(hd.tuning, name))
     for name in ("tune_clip", "tune_lr"):
