@@ -194,15 +194,17 @@ def planted(name: str) -> type[MapResponse]:
     return Wrong
 
 
-def wrong_expectation(monkeypatch: pytest.MonkeyPatch, name: str, *of: Any) -> tuple[Any, np.ndarray, np.ndarray]:
-    """The expectation with a planted error of 5 %."""
+def wrong_expectation(
+    monkeypatch: pytest.MonkeyPatch, name: str, problem: hd.Problem, *of: Any
+) -> tuple[Any, np.ndarray, np.ndarray]:
+    """The expectation with a planted error of 5 %, for a problem that has kept nothing of the right one."""
     if name == "c":
         right = modes.basis
         monkeypatch.setattr(modes, "basis", lambda k, g: replace(right(k, g), noise=1.05 * right(k, g).noise))
         monkeypatch.setattr(noise_modes, "basis", modes.basis)
     else:
         monkeypatch.setattr(system, "MapResponse", planted(name))
-    found = expectation(*of)
+    found = expectation(replace(problem), *of)
     monkeypatch.undo()
     return found
 
