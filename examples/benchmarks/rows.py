@@ -24,7 +24,7 @@ OPERATIONS, DIVISIONS, BYTES = (
     219,
     12,
     480,
-)  # a mode and step with three functionals, counted in hdlimit/kernels/stages.py
+)  # a mode and step with three functionals, counted in hdlimit/kernels/mode_sweeps.py
 
 
 class Row(NamedTuple):

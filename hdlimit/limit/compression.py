@@ -36,7 +36,8 @@ def compressed(problem: Problem, features: str, compress: bool | float) -> tuple
     """Return the modes of a problem, and what was done to its spectrum (None: every eigenvalue is there).
 
     compress: True (an error of 1e-7), False (every eigenvalue) or the error allowed, from 1e-11 to 1e-2; see
-    measures.Compression. A covariance that is not diagonal, or has at most 4096 eigenvalues > 0, is never compressed.
+    spectral_measure.Compression. A covariance that is not diagonal, or has at most 4096 eigenvalues > 0, is never
+    compressed.
     """
     tolerance = tolerance_of(compress)
     if (kept := problem.kept.get(("modes", features, tolerance))) is not None:

@@ -7,10 +7,7 @@ import warnings
 from collections.abc import Iterator
 
 from hdlimit.core.timegrid import LONGEST_HORIZON
-from hdlimit.errors import (
-    NonGaussianWarning,
-    ValidityWarning,
-)
+from hdlimit.errors import NonGaussianWarning, ValidityWarning
 from hdlimit.kernels.responses import SMALLEST
 from hdlimit.limit.feature_maps import FEATURES
 from hdlimit.optimizers.base import Optimizer
@@ -23,20 +20,12 @@ from hdlimit.response.response import MapResponse
 
 # Alignment of the start times max(B - 2, 1) from which sign features leave the limit: examples/where_it_ends.py.
 ALIGNED = 0.3
-
-
 # Batch size over D from which bounded maps leave the limit: examples/where_it_ends.py.
 LARGE_BATCH = 0.25
-
-
 # Deviation of E|x_i| of rows from the Gaussian value that is told: examples/where_it_ends.py.
 DRIFT = 0.04
-
-
 # Spread of the norms of rows, beyond the Gaussian one, that is told: examples/where_it_ends.py.
 NORMS_VARY = 0.08
-
-
 # Share of the drift that clipping takes off, below which it counts as SGD; chosen.
 HARDLY = 0.01
 

@@ -2,8 +2,9 @@
 
     theta <- theta - (lr/d) * update,     t = k/d after k steps.
 
-In the theory an optimizer is a residual map and a feature map (`residual`, `features`, names in residual.py and
-features.py); in the simulator it is an update (`update`, a name in updates.py). The two sides meet only in the tests.
+In the theory an optimizer is a residual map and a feature map (`residual`, `features`, names in
+response/residual_maps.py and limit/feature_maps.py); in the simulator it is an update (`update`, a name in
+simulation/updates.py). The two sides meet only in the tests.
 """
 
 from __future__ import annotations

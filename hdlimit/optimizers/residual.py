@@ -101,7 +101,6 @@ class ResidualSGD(Optimizer):
             raise InvalidInput("control", expected, repr(given)[:120])
         if needs and not isinstance(as_schedule("control", given), Constant):
             raise InvalidInput("control", "a number (a schedule needs psi as a ResidualTable)", repr(given)[:120])
-        self._set(psi=self.psi)
         self._table  # noqa: B018 : a psi that cannot be tabulated is refused here
 
     @cached_property
@@ -109,7 +108,7 @@ class ResidualSGD(Optimizer):
         constant = None if self.control is None else checks.positive("control", self.threshold_schedule(0.0))
         return _tabulated(self.psi, constant)
 
-    @property
+    @cached_property
     def threshold_schedule(self) -> Schedule:
         """The second argument of psi as a function of t (1 where it has none)."""
         return Constant(1.0) if self.control is None else as_schedule("control", self.control)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
 from itertools import product
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -24,9 +24,6 @@ from hdlimit.problem.covariance import TOLERANCE
 from hdlimit.problem.problem import Problem
 from hdlimit.response.residual_maps import residual_map
 from hdlimit.response.response import MapResponse
-
-if TYPE_CHECKING:
-    pass
 
 
 class Solved(NamedTuple):

@@ -21,7 +21,7 @@ MOST_ATOMS = 40
 class BestNow:
     """c*(v) = argmax over c of mu_c^2/nu_c, fast: a grid over every scale of the residual, then Brent's method.
 
-    Relative error of c* about 1e-5, so that of mu^2/nu is about 1e-10; threshold.best_threshold is the exact one. inf
+    Relative error of c* about 1e-5, so that of mu^2/nu is about 1e-10; best_threshold is the exact one. inf
     where not clipping is best.
     """
 

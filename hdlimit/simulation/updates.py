@@ -2,7 +2,7 @@
 
     delta <- delta - (eta/d) * update(g),     delta = theta - theta*
 
-An optimizer names its update (`optimizer.update`). A new one is a kernel in `kernels.stream`, numbered there, and one
+An optimizer names its update (`optimizer.update`). A new one is a kernel in `kernels.steps`, numbered there, and one
 entry here.
 """
 
@@ -21,7 +21,7 @@ from hdlimit.simulation.kernels import steps as stream
 class Update:
     """An update of the simulator.
 
-    number: of its kernel in `kernels.stream.apply_update`; rotates: whether update(Q g) = Q update(g) for every
+    number: of its kernel in `kernels.steps.apply_update`; rotates: whether update(Q g) = Q update(g) for every
     orthogonal Q, so that it may be computed in the eigenbasis of K; clips: whether it shortens long gradients;
     unbounded: whether its length grows with that of the gradient, given max_norm; ties: the (residual map, feature map)
     that it is one sample at a time, which tests/test_architecture.py ties to it.
