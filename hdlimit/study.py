@@ -30,7 +30,7 @@ from hdlimit.optimizers.base import Optimizer
 from hdlimit.optimizers.declared import OPTIMIZERS
 from hdlimit.optimizers.schedules import Function, Schedule
 from hdlimit.problem.declared import COVARIANCES, NOISES
-from hdlimit.problem.problem import Problem
+from hdlimit.problem.problem import Problem, checked_problem
 from hdlimit.problem.rows import Rows
 from hdlimit.problem.scipy_noise import ScipyNoise
 from hdlimit.storage.encoding import decode, encode
@@ -187,8 +187,7 @@ def to_toml(problem: Problem, optimizer: Optimizer, horizon: float, **run: Any) 
     d = 100
     ...
     """
-    if not isinstance(problem, Problem):
-        raise InvalidInput("problem", "a Problem", repr(problem)[:120])
+    checked_problem(problem)
     if not isinstance(optimizer, Optimizer):
         raise InvalidInput("optimizer", "SGD, ClippedSGD or SignSGD", repr(optimizer)[:120])
     if problem.rows is not None:

@@ -18,8 +18,7 @@ from hdlimit.limit.feature_maps import FEATURES
 from hdlimit.limit.modes import mode_system
 from hdlimit.limit.moments import MomentSystem
 from hdlimit.limit.stability import stability
-from hdlimit.limit.system import check_types
-from hdlimit.optimizers.base import Optimizer
+from hdlimit.optimizers.base import Optimizer, check_types
 from hdlimit.plotting.risk import plot_exact
 from hdlimit.problem.problem import DIVERGED, Problem
 from hdlimit.response.residual_maps import residual_map

@@ -19,9 +19,8 @@ from hdlimit.core.version import __version__
 from hdlimit.errors import DivergenceWarning, InvalidInput, Outcome, Status
 from hdlimit.execution.parallel import collect
 from hdlimit.finite_size.sde_paths import _MODE_SECONDS, Task, make_task, sample_paths
-from hdlimit.limit.system import check_types
 from hdlimit.limit.validity import warn_caveats
-from hdlimit.optimizers.base import Optimizer
+from hdlimit.optimizers.base import Optimizer, check_types
 from hdlimit.plotting.risk import plot_ensemble
 from hdlimit.problem.problem import Problem
 from hdlimit.storage.records import Record

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from hdlimit.core import checks
 from hdlimit.core.timegrid import LONGEST_HORIZON
 from hdlimit.errors import Outcome, Status
-from hdlimit.limit.system import Limit, check_types, limit_of
-from hdlimit.optimizers.base import Optimizer
+from hdlimit.limit.system import Limit, limit_of
+from hdlimit.optimizers.base import Optimizer, check_types
 from hdlimit.optimizers.schedules import Constant, largest_lr
 from hdlimit.problem.conditions import exact_critical_batch, exact_critical_lr
 from hdlimit.problem.problem import Problem

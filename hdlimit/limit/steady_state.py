@@ -9,8 +9,8 @@ import numpy as np
 
 from hdlimit.errors import InvalidInput, NotAvailable, Outcome, Status
 from hdlimit.limit.stability import stability
-from hdlimit.limit.system import Limit, check_types, limit_of
-from hdlimit.optimizers.base import Optimizer
+from hdlimit.limit.system import Limit, limit_of
+from hdlimit.optimizers.base import Optimizer, check_types
 from hdlimit.optimizers.schedules import Constant
 from hdlimit.problem.problem import Problem
 

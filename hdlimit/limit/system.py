@@ -9,10 +9,9 @@ import math
 from dataclasses import dataclass
 from functools import cached_property
 
-from hdlimit.errors import InvalidInput
 from hdlimit.limit.dynamics import identity, sign
 from hdlimit.limit.moments import MomentSystem
-from hdlimit.optimizers.base import Optimizer, check_named
+from hdlimit.optimizers.base import Optimizer
 from hdlimit.optimizers.schedules import Schedule
 from hdlimit.problem.problem import DIVERGED, Problem
 from hdlimit.problem.spectral_measure import Compression
@@ -52,15 +51,6 @@ class Limit:
     def escape(self) -> float:
         """Value of v above which a run counts as diverged: 1e12 max(v(0), E eps^2); inf for bounded residual maps."""
         return math.inf if self.bounded or self.scale == 0 else DIVERGED * self.scale
-
-
-def check_types(problem: object, optimizer: object) -> None:
-    """Raise InvalidInput unless these are a Problem and an optimizer that names its maps and its update."""
-    if not isinstance(problem, Problem):
-        raise InvalidInput("problem", "a Problem", type(problem).__name__)
-    if not isinstance(optimizer, Optimizer):
-        raise InvalidInput("optimizer", "SGD, ClippedSGD or SignSGD", type(optimizer).__name__)
-    check_named(optimizer)
 
 
 def limit_of(problem: Problem, optimizer: Optimizer, compress: bool | float = True) -> Limit:

@@ -18,7 +18,7 @@ from hdlimit.core.declaration import Declaration, FloatArray
 from hdlimit.errors import InvalidInput
 from hdlimit.optimizers.residual_table import ResidualTable
 from hdlimit.optimizers.schedules import Constant, Schedule, as_schedule
-from hdlimit.problem.problem import Problem
+from hdlimit.problem.problem import Problem, checked_problem
 
 Loss = Literal["half_squared", "squared"]
 
@@ -28,12 +28,6 @@ _LOSS_FACTOR = {"half_squared": 1.0, "squared": 2.0}
 def loss_factor(loss: str) -> float:
     """Gradient of the trainer's loss over the gradient of r^2/2: 1 for r^2/2, 2 for r^2 (PyTorch's MSELoss)."""
     return _LOSS_FACTOR[checks.one_of("loss", loss, tuple(_LOSS_FACTOR))]
-
-
-def _checked(problem: Problem) -> Problem:
-    if not isinstance(problem, Problem):
-        raise InvalidInput("problem", "a Problem", repr(problem)[:120])
-    return problem
 
 
 def check_named(optimizer: Optimizer) -> None:
@@ -46,6 +40,14 @@ def check_named(optimizer: Optimizer) -> None:
         parent = cls.__mro__[1].__name__
         expected = "a class that states residual, features and update itself"
         raise InvalidInput("optimizer", expected, f"a {cls.__name__}, which has its {missing[0]} from {parent}")
+
+
+def check_types(problem: object, optimizer: object) -> None:
+    """Raise InvalidInput unless these are a Problem and an optimizer that names its maps and its update."""
+    checked_problem(problem)
+    if not isinstance(optimizer, Optimizer):
+        raise InvalidInput("optimizer", "SGD, ClippedSGD or SignSGD", type(optimizer).__name__)
+    check_named(optimizer)
 
 
 class Optimizer(Declaration):
@@ -85,7 +87,7 @@ class Optimizer(Declaration):
         problem: supplies d; loss: the trainer's; steps: step numbers k, needed when lr is a schedule (its value at t
         = k/d). Returns a float, or an array of the shape of steps.
         """
-        scale = _checked(problem).dimension * loss_factor(loss)
+        scale = checked_problem(problem).dimension * loss_factor(loss)
         if steps is not None:
             numbers = checks.array("steps", steps, None)
             if (numbers < 0).any():
@@ -101,5 +103,5 @@ class Optimizer(Declaration):
 
         step: > 0; problem: supplies d; parameters: the optimizer's other arguments.
         """
-        lr = checks.positive("step", step) * _checked(problem).dimension * loss_factor(loss)
+        lr = checks.positive("step", step) * checked_problem(problem).dimension * loss_factor(loss)
         return cls(**{"lr": lr, **parameters})

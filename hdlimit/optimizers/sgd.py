@@ -9,9 +9,9 @@ from typing import Any, ClassVar
 
 from hdlimit.core import checks
 from hdlimit.errors import InvalidInput
-from hdlimit.optimizers.base import Loss, Optimizer, _checked, loss_factor
+from hdlimit.optimizers.base import Loss, Optimizer, loss_factor
 from hdlimit.optimizers.schedules import Constant, Schedule, as_schedule
-from hdlimit.problem.problem import Problem
+from hdlimit.problem.problem import Problem, checked_problem
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -107,7 +107,7 @@ class ClippedSGD(Optimizer):
         """
         if not isinstance(self.threshold_schedule, Constant):
             raise InvalidInput("threshold", "a constant threshold", repr(self.threshold))
-        return self.threshold_schedule.value * math.sqrt(_checked(problem).covariance.trace) * loss_factor(loss)
+        return self.threshold_schedule.value * math.sqrt(checked_problem(problem).covariance.trace) * loss_factor(loss)
 
     @classmethod
     def from_max_norm(
@@ -133,5 +133,5 @@ class ClippedSGD(Optimizer):
         ClippedSGD
             With the threshold in units of the residual.
         """
-        scale = math.sqrt(_checked(problem).covariance.trace) * loss_factor(loss)
+        scale = math.sqrt(checked_problem(problem).covariance.trace) * loss_factor(loss)
         return cls(lr=lr, threshold=checks.positive("max_norm", max_norm) / scale, batch_size=batch_size)

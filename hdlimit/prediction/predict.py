@@ -15,9 +15,9 @@ from hdlimit.kernels import esdirk
 from hdlimit.limit.integrator import Solution, solve
 from hdlimit.limit.interpolant import first_crossing
 from hdlimit.limit.stability import is_stable, judge
-from hdlimit.limit.system import Limit, check_types, limit_of
+from hdlimit.limit.system import Limit, limit_of
 from hdlimit.limit.validity import warn_caveats
-from hdlimit.optimizers.base import Optimizer
+from hdlimit.optimizers.base import Optimizer, check_types
 from hdlimit.prediction.curve import Curve
 from hdlimit.problem.covariance import TOLERANCE
 from hdlimit.problem.problem import Problem

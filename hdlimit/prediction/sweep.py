@@ -12,8 +12,7 @@ from hdlimit.core import checks
 from hdlimit.core.timegrid import check_horizon, default_times
 from hdlimit.core.version import __version__
 from hdlimit.errors import InvalidInput
-from hdlimit.limit.system import check_types
-from hdlimit.optimizers.base import Optimizer
+from hdlimit.optimizers.base import Optimizer, check_types
 from hdlimit.prediction.axes import checked_axes
 from hdlimit.prediction.points import Points
 from hdlimit.prediction.predict import LOOSEST, TIGHTEST

@@ -154,3 +154,10 @@ class Problem(Declaration):
             *conditions.of_sgd(self.covariance, self.noise, self.rows),
         ]
         return "\n".join(lines)
+
+
+def checked_problem(problem: object) -> Problem:
+    """Return the problem; raises InvalidInput for anything else."""
+    if not isinstance(problem, Problem):
+        raise InvalidInput("problem", "a Problem", repr(problem)[:120])
+    return problem

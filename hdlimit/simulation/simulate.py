@@ -29,7 +29,7 @@ from hdlimit.errors import DivergenceWarning, InvalidInput, Outcome, Status
 from hdlimit.execution.checkpoint import Checkpoint
 from hdlimit.execution.parallel import collect
 from hdlimit.optimizers.base import Optimizer, check_named
-from hdlimit.problem.problem import DIVERGED, Problem
+from hdlimit.problem.problem import DIVERGED, Problem, checked_problem
 from hdlimit.simulation import samplers, updates
 from hdlimit.simulation.eigenspaces import block_chain
 from hdlimit.simulation.ensemble import RECORDABLE, Ensemble
@@ -181,8 +181,7 @@ def simulate(
 
 
 def _check(problem: Any, optimizer: Any, executor: Any) -> None:
-    if not isinstance(problem, Problem):
-        raise InvalidInput("problem", "a Problem", repr(problem)[:120])
+    checked_problem(problem)
     if not isinstance(optimizer, Optimizer):
         raise InvalidInput("optimizer", "an optimizer such as SGD(lr=0.5)", repr(optimizer)[:120])
     check_named(optimizer)

@@ -15,7 +15,7 @@ from hdlimit.optimizers.sgd import SGD, ClippedSGD
 from hdlimit.optimizers.sign import SignSGD
 from hdlimit.plotting.risk import plot_comparison
 from hdlimit.prediction.curve import Curve
-from hdlimit.problem.problem import Problem
+from hdlimit.problem.problem import Problem, checked_problem
 from hdlimit.response.residual_maps import residual_map
 from hdlimit.tuning.search import best_constants
 from hdlimit.tuning.step_tuning import quiet_curve
@@ -196,8 +196,7 @@ def compare(problem: Problem, horizon: float, batch_size: int = 1) -> Comparison
     >>> comparison.best.risk == min(entry.risk for entry in comparison.entries)
     True
     """
-    if not isinstance(problem, Problem):
-        raise InvalidInput("problem", "a Problem", type(problem).__name__)
+    checked_problem(problem)
     horizon = check_horizon(horizon, problem.dimension)
     batch_size = checks.integer("batch_size", batch_size)
     entries: list[Entry] = []

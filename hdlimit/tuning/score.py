@@ -18,7 +18,7 @@ from hdlimit.optimizers.residual_table import ResidualTable
 from hdlimit.optimizers.schedules import Constant, Table, as_schedule
 from hdlimit.optimizers.score import ScoreSGD
 from hdlimit.problem.noise_law import NoiseLaw
-from hdlimit.problem.problem import Problem
+from hdlimit.problem.problem import Problem, checked_problem
 from hdlimit.response.fisher import Ceiling, smooth_information
 from hdlimit.response.residual_law import ResidualLaw
 
@@ -96,8 +96,7 @@ def score_of(problem: Problem, lr: Any, horizon: float, batch_size: int) -> tupl
     1/(B I_F) at v = s; the table then covers the v of that curve (down to 1e-9 of the largest). As I_F <= 1/v, a
     constant lr >= 2 B/kappa diverges, and with I_F ~ 1/v for large v no smaller one does.
     """
-    if not isinstance(problem, Problem):
-        raise InvalidInput("problem", "a Problem", repr(problem)[:120])
+    checked_problem(problem)
     horizon = check_horizon(horizon, problem.dimension)
     schedule = as_schedule("lr", lr)
     if problem.initial_risk == 0 and problem.noise.width == 0:

@@ -24,7 +24,7 @@ from hdlimit.limit.modes import basis
 from hdlimit.problem.covariance import CovarianceModel
 from hdlimit.problem.noise import NoNoise
 from hdlimit.problem.noise_law import NoiseLaw
-from hdlimit.problem.problem import Problem
+from hdlimit.problem.problem import Problem, checked_problem
 from hdlimit.response.residual_maps import SIGN
 from hdlimit.response.response import MapResponse
 
@@ -225,8 +225,7 @@ def effects(problem: Problem, lr: float, risk: float | None = None, batch_size: 
     >>> round(effects.noise.gain, 6), round(effects.reshaping.ratio, 6)
     (1.0, 1.0)
     """
-    if not isinstance(problem, Problem):
-        raise InvalidInput("problem", "a Problem", type(problem).__name__)
+    checked_problem(problem)
     if problem.initial_risk == 0:
         raise InvalidInput("problem", "a start away from the target", "an initial risk of 0")
     lr, batch_size = checks.positive("lr", lr), checks.integer("batch_size", batch_size)

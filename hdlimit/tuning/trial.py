@@ -17,7 +17,7 @@ from hdlimit.limit.interpolant import first_crossing
 from hdlimit.limit.moments import MomentSystem
 from hdlimit.limit.system import Limit
 from hdlimit.optimizers.schedules import Constant, Schedule
-from hdlimit.problem.problem import Problem
+from hdlimit.problem.problem import Problem, checked_problem
 from hdlimit.response.response import Response
 
 # Relative tolerances of the trials of the rough search and of the polish: time of a trial against the error of the
@@ -127,8 +127,7 @@ def checked_trial(problem: Problem, horizon: float, features: str = "identity", 
     InvalidInput
         For an argument that is not as described.
     """
-    if not isinstance(problem, Problem):
-        raise InvalidInput("problem", "a Problem", type(problem).__name__)
+    checked_problem(problem)
     horizon = check_horizon(horizon, problem.dimension)
     if problem.initial_risk == 0:
         raise InvalidInput("problem", "a start with positive risk (there is nothing to tune)", "a start at the target")

@@ -19,8 +19,7 @@ from hdlimit.core import checks
 from hdlimit.core.declaration import IntArray
 from hdlimit.core.seeds import as_int, seed_sequence
 from hdlimit.errors import InvalidInput, LowDimensionWarning, NearCriticalWarning, NotAvailable, VerificationRefused
-from hdlimit.limit.system import check_types
-from hdlimit.optimizers.base import Optimizer
+from hdlimit.optimizers.base import Optimizer, check_types
 from hdlimit.problem.problem import Problem
 from hdlimit.simulation.ensemble import Ensemble
 from hdlimit.simulation.simulate import simulate

@@ -14,9 +14,9 @@ from hdlimit.core.declaration import FloatArray
 from hdlimit.core.seeds import seed_sequence
 from hdlimit.core.timegrid import check_horizon, default_times, steps_at
 from hdlimit.errors import Status, VerificationRefused
-from hdlimit.limit.system import check_types, limit_of
+from hdlimit.limit.system import limit_of
 from hdlimit.limit.validity import has_spread
-from hdlimit.optimizers.base import Optimizer
+from hdlimit.optimizers.base import Optimizer, check_types
 from hdlimit.prediction.curve import Curve
 from hdlimit.prediction.predict import predict
 from hdlimit.problem.problem import Problem
