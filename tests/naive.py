@@ -103,7 +103,7 @@ def reduced_run(problem: Problem, optimizer: Optimizer, steps: int, seed: int, r
         squares = l * ((psi @ xi) ** 2 + psi @ psi * chi2) / batch**2  # of the mean gradient in every eigenspace
         norm, longest = math.sqrt(squares.sum()), math.inf
         if isinstance(optimizer, ClippedSGD):
-            longest = optimizer.threshold_schedule(step / d) * math.sqrt(variances.sum())
+            longest = optimizer.control_schedule(step / d) * math.sqrt(variances.sum())
         g = optimizer.lr_schedule(step / d) / d * (longest / norm if norm > longest else 1.0)
         m = np.maximum(m - 2 * g / batch * (psi @ u) + g**2 * squares, 0)
         rows.append((l @ m / 2, m.sum() + still, math.sqrt(l**2 @ m), norm > longest))
@@ -120,12 +120,12 @@ def _chi_square(generator: np.random.Generator, degrees: int) -> float:
 def _table_twin(optimizer: ScoreSGD | ResidualSGD, r: float, t: float) -> float:
     table = optimizer.residual_table
     at_levels = [np.interp(r, table.residuals, row) for row in table.scores]
-    return float(np.interp(math.log(optimizer.threshold_schedule(t)), np.log(table.levels), at_levels))
+    return float(np.interp(math.log(optimizer.control_schedule(t)), np.log(table.levels), at_levels))
 
 
 def _update(optimizer: Optimizer, gradient: FloatArray, t: float, trace: float) -> Any:
     if isinstance(optimizer, ClippedSGD):
-        norm, longest = np.linalg.norm(gradient), optimizer.threshold_schedule(t) * np.sqrt(trace)
+        norm, longest = np.linalg.norm(gradient), optimizer.control_schedule(t) * np.sqrt(trace)
         return gradient * (longest / norm) if norm > longest else gradient
     return np.sign(gradient) if isinstance(optimizer, SignSGD) else gradient
 
@@ -228,12 +228,12 @@ def limit_curve(
     method: DOP853, or Radau for stiff problems (long horizons), with a written out Jacobian; times: ascending, from 0.
     """
     system = _DenseLimit(problem, optimizer)
-    stops = [0.0, times[-1], *optimizer.lr_schedule.knots, *optimizer.threshold_schedule.knots]
+    stops = [0.0, times[-1], *optimizer.lr_schedule.knots, *optimizer.control_schedule.knots]
     stops = sorted({float(s) for s in stops if s <= times[-1]})
     state, values = system.initial, [system.initial]
     for start, stop in zip(stops[:-1], stops[1:]):
         inside = times[(times > start) & (times <= stop)]
-        eta, c = (_continued(s, stop) for s in (optimizer.lr_schedule, optimizer.threshold_schedule))
+        eta, c = (_continued(s, stop) for s in (optimizer.lr_schedule, optimizer.control_schedule))
         solution = integrate.solve_ivp(
             partial(system.derivative, eta, c),
             (start, stop),

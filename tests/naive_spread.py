@@ -173,10 +173,10 @@ def moments_of(problem: Problem, optimizer: Optimizer, low: float, high: float) 
     if batch > 1 and kind in ("clip", "sign"):
         if isinstance(noise, NoNoise | Gaussian):
             return partial(gaussian_batch, kind, noise, batch)
-        return interpolated(partial(sampled, kind, draw(noise, batch, 16, 1)), low, high, optimizer.threshold_schedule)
+        return interpolated(partial(sampled, kind, draw(noise, batch, 16, 1)), low, high, optimizer.control_schedule)
     one = partial(additive, kind, noise, batch)
     quick = kind == "identity" or noise.components is not None
-    return one if quick else interpolated(one, low, high, optimizer.threshold_schedule)
+    return one if quick else interpolated(one, low, high, optimizer.control_schedule)
 
 
 def interpolated(
@@ -226,7 +226,7 @@ class SpreadTwin:
 
     def solve(self, times: FloatArray) -> tuple[FloatArray, FloatArray]:
         """R and sd(R) at ascending times > 0; integration starts anew at the schedules' knots."""
-        schedules = self.optimizer.lr_schedule, self.optimizer.threshold_schedule
+        schedules = self.optimizer.lr_schedule, self.optimizer.control_schedule
         stops = np.unique(np.concatenate([[0.0, times[-1]], *(s.knots[s.knots < times[-1]] for s in schedules)]))
         state, values = np.concatenate([self.start, np.zeros(self.rate.size**2)]), []
         for start, stop in zip(stops[:-1], stops[1:]):

@@ -35,8 +35,8 @@ def integrate_reference(limit: Limit, modes: MomentSystem, horizon: float, rtol:
     m, weight = modes.start, modes.functionals
     peaks = weight @ m
     knots, start, coefficients = [0.0], [], []
-    ends = stops((limit.lr, limit.threshold), horizon, rtol).tolist()
-    lr, threshold = tabulate(limit.lr, horizon), tabulate(limit.threshold, horizon)
+    ends = stops((limit.lr, limit.control), horizon, rtol).tolist()
+    lr, threshold = tabulate(limit.lr, horizon), tabulate(limit.control, horizon)
     for t, end in zip(ends[:-1], ends[1:]):
 
         def read(s: float, end: float = end) -> tuple[float, float]:

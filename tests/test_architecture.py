@@ -323,7 +323,7 @@ def samples(optimizer: Optimizer) -> Iterator[tuple[np.ndarray, float, float, fl
             x = rng.normal(size=d)
             x *= math.sqrt(trace) / np.linalg.norm(x)
             for residual in (*rng.standard_cauchy(20), 0.0):
-                yield x, float(residual), float(optimizer.threshold_schedule(t)), trace
+                yield x, float(residual), float(optimizer.control_schedule(t)), trace
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=name_of)
@@ -334,7 +334,7 @@ def test_every_update_is_its_residual_and_feature_map(optimizer: Optimizer) -> N
         step = step_of(optimizer, x, residual, c, trace)
         np.testing.assert_allclose(step, expected, rtol=1e-13, atol=1e-300)
         clipped += abs(residual) > c
-    assert (clipped > 0) == math.isfinite(float(optimizer.threshold_schedule(0.0)))
+    assert (clipped > 0) == math.isfinite(float(optimizer.control_schedule(0.0)))
 
 
 def test_a_wrong_pair_is_seen() -> None:

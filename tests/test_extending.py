@@ -131,7 +131,7 @@ def test_a_new_law_has_moments_and_samples(noise: NoiseLaw) -> None:
 @pytest.mark.parametrize("optimizer", [hd.SGD(0.5), hd.ClippedSGD(0.5, 0.3), hd.SignSGD(0.3)], ids=name_of)
 @pytest.mark.parametrize("noise", LAWS, ids=name_of)
 def test_a_new_law_has_responses_and_curves(noise: NoiseLaw, optimizer: Any) -> None:
-    c = float(optimizer.threshold_schedule(0.0))
+    c = float(optimizer.control_schedule(0.0))
     response, twin = MapResponse(optimizer.residual, noise), limit_response(noise, optimizer)
     for v in (0.1, 0.3, 5.0):
         assert response(v, c) == pytest.approx(twin(v, c), rel=1e-7)

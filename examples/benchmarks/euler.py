@@ -41,7 +41,7 @@ def euler(problem: hd.Problem, optimizer: Any, horizon: float, response: Respons
     modes, m = limit.modes, limit.modes.start.copy()
     weight, dt = modes.functionals[0], 1 / problem.dimension
     time = dt * np.arange(round(horizon * problem.dimension) + 1)
-    lr, threshold = limit.lr(time), limit.threshold(time)
+    lr, threshold = limit.lr(time), limit.control(time)
     if response is None:
         response = limit.response.below(float(threshold.max()))
     v = np.empty(time.size)

@@ -171,7 +171,7 @@ def jax_response(case: Case) -> Callable[[Any], tuple[Any, Any]]:
     import jax.numpy as jnp
     from jax.scipy.special import erf, erfc, gammainc
 
-    response, c = case.limit.response, float(case.limit.threshold(0.0))
+    response, c = case.limit.response, float(case.limit.control(0.0))
     kind = response.map.name
     if response.batch_size > 1:
         raise NotImplementedError("batches")

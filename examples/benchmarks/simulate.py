@@ -77,7 +77,7 @@ def kernel(problem: hd.Problem, optimizer: Any, steps: int) -> Callable[[], None
     length, d = min(block_steps(problem.dimension, 1), steps), problem.dimension
     state, generators = problem.initial_error.copy(), (np.random.Generator(np.random.SFC64(k)) for k in (0, 1))
     block = sampler.draw(*generators, length, sampler.scratch())
-    threshold = float(optimizer.threshold_schedule(0.0)) * math.sqrt(problem.covariance.trace)
+    threshold = float(optimizer.control_schedule(0.0)) * math.sqrt(problem.covariance.trace)
     rule = Rule(update_of(optimizer).number, np.full(length, 0.3 / d), np.full(length, threshold))
 
     def run() -> None:

@@ -129,7 +129,7 @@ class System:
 
 def system_of(limit: Limit, low: float = 1e-8, high: float = 1e8) -> System:
     """The equations of a limit with a constant lr and threshold. low, high: the v that will be met."""
-    modes, c = limit.modes, float(limit.threshold(0.0))
+    modes, c = limit.modes, float(limit.control(0.0))
     response = limit.response.compiled((low, high), (c, c))
     arrays = (np.ascontiguousarray(a) for a in (modes.rate, modes.diffusion, modes.start, modes.functionals[0]))
     return System(*arrays, float(limit.lr(0.0)), c, response.kernel, response.parameters)

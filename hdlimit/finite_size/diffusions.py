@@ -34,11 +34,11 @@ BEYOND = 30.0
 
 
 class Window(NamedTuple):
-    """Some time steps: their lengths, shape (m,); the step size and the threshold at both ends of each, (m, 2)."""
+    """Some time steps: their lengths, shape (m,); the step size and the control at both ends of each, (m, 2)."""
 
     steps: FloatArray
     lr: FloatArray
-    threshold: FloatArray
+    control: FloatArray
 
 
 class Draws(NamedTuple):
@@ -146,8 +146,8 @@ class Corrected:
         d, the number of parameters.
     table : ndarray
         Covariances of (H, N), see hdlimit.kernels.sde.corrected, at log v = first + spacing k for every one of
-        log_thresholds.
-    first, spacing, log_thresholds
+        log_controls.
+    first, spacing, log_controls
         The grid of the table.
     """
 
@@ -159,7 +159,7 @@ class Corrected:
     table: FloatArray
     first: float
     spacing: float
-    log_thresholds: FloatArray
+    log_controls: FloatArray
 
     def draw(self, rng: np.random.Generator, count: int) -> Draws:
         """Draw random numbers for `count` steps."""
@@ -173,9 +173,9 @@ class Corrected:
         """Take the steps of a window; see Diffusion.advance."""
         extremes, d = np.array([math.inf, 0.0]), float(self.dimension)
         levels = np.zeros(v.size)
-        if self.log_thresholds.size > 1:
-            read = np.log(np.maximum(window.threshold[:, 0], 1e-300))
-            levels = np.interp(read, self.log_thresholds, np.arange(float(self.log_thresholds.size)))
+        if self.log_controls.size > 1:
+            read = np.log(np.maximum(window.control[:, 0], 1e-300))
+            levels = np.interp(read, self.log_controls, np.arange(float(self.log_controls.size)))
         drive = kernels.Drive(*window, response.kernel, response.parameters, *draws, escape, v, extremes)
         done = kernels.corrected(
             w, self.rate, self.noise, self.count, d, self.table, self.first, self.spacing, levels, *drive
@@ -239,7 +239,7 @@ def corrected(
     v_range : tuple of float
         Smallest and largest v of the limit curve; moments are tabulated up to 30 times beyond it.
     c_range : tuple of float
-        Smallest and largest threshold.
+        Smallest and largest control.
 
     Returns
     -------
@@ -255,13 +255,13 @@ def corrected(
     modes = noise_modes(problem, optimizer, BINS)
     logs = np.linspace(math.log(v_range[0] / BEYOND), math.log(v_range[1] * BEYOND), NODES)
     low, high = max(c_range[0], 1e-6 * c_range[1]) if c_range[1] < math.inf else c_range[0], c_range[1]
-    thresholds = np.geomspace(low, high, LEVELS) if low < high else np.array([high])
+    controls = np.geomspace(low, high, LEVELS) if low < high else np.array([high])
     limit = limit_of(problem, optimizer)
-    table = np.array([[_covariance(limit, math.exp(x), c) for x in logs] for c in thresholds.tolist()])
+    table = np.array([[_covariance(limit, math.exp(x), c) for x in logs] for c in controls.tolist()])
     spacing = float(logs[1] - logs[0])
     single, start = modes.single / problem.dimension, np.sqrt(modes.start)
     return Corrected(
-        modes.rate, start, modes.count, single, problem.dimension, table, float(logs[0]), spacing, np.log(thresholds)
+        modes.rate, start, modes.count, single, problem.dimension, table, float(logs[0]), spacing, np.log(controls)
     )
 
 

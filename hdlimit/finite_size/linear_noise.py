@@ -98,7 +98,7 @@ def linear_noise(
 
 def _integrated(curve: Integrated, system: _System) -> DenseOutput:
     """Integrate the functionals along the curve; raise OverflowError where they leave double precision."""
-    ends = stops((system.limit.lr, system.limit.threshold), curve.horizon, 100 * TOLERANCE)
+    ends = stops((system.limit.lr, system.limit.control), curve.horizon, 100 * TOLERANCE)
     ends = np.append(ends[ends < curve.end], curve.end)
     state, first = system.start(), min(float(curve.dense.knots[1]), 1 / system.d)
     knots, start, coefficients = [0.0], [], []

@@ -58,7 +58,7 @@ class _System:
         v = np.abs(curve.dense.start[:, 0])
         self.lowest = max(0.9 * float(v[v > 0].min(initial=math.inf)), 1e-100) if v.any() else 1e-100
         v_range = (0.9 * self.lowest, 1.2 * max(float(v.max()), self.lowest))
-        c_range = value_range(tabulate(self.limit.threshold, curve.horizon))
+        c_range = value_range(tabulate(self.limit.control, curve.horizon))
         self.moving = c_range[0] < c_range[1] < math.inf
         self.response: Compiled = self.limit.response.compiled(v_range, c_range)
         trace, squares = problem.covariance.trace, problem.covariance.squares
@@ -78,7 +78,7 @@ class _System:
     def at(self, t: float, left: float, right: float) -> Coefficients:
         """Return the coefficients at a time of the step from left to right, whose schedules are read inside of it."""
         inside = min(t, math.nextafter(right, 0.0))
-        eta, c = float(self.limit.lr(inside)), float(self.limit.threshold(inside))
+        eta, c = float(self.limit.lr(inside)), float(self.limit.control(inside))
         reach = 1e-3 * (right - left)
         before, after = max(left, inside - reach), min(math.nextafter(right, 0.0), inside + reach)
         slope = (float(self.limit.lr(after)) - float(self.limit.lr(before))) / (after - before)

@@ -63,7 +63,7 @@ class Task:
         What the response belongs to.
     grid : ndarray, shape (s + 1,)
         Ends of the time steps, from 0.
-    lr, threshold : ndarray, shape (s, 2)
+    lr, control : ndarray, shape (s, 2)
         Schedules at both ends of every step.
     marks : ndarray of int, shape (T,)
         Steps after which v is recorded.
@@ -80,7 +80,7 @@ class Task:
     noise: NoiseLaw
     grid: FloatArray
     lr: FloatArray
-    threshold: FloatArray
+    control: FloatArray
     marks: IntArray
     v_range: tuple[float, float]
     scale: float
@@ -95,8 +95,8 @@ class Task:
 
     @property
     def c_range(self) -> tuple[float, float]:
-        """Smallest and largest threshold."""
-        return float(self.threshold.min()), float(self.threshold.max())
+        """Smallest and largest control."""
+        return float(self.control.min()), float(self.control.max())
 
 
 def make_task(
@@ -138,18 +138,18 @@ def make_task(
         raise NotAvailable(f"sample_sde: no step can be taken in double precision, choose other units ({optimizer!r})")
     dense = solution.dense
     knots = np.minimum(dense.knots, horizon)
-    breaks = np.unique(np.concatenate([stops((limit.lr, limit.threshold), horizon, _RTOL), knots, time]))
+    breaks = np.unique(np.concatenate([stops((limit.lr, limit.control), horizon, _RTOL), knots, time]))
     v = np.maximum(dense(np.minimum(breaks, knots[-1]), 0), 0.0)
     positive = v[v > 0] if v.any() else np.array([limit.scale or 1.0])
     v_range = (0.1 * float(positive.min()), 10 * float(positive.max()))
-    lr, threshold = _both_ends(limit.lr, breaks), _both_ends(limit.threshold, breaks)
-    c_range = float(threshold.min()), float(threshold.max())
+    lr, control = _both_ends(limit.lr, breaks), _both_ends(limit.control, breaks)
+    c_range = float(control.min()), float(control.max())
     rate = limit.modes.fastest
-    speed = rate * _pulls(limit, _compiled(limit.response, v_range, c_range), v, lr, threshold)
+    speed = rate * _pulls(limit, _compiled(limit.response, v_range, c_range), v, lr, control)
     if not v.any() and limit.response.noise.second_moment == 0:
         speed = np.zeros_like(speed)
     grid = _grid(breaks, speed, step)
-    lr, threshold = _both_ends(limit.lr, grid), _both_ends(limit.threshold, grid)
+    lr, control = _both_ends(limit.lr, grid), _both_ends(limit.control, grid)
     system: Diffusion
     if diffusion == "homogenized":
         system = diffusions.homogenized(problem, optimizer)
@@ -157,7 +157,7 @@ def make_task(
         system = diffusions.corrected(problem, optimizer, (v_range[0] * 10, v_range[1] / 10), c_range)
     marks = np.searchsorted(grid, time)
     return Task(
-        system, optimizer, problem.noise, grid, lr, threshold, marks, v_range, limit.scale, limit.escape,
+        system, optimizer, problem.noise, grid, lr, control, marks, v_range, limit.scale, limit.escape,
         entropy, spawn_key,
     )  # fmt: skip
 
@@ -167,11 +167,11 @@ def _both_ends(schedule: Schedule, grid: FloatArray) -> FloatArray:
     return np.column_stack([schedule(grid[:-1]), schedule(np.nextafter(grid[1:], 0.0))])
 
 
-def _pulls(limit: Limit, response: Compiled, v: FloatArray, lr: FloatArray, threshold: FloatArray) -> FloatArray:
+def _pulls(limit: Limit, response: Compiled, v: FloatArray, lr: FloatArray, control: FloatArray) -> FloatArray:
     """Return the larger of eta mu at both ends of every interval of the curve, shape (s,)."""
     v = np.maximum(v, SMALLEST * limit.scale)
     ends = np.stack([v[:-1], v[1:]], axis=1)
-    mu = [response.kernel(*pair, response.parameters)[0] for pair in zip(ends.ravel(), threshold.ravel())]
+    mu = [response.kernel(*pair, response.parameters)[0] for pair in zip(ends.ravel(), control.ravel())]
     pulls: FloatArray = (lr * np.reshape(mu, ends.shape)).max(axis=1)
     return pulls
 
@@ -242,7 +242,7 @@ def _attempt(task: Task, path: int, response: Compiled) -> tuple[FloatArray, flo
     length = max(_BLOCK // w.size, 1)
     for first in range(0, steps.size, length):
         part = slice(first, min(first + length, steps.size))
-        window, v = Window(steps[part], task.lr[part], task.threshold[part]), np.empty(steps[part].size)
+        window, v = Window(steps[part], task.lr[part], task.control[part]), np.empty(steps[part].size)
         draws = system.draw(rng, v.size)
         done, least, most = system.advance(w, window, response, draws, task.escape, v)
         low, high = min(low, least), max(high, most)

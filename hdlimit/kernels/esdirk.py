@@ -57,7 +57,7 @@ class Arrays(NamedTuple):
         LEVEL of v that ends it, too; SCALE, the v that the problem brings.
     ends : array, shape (s,)
         Times at which the integration starts anew, from 0 to the horizon.
-    lr_breaks, lr_pieces, threshold_breaks, threshold_pieces : arrays
+    lr_breaks, lr_pieces, control_breaks, control_pieces : arrays
         As in kernels.piecewise.Schedules.
     """
 
@@ -70,8 +70,8 @@ class Arrays(NamedTuple):
     ends: np.ndarray
     lr_breaks: np.ndarray
     lr_pieces: np.ndarray
-    threshold_breaks: np.ndarray
-    threshold_pieces: np.ndarray
+    control_breaks: np.ndarray
+    control_pieces: np.ndarray
 
 
 @jit(forceinline=True, borrows=True)
@@ -161,8 +161,8 @@ def advance(
     ends: np.ndarray,
     lr_breaks: np.ndarray,
     lr_pieces: np.ndarray,
-    threshold_breaks: np.ndarray,
-    threshold_pieces: np.ndarray,
+    control_breaks: np.ndarray,
+    control_pieces: np.ndarray,
     address: int,
     parameters: np.ndarray,
 ) -> tuple[int, float, float, np.ndarray, np.ndarray, np.ndarray]:
@@ -183,7 +183,7 @@ def advance(
     """
     count, top = functionals.shape[0], sweeps.largest(rate)
     modes, response = Modes(rate, diffusion, functionals[0]), called(address)
-    schedules = Schedules(lr_breaks, lr_pieces, threshold_breaks, threshold_pieces)
+    schedules = Schedules(lr_breaks, lr_pieces, control_breaks, control_pieces)
     work = _workspace(initial)
     slopes, values, after, sizes = np.empty((count, STAGES)), np.empty(count), np.empty(count), np.zeros(count)
     record, near = Record(functionals, values, after, slopes, sizes, floor), np.zeros(nearby.SIZE)
@@ -209,7 +209,7 @@ def advance(
         # Start of a segment: slopes and a first step.
         if restart:
             eta = piecewise(t, end, lr_breaks, lr_pieces)
-            law = response(values[0], piecewise(t, end, threshold_breaks, threshold_pieces), parameters)
+            law = response(values[0], piecewise(t, end, control_breaks, control_pieces), parameters)
             step = Step(t, h, end, bend, top, rtol)
             h, trying = _begin(work, modes, record, step, eta, law, settings[ONE_STEP])
             restart, bend = False, 0.0

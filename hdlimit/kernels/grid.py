@@ -50,8 +50,8 @@ def curves(
     ends: np.ndarray,
     lr_breaks: np.ndarray,
     lr_pieces: np.ndarray,
-    threshold_breaks: np.ndarray,
-    threshold_pieces: np.ndarray,
+    control_breaks: np.ndarray,
+    control_pieces: np.ndarray,
     address: int,
     parameters: np.ndarray,
     times: np.ndarray,
@@ -60,15 +60,15 @@ def curves(
 ) -> None:
     """Integrate points that differ in their schedules, and overwrite v and the reports.
 
-    The arguments before `times` are those of esdirk.advance, but for `lr_pieces` and `threshold_pieces`, which have one
+    The arguments before `times` are those of esdirk.advance, but for `lr_pieces` and `control_pieces`, which have one
     schedule a point, shape (points, pieces, powers). v: at the times, shape (points, T); reports: status, end, steps,
     smallest and largest v of a stage.
     """
     for k in range(v.shape[0]):
         # Integrate.
         status, low, high, knots, start, coefficients = esdirk.advance(
-            rate, diffusion, functionals, initial, floor, settings, ends, lr_breaks, lr_pieces[k], threshold_breaks,
-            threshold_pieces[k], address, parameters,
+            rate, diffusion, functionals, initial, floor, settings, ends, lr_breaks, lr_pieces[k], control_breaks,
+            control_pieces[k], address, parameters,
         )  # fmt: skip
         # Report.
         _read(times, knots, start, coefficients, v[k])

@@ -10,12 +10,12 @@ from hdlimit.core.jit import MATRIX, VECTOR, float64, jit
 
 
 class Schedules(NamedTuple):
-    """Step size and threshold as piecewise polynomials: breaks, shape (p + 1,), and pieces, shape (p, powers)."""
+    """Step size and control as piecewise polynomials: breaks, shape (p + 1,), and pieces, shape (p, powers)."""
 
     lr_breaks: np.ndarray
     lr_pieces: np.ndarray
-    threshold_breaks: np.ndarray
-    threshold_pieces: np.ndarray
+    control_breaks: np.ndarray
+    control_pieces: np.ndarray
 
 
 @jit(float64(float64, float64, VECTOR, MATRIX), forceinline=True, borrows=True)

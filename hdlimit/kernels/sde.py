@@ -36,10 +36,10 @@ class Drive(NamedTuple):
     ----------
     steps : array, shape (m,)
         Lengths h of the steps.
-    lr, threshold : arrays, shape (m, 2)
+    lr, control : arrays, shape (m, 2)
         At both ends of every step.
     response : Kernel
-        (mu, nu) as a function of v, threshold and parameters.
+        (mu, nu) as a function of v, control and parameters.
     parameters : array
         Of the response.
     shocks, others : arrays, shape (m, ...)
@@ -54,7 +54,7 @@ class Drive(NamedTuple):
 
     steps: np.ndarray
     lr: np.ndarray
-    threshold: np.ndarray
+    control: np.ndarray
     response: Response
     parameters: np.ndarray
     shocks: np.ndarray
@@ -118,7 +118,7 @@ def homogenized(
     forcing: float,
     steps: np.ndarray,
     lr: np.ndarray,
-    threshold: np.ndarray,
+    control: np.ndarray,
     response: Response,
     parameters: np.ndarray,
     shocks: np.ndarray,
@@ -140,7 +140,7 @@ def homogenized(
     for k in range(steps.size):
         # The mean of v after the step, and how the step spreads it along u.
         h = steps[k]
-        alpha, square = _coefficients(v, lr[k, 0], threshold[k, 0], response, parameters)
+        alpha, square = _coefficients(v, lr[k, 0], control[k, 0], response, parameters)
         pull, form = _pull(w, rate, noise, pulled)
         mean, norm = _mean_after(v, alpha, square, pull, forcing, h), math.sqrt(form)
         wide = 2 * math.sqrt(square * h) * norm / mean if mean > 0 else 0.0
@@ -151,9 +151,9 @@ def homogenized(
         # Coefficients at the end of the step, one standard deviation to both sides and where this path is.
         reach = math.tanh(wide)
         low, high, there = mean * (1 - reach), mean * (1 + reach), mean * (1 + math.tanh(wide * along))
-        _, square_low = _coefficients(low, lr[k, 1], threshold[k, 1], response, parameters)
-        _, square_high = _coefficients(high, lr[k, 1], threshold[k, 1], response, parameters)
-        alpha_there, _ = _coefficients(there, lr[k, 1], threshold[k, 1], response, parameters)
+        _, square_low = _coefficients(low, lr[k, 1], control[k, 1], response, parameters)
+        _, square_high = _coefficients(high, lr[k, 1], control[k, 1], response, parameters)
+        alpha_there, _ = _coefficients(there, lr[k, 1], control[k, 1], response, parameters)
         extremes[0], extremes[1] = min(extremes[0], v, low, there), max(extremes[1], v, high, there)
         bend = (math.sqrt(square_high) - math.sqrt(square_low)) / 2
         average = (2 * square + square_low + square_high) / 4
@@ -209,7 +209,7 @@ def corrected(
     levels: np.ndarray,
     steps: np.ndarray,
     lr: np.ndarray,
-    threshold: np.ndarray,
+    control: np.ndarray,
     response: Response,
     parameters: np.ndarray,
     shocks: np.ndarray,
@@ -237,7 +237,7 @@ def corrected(
     for k in range(steps.size):
         # Drift at the start, of the mean half a step of the algorithm ago.
         h = steps[k]
-        alpha, square = _coefficients(v, lr[k, 0], threshold[k, 0], response, parameters)
+        alpha, square = _coefficients(v, lr[k, 0], control[k, 0], response, parameters)
         pull, along, length = 0.0, 0.0, 0.0
         for i in range(n):
             pull += (rate[i] * w[i]) ** 2
@@ -245,9 +245,9 @@ def corrected(
             along += shares[i] * shocks[k, i]
             length += shares[i] ** 2
         ago = (square * forcing - 2 * alpha * pull) / (2 * d)
-        alpha, square = _coefficients(max(v - ago, v / 2), lr[k, 0], threshold[k, 0], response, parameters)
+        alpha, square = _coefficients(max(v - ago, v / 2), lr[k, 0], control[k, 0], response, parameters)
         mean = _mean_after(v, alpha, square, pull, forcing, h)
-        _, square_after = _coefficients(max(mean - ago, mean / 2), lr[k, 1], threshold[k, 1], response, parameters)
+        _, square_after = _coefficients(max(mean - ago, mean / 2), lr[k, 1], control[k, 1], response, parameters)
         # The covariance of (H, N): how noise along p is stretched, and tied to the factor that moves N.
         _moments(table, first, spacing, levels[k], (v + mean) / 2, moments)
         weight = min(length, 1.0)
@@ -267,7 +267,7 @@ def corrected(
             shares[i] = math.sqrt(size * noise[i]) * (rest * shocks[k, i] + turn * shares[i])
             moved += 2 * rate[i] * w[i] * shares[i]
         there = mean * (1 + math.tanh(moved / mean)) if mean > 0 else 0.0
-        alpha_there, _ = _coefficients(max(there - ago, there / 2), lr[k, 1], threshold[k, 1], response, parameters)
+        alpha_there, _ = _coefficients(max(there - ago, there / 2), lr[k, 1], control[k, 1], response, parameters)
         extremes[0], extremes[1] = min(extremes[0], v / 2, mean / 2, there / 2), max(extremes[1], v, mean, there)
         # The step, mode by mode.
         drift, damping = h * (alpha + alpha_there) / 2, h * alpha_there

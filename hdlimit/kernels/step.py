@@ -91,7 +91,7 @@ class Step(NamedTuple):
 class Stage(NamedTuple):
     """What the equation of a stage depends on.
 
-    hg = h gamma; eta; c: threshold; fastest and rtol as in Step; floor: v that counts as 0.
+    hg = h gamma; eta; c: control; fastest and rtol as in Step; floor: v that counts as 0.
     """
 
     hg: float
@@ -176,7 +176,7 @@ def stages(
         # The schedules at the node.
         span = NODES[s] * h
         eta = piecewise(t + span, end, schedules.lr_breaks, schedules.lr_pieces)
-        c = piecewise(t + span, end, schedules.threshold_breaks, schedules.threshold_pieces)
+        c = piecewise(t + span, end, schedules.control_breaks, schedules.control_pieces)
         # A guess of v from the slopes before.
         ahead, below = slopes[0, 0] + span * bend if s == 1 else 0.0, values[0]
         for j in range(s):

@@ -58,16 +58,16 @@ def solve(limit: Limit, modes: MomentSystem, horizon: float, rtol: float, level:
 def prepared(
     limit: Limit, modes: MomentSystem, horizon: float, rtol: float, level: float = -math.inf
 ) -> tuple[esdirk.Arrays, tuple[float, float]]:
-    """Return the arguments of esdirk.advance up to the response, and the range of the threshold."""
-    ends = stops((limit.lr, limit.threshold), horizon, esdirk.SAFETY * rtol)
-    lr, threshold = tabulate(limit.lr, horizon), tabulate(limit.threshold, horizon)
+    """Return the arguments of esdirk.advance up to the response, and the range of the control."""
+    ends = stops((limit.lr, limit.control), horizon, esdirk.SAFETY * rtol)
+    lr, control = tabulate(limit.lr, horizon), tabulate(limit.control, horizon)
     settings = settings_of(limit, rtol)
     settings[[esdirk.LEVEL, esdirk.MOST]] = level, MOST_STEPS + ends.size
     floor = floors(limit, modes, lr)
     arrays = esdirk.Arrays(
-        modes.rate, modes.diffusion, modes.functionals, modes.start, floor, settings, ends, *lr, *threshold
+        modes.rate, modes.diffusion, modes.functionals, modes.start, floor, settings, ends, *lr, *control
     )
-    return arrays, value_range(threshold)
+    return arrays, value_range(control)
 
 
 def _at_rest(modes: MomentSystem, horizon: float) -> Solution:

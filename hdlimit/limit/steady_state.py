@@ -136,9 +136,9 @@ def steady_state(problem: Problem, optimizer: Optimizer) -> SteadyState:
 
     check_types(problem, optimizer)
     limit = limit_of(problem, optimizer, problem.covariance.nodes is not None)
-    if not (isinstance(limit.lr, Constant) and isinstance(limit.threshold, Constant)):
+    if not (isinstance(limit.lr, Constant) and isinstance(limit.control, Constant)):
         raise InvalidInput("optimizer", "a constant lr and threshold (a schedule has no steady state)", repr(optimizer))
-    lr, c = limit.lr.value, limit.threshold.value
+    lr, c = limit.lr.value, limit.control.value
     v = 2 * problem.initial_risk
     v = max(v, SMALLEST) if v > 0 else max(limit.response.noise.width, 1e-3) ** 2
     falling = _balance(limit, lr, c, v) > 0

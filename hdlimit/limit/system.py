@@ -26,14 +26,14 @@ MEMBERS = {"identity": identity.moments, "sign": sign.moments}
 class Limit:
     """Everything that the limit depends on.
 
-    modes: the mode system; response: (mu, nu); lr, threshold: schedules of t; step: 1/d, the time of one step;
+    modes: the mode system; response: (mu, nu); lr, control: schedules of t; step: 1/d, the time of one step;
     compression: what was done to the spectrum, None for every eigenvalue.
     """
 
     modes: MomentSystem
     response: Response
     lr: Schedule
-    threshold: Schedule
+    control: Schedule
     step: float
     compression: Compression | None = None
 
@@ -45,7 +45,7 @@ class Limit:
     @cached_property
     def bounded(self) -> bool:
         """Whether the residual map is bounded, so that no step size diverges."""
-        return self.response.bounded(float(self.threshold(0.0)))
+        return self.response.bounded(float(self.control(0.0)))
 
     @property
     def escape(self) -> float:
@@ -76,6 +76,6 @@ def limit_of(problem: Problem, optimizer: Optimizer, compress: bool | float = Tr
         Where nu is infinite.
     """
     response = MapResponse(residual_map(optimizer), problem.noise, optimizer.batch_size)
-    response(2 * problem.initial_risk, float(optimizer.threshold_schedule(0.0)))
+    response(2 * problem.initial_risk, float(optimizer.control_schedule(0.0)))
     modes, done = MEMBERS[optimizer.features](problem, optimizer, compress)
-    return Limit(modes, response, optimizer.lr_schedule, optimizer.threshold_schedule, 1 / problem.dimension, done)
+    return Limit(modes, response, optimizer.lr_schedule, optimizer.control_schedule, 1 / problem.dimension, done)

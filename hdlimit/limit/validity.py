@@ -35,7 +35,7 @@ def has_spread(problem: Problem, optimizer: Optimizer) -> bool:
 
     They have none for an unbounded residual map under noise with infinite E eps^4.
     """
-    bounded = residual_map(optimizer).bounded(float(optimizer.threshold_schedule(0.0)))
+    bounded = residual_map(optimizer).bounded(float(optimizer.control_schedule(0.0)))
     return bounded or math.isfinite(problem.noise.fourth_moment)
 
 
@@ -78,7 +78,7 @@ def caveats(problem: Problem, optimizer: Optimizer, horizon: float = LONGEST_HOR
 
 
 def _bounded(optimizer: Optimizer) -> bool:
-    return residual_map(optimizer).bounded(float(optimizer.threshold_schedule(0.0)))
+    return residual_map(optimizer).bounded(float(optimizer.control_schedule(0.0)))
 
 
 def _hardly_clips(problem: Problem, optimizer: Optimizer, lr: float) -> bool:
@@ -88,7 +88,7 @@ def _hardly_clips(problem: Problem, optimizer: Optimizer, lr: float) -> bool:
     if at_limit >= 1 or math.isinf(variance):
         return False
     v = max(2 * problem.initial_risk, variance * conditions.settled(at_limit))
-    c = float(optimizer.threshold_schedule(0.0))
+    c = float(optimizer.control_schedule(0.0))
     return v == 0 or MapResponse(CLIP, problem.noise, optimizer.batch_size)(v, c)[0] > 1 - HARDLY
 
 

@@ -72,7 +72,7 @@ class Optimizer(Declaration):
         return as_schedule("lr", self.lr)
 
     @cached_property
-    def threshold_schedule(self) -> Schedule:
+    def control_schedule(self) -> Schedule:
         """The clip threshold in residual units as a function of t (inf for optimizers that do not clip)."""
         return Constant(math.inf)
 

@@ -105,11 +105,11 @@ class ResidualSGD(Optimizer):
 
     @cached_property
     def _table(self) -> tuple[Tabulated, ResidualTable]:
-        constant = None if self.control is None else checks.positive("control", self.threshold_schedule(0.0))
+        constant = None if self.control is None else checks.positive("control", self.control_schedule(0.0))
         return _tabulated(self.psi, constant)
 
     @cached_property
-    def threshold_schedule(self) -> Schedule:
+    def control_schedule(self) -> Schedule:
         """The second argument of psi as a function of t (1 where it has none)."""
         return Constant(1.0) if self.control is None else as_schedule("control", self.control)
 

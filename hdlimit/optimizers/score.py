@@ -71,7 +71,7 @@ class ScoreSGD(Optimizer):
         super().__post_init__()
 
     @cached_property
-    def threshold_schedule(self) -> Schedule:
+    def control_schedule(self) -> Schedule:
         """The design, which takes the place of a threshold: the second argument of the residual map."""
         return as_schedule("design", self.design)
 

@@ -81,7 +81,7 @@ class ClippedSGD(Optimizer):
         super().__post_init__()
 
     @cached_property
-    def threshold_schedule(self) -> Schedule:
+    def control_schedule(self) -> Schedule:
         """The clip threshold in residual units as a function of t."""
         return as_schedule("threshold", self.threshold, allow_infinite=True)
 
@@ -105,9 +105,9 @@ class ClippedSGD(Optimizer):
         InvalidInput
             For a threshold that is a schedule.
         """
-        if not isinstance(self.threshold_schedule, Constant):
+        if not isinstance(self.control_schedule, Constant):
             raise InvalidInput("threshold", "a constant threshold", repr(self.threshold))
-        return self.threshold_schedule.value * math.sqrt(checked_problem(problem).covariance.trace) * loss_factor(loss)
+        return self.control_schedule.value * math.sqrt(checked_problem(problem).covariance.trace) * loss_factor(loss)
 
     @classmethod
     def from_max_norm(

@@ -163,7 +163,7 @@ class DenseCurve:
         """
         if not residual_map(self.optimizer).clips:
             raise NotAvailable(f"clipped_fraction: for optimizers that clip, not for {self.optimizer!r}")
-        noise, size, c = self.problem.noise, self.optimizer.batch_size, self.optimizer.threshold_schedule
+        noise, size, c = self.problem.noise, self.optimizer.batch_size, self.optimizer.control_schedule
         times = np.atleast_1d(self._times(t))
         values = [clipped_fraction(noise, 2 * float(self.at(x)), float(c(x)), size) for x in times.flat]
         return np.reshape(values, times.shape)

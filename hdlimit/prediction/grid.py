@@ -38,7 +38,7 @@ Range = tuple[float, float]
 
 
 class AtThreshold(Feedback):
-    """A response at one threshold, tabulated panel by panel in log v, in units of what it is at v = unit."""
+    """A response at one control, tabulated panel by panel in log v, in units of what it is at v = unit."""
 
     def __init__(self, response: MapResponse, c: float, unit: float, error: float) -> None:
         exact = response.below(c)
@@ -91,9 +91,9 @@ class Prepared:
     rtol: float
 
     @cached_property
-    def threshold(self) -> Piecewise:
-        """The threshold as the kernel reads it."""
-        return tabulate(self.column.limit.threshold, self.horizon)
+    def control(self) -> Piecewise:
+        """The control as the kernel reads it."""
+        return tabulate(self.column.limit.control, self.horizon)
 
     @cached_property
     def lr(self) -> Piecewise:
@@ -106,7 +106,7 @@ class Prepared:
 
         Their error is rtol/300, so that curves may fall by many powers of e.
         """
-        response, (c, largest) = self.column.limit.response, value_range(self.threshold)
+        response, (c, largest) = self.column.limit.response, value_range(self.control)
         if not isinstance(response, MapResponse) or response.map.table is not None:
             return response
         if (c != largest and response.map.controlled) or response.is_quick(c):
@@ -118,7 +118,7 @@ class Prepared:
     def ends(self) -> FloatArray:
         """Where the integration starts anew."""
         limit = self.column.limit
-        return stops((limit.lr, limit.threshold), self.horizon, esdirk.SAFETY * self.rtol)
+        return stops((limit.lr, limit.control), self.horizon, esdirk.SAFETY * self.rtol)
 
     @cached_property
     def floor(self) -> FloatArray:
@@ -140,7 +140,7 @@ class Prepared:
         for _ in range(40):
             missed: dict[Range, list[int]] = {}
             for v_range, some in todo.items():
-                response = self.response.compiled(v_range, value_range(self.threshold))
+                response = self.response.compiled(v_range, value_range(self.control))
                 v[some], reports[some] = self._run(points[some], response)
                 for k in some.tolist():
                     low, high = reports[k, kernels.LOW], reports[k, kernels.HIGH]
@@ -156,10 +156,10 @@ class Prepared:
         v, reports = np.empty((count, self.times.size)), np.empty((count, kernels.REPORT))
         settings = settings_of(self.column.limit, self.rtol)
         lr = self.lr.coefficients[None] if self.column.lr is None else self.column.lr[points, None, None]
-        threshold = np.repeat(self.threshold.coefficients[None], count, axis=0)
+        control = np.repeat(self.control.coefficients[None], count, axis=0)
         arrays = esdirk.Arrays(
             modes.rate, modes.diffusion, modes.functionals, modes.start, self.floor, settings, self.ends,
-            self.lr.breaks, lr, self.threshold.breaks, threshold,
+            self.lr.breaks, lr, self.control.breaks, control,
         )  # fmt: skip
         run(kernels.curves, arrays, response.kernel, response.parameters, self.times, v, reports)
         return v, reports

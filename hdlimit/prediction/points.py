@@ -73,7 +73,7 @@ class Points:
             values = {name: self.axes[name][k] for name, k in zip(others, place)}
             problem, optimizer = at(self.problem, self.optimizer, values)
             response = MapResponse(residual_map(optimizer), problem.noise, optimizer.batch_size)
-            schedules = optimizer.lr_schedule, optimizer.threshold_schedule
+            schedules = optimizer.lr_schedule, optimizer.control_schedule
             limit = Limit(modes, response, *schedules, 1 / problem.dimension)
             yield Column(limit, lr, np.atleast_1d(flat[place])), optimizer
 

@@ -48,11 +48,11 @@ class Task:
         """Return the update, eta/d, and c sqrt(tr K) or the table and its level, at the steps start, ..., stop - 1."""
         t = np.arange(start, stop) / self.dimension
         lr = _read("lr", self.optimizer.lr_schedule, t, allow_infinite=False)
-        threshold = _read("threshold", self.optimizer.threshold_schedule, t, allow_infinite=True)
+        control = _read("threshold", self.optimizer.control_schedule, t, allow_infinite=True)
         number, step = updates.update_of(self.optimizer).number, lr / self.dimension
         if self.table is not None:
-            return samplers.Rule(number, step, threshold, self.table)
-        return samplers.Rule(number, step, threshold * math.sqrt(self.chain.trace))
+            return samplers.Rule(number, step, control, self.table)
+        return samplers.Rule(number, step, control * math.sqrt(self.chain.trace))
 
     @cached_property
     def table(self) -> FloatArray | None:

@@ -117,7 +117,7 @@ class ClipSchedule:
         steps = np.arange(0, last + 1, every)
         factor = loss_factor(loss)
         norm = math.sqrt(self.problem.covariance.trace) * factor
-        max_norm = self.optimizer.threshold_schedule(steps / d) * norm
+        max_norm = self.optimizer.control_schedule(steps / d) * norm
         return {"step": steps, "lr": self.optimizer.step_size(self.problem, loss, steps), "max_norm": max_norm}
 
     def save(self, path: str | PathLike[str], loss: Loss = "half_squared", every: int = 1) -> None:

@@ -63,7 +63,7 @@ class Entry:
         """The constants in words."""
         if self.optimizer is None:
             return self.reason
-        c = self.optimizer.threshold_schedule(0.0)
+        c = self.optimizer.control_schedule(0.0)
         clip = f", threshold {float(c):.4g}" if self.clips else ""
         return f"lr {float(self.optimizer.lr):.4g}{clip}"
 
@@ -126,7 +126,7 @@ class Comparison:
             if entry.optimizer is None:
                 lines.append(f"{entry.name:<14}  {entry.reason}")
                 continue
-            threshold = f"{float(entry.optimizer.threshold_schedule(0.0)):.4g}" if entry.clips else "-"
+            threshold = f"{float(entry.optimizer.control_schedule(0.0)):.4g}" if entry.clips else "-"
             ratio = entry.risk / self.best.risk
             lines.append(
                 f"{entry.name:<14}{float(entry.optimizer.lr):>10.4g}{threshold:>12}{entry.risk:>14.4g}{ratio:>12.3f}"

@@ -84,9 +84,9 @@ def greedy_lr(problem: Problem, optimizer: Any, horizon: float) -> Table:
     """
     if optimizer in (SGD, SignSGD):
         optimizer = optimizer(lr=1.0)
-    if not isinstance(optimizer, Optimizer) or not isinstance(optimizer.threshold_schedule, Constant):
+    if not isinstance(optimizer, Optimizer) or not isinstance(optimizer.control_schedule, Constant):
         raise InvalidInput("optimizer", "SGD, SignSGD or an optimizer with a constant threshold", repr(optimizer)[:120])
-    c = optimizer.threshold_schedule.value
+    c = optimizer.control_schedule.value
     exact = MapResponse(residual_map(optimizer), problem.noise, optimizer.batch_size)
     response = at_threshold(exact, c) if exact.map.clips else exact
     table = greedy_table(problem, response, c, optimizer.features, horizon)

@@ -162,7 +162,7 @@ def around(problem: Problem, optimizer: ClippedSGD, horizon: float) -> Landscape
     InvalidInput
         Where one of the two is not constant.
     """
-    lr, threshold = optimizer.lr_schedule, optimizer.threshold_schedule
+    lr, threshold = optimizer.lr_schedule, optimizer.control_schedule
     if not (isinstance(lr, Constant) and isinstance(threshold, Constant)):
         raise InvalidInput(
             "optimizer", "a constant lr and threshold (the landscape is over constants)", repr(optimizer)

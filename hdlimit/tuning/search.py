@@ -125,9 +125,9 @@ class Constants(NamedTuple):
 def best_step(trial: Trial, optimizer: Optimizer) -> Constants:
     """Return the optimizer with its best constant lr; its own lr is ignored, its constant threshold is kept."""
     response = MapResponse(residual_map(optimizer), trial.problem.noise, optimizer.batch_size)
-    if not isinstance(optimizer.threshold_schedule, Constant):
+    if not isinstance(optimizer.control_schedule, Constant):
         raise InvalidInput("optimizer", "one with a constant threshold", repr(optimizer))
-    c = optimizer.threshold_schedule.value
+    c = optimizer.control_schedule.value
     quick: Response = at_threshold(response, c) if response.map.clips else response
     mu = response(2 * trial.problem.initial_risk, c)[0]
     x, _ = best_scale(trial, quick, lambda x: math.exp(x) / mu, c)

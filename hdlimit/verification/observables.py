@@ -62,7 +62,7 @@ def predicted(curve: Curve, steps: FloatArray, quantity: str = "risk") -> FloatA
 def _shares(curve: Curve, steps: FloatArray) -> FloatArray:
     """Average the clipped fraction over the steps of every window, cut where a schedule jumps."""
     d = curve.problem.dimension
-    knots = np.concatenate([s.knots for s in (curve.optimizer.lr_schedule, curve.optimizer.threshold_schedule)])
+    knots = np.concatenate([s.knots for s in (curve.optimizer.lr_schedule, curve.optimizer.control_schedule)])
     edges = np.unique(np.concatenate([[0.0], steps, np.ceil(knots[knots * d < steps[-1]] * d)]))
     length = np.diff(edges)
     middle = edges[:-1, None] + length[:, None] * (np.arange(POINTS) + 0.5) / POINTS
@@ -180,7 +180,7 @@ def _share_bias(curve: Curve, t: float) -> float:
     problem, size = curve.problem, curve.optimizer.batch_size
     noise, trace = curve.linear_noise, problem.covariance.trace
     variance = 2 / problem.covariance.smooth_dimension
-    v, c = 2 * float(curve.at(t)), float(curve.optimizer.threshold_schedule(t))
+    v, c = 2 * float(curve.at(t)), float(curve.optimizer.control_schedule(t))
     if v <= 0 or c == math.inf:
         return 0.0
     h, k = difference(variance), BEND

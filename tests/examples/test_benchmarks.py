@@ -225,7 +225,7 @@ def states(system: Any) -> list[np.ndarray]:
 def limit_slope(problem: hd.Problem, optimizer: Any, m: np.ndarray) -> np.ndarray:
     """dm/dt as the package states it, by the exact response."""
     limit = limit_of(problem, optimizer, False)
-    eta, c, modes = float(limit.lr(0.0)), float(limit.threshold(0.0)), limit.modes
+    eta, c, modes = float(limit.lr(0.0)), float(limit.control(0.0)), limit.modes
     mu, nu = limit.response(float(modes.functionals[0] @ m), c)
     slope: np.ndarray = -2 * eta * mu * modes.rate * m + eta**2 * nu * modes.diffusion
     return slope

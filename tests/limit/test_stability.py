@@ -167,7 +167,7 @@ def test_there_is_one_steady_state(noise: NoiseLaw) -> None:
     v = np.geomspace(1e-8, 1e8, 120)
     for optimizer in (hd.SignSGD(0.3), *(hd.ClippedSGD(0.3, c) for c in (0.01, 0.3, 1.0, 10.0))):
         response = limit_of(hd.Problem(hd.Isotropic(40), noise), optimizer).response
-        mu, nu = np.array([response(x, float(optimizer.threshold_schedule(0))) for x in v]).T
+        mu, nu = np.array([response(x, float(optimizer.control_schedule(0))) for x in v]).T
         ratio = v * mu / nu
         assert (np.diff(ratio) >= -1e-9 * ratio[1:]).all()
 

@@ -40,7 +40,7 @@ OPTIMIZERS: list[Optimizer] = [
 def slowest_rate(problem: hd.Problem, optimizer: Optimizer, risk: float) -> float:
     """The slowest rate at rest from the eigenvalues of the mode equations' Jacobian, by complex-free differences."""
     limit = limit_of(problem, optimizer)
-    lr, c = float(limit.lr(0.0)), float(limit.threshold(0.0))
+    lr, c = float(limit.lr(0.0)), float(limit.control(0.0))
     moving = limit.modes.rate > 0
     rate, noise = limit.modes.rate[moving], limit.modes.diffusion[moving]
 

@@ -286,7 +286,7 @@ def test_nothing_moves_at_the_target_without_noise(optimizer: Optimizer) -> None
 @pytest.mark.parametrize("noise", [NoNoise(), Gaussian(1e-70), Gaussian(1e70), StudentT(0.3, 1.0)], ids=name_of)
 def test_no_nan_whatever_the_noise(noise: NoiseLaw, optimizer: Optimizer) -> None:
     """Where noise has no variance SGD may well jump to risks that count as divergence: bounded maps only."""
-    bounded = optimizer.residual_table is not None or math.isfinite(float(optimizer.threshold_schedule(0.0)))
+    bounded = optimizer.residual_table is not None or math.isfinite(float(optimizer.control_schedule(0.0)))
     if math.isinf(noise.second_moment) and not bounded:
         return
     problem = Problem(repeated([2.0, 1.0, 0.5], [1, 3, 4]), noise, start=np.zeros(8))

@@ -399,7 +399,7 @@ def test_no_other_step_falls_faster_than_the_greedy_one(optimizer: Any, features
     declared = optimizer(lr=1.0) if isinstance(optimizer, type) else optimizer
     response = MapResponse(declared.residual, problem.noise, declared.batch_size)
     modes = mode_system(problem.covariance, features, problem.initial_error)
-    mu, nu = response(2 * problem.initial_risk, float(declared.threshold_schedule(0.0)))
+    mu, nu = response(2 * problem.initial_risk, float(declared.control_schedule(0.0)))
     first = mu * (modes.rate**2 @ modes.start) / (nu * (modes.rate @ modes.diffusion))
     assert table(0.0) == pytest.approx(first, rel=1e-6)
     for t in (0.3, 3.0):
