@@ -7,7 +7,7 @@ or optimizer needs nothing here. A frozen scipy.stats law becomes {"type": "scip
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from enum import StrEnum
 from typing import Any
 
@@ -15,6 +15,7 @@ import numpy as np
 
 from hdlimit.core.declaration import Declaration, class_named, name_of
 from hdlimit.errors import InvalidInput
+from hdlimit.storage.contents import check_contents
 
 
 def encode(value: Any, array: Callable[[Any], Any]) -> Any:
@@ -97,6 +98,9 @@ def decode(node: Any, arrays: Mapping[str, Any], path: str) -> Any:
         raise InvalidInput(f"{path}.type", expected, repr(node["type"]))
     values = {key: decode(value, arrays, f"{path}.{key}") for key, value in node.items() if key != "type"}
     try:
-        return cls.from_plain(values) if issubclass(cls, Declaration) else cls(**values)
+        built = cls.from_plain(values) if issubclass(cls, Declaration) else cls(**values)
+        if is_dataclass(built) and not hasattr(cls, "__post_init__"):  # whose constructor checks nothing
+            check_contents(built, "")
+        return built
     except InvalidInput as error:
-        raise InvalidInput(f"{path}.{error.argument}", error.expected, error.got) from None
+        raise InvalidInput(f"{path}.{error.argument.lstrip('.')}", error.expected, error.got) from None
