@@ -5,10 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-# Most characters of a message: it fits a few lines of a terminal and still says what is expected and what came. Chosen.
-LONGEST_MESSAGE = 399
-# Characters that what came may take where what is expected is long too. Chosen.
-SHOWN = 120
+# Characters of a message, and of what came where what is expected is long too: a few lines of a terminal. Chosen.
+LONGEST_MESSAGE, SHOWN = 399, 120
 
 
 def shown(value: object, most: int = SHOWN) -> str:
@@ -25,12 +23,6 @@ def shown(value: object, most: int = SHOWN) -> str:
     -------
     str
         The text.
-
-    Examples
-    --------
-    >>> import hdlimit as hd
-    >>> hd.errors.shown(list(range(1000)), most=20)
-    '[0, 1, 2, 3, 4, 5...'
     """
     if isinstance(value, str | bytes):
         value = value[: most + 1]

@@ -32,7 +32,8 @@ from hdlimit.problem.declared import COVARIANCES, NOISES
 from hdlimit.problem.problem import Problem, checked_problem
 from hdlimit.problem.rows import Rows
 from hdlimit.problem.scipy_noise import ScipyNoise
-from hdlimit.storage.encoding import decode, encode
+from hdlimit.storage.decoding import decode
+from hdlimit.storage.encoding import encode
 from hdlimit.storage.reading import opened, place
 
 if TYPE_CHECKING:

@@ -80,7 +80,7 @@ class Sweep(Record):
         kind = "risks" if self.final else "curves"
         return f"Sweep({grid or 'one point'}: {kind} to t={self.horizon:g}, {self.outcome.sentence})"
 
-    def misfit(self) -> str | None:
+    def _misfit(self) -> str | None:
         """Return the name of a field that does not fit the others, None if all do; read from a file they might not."""
         if not len(self.names) == len(self.axes) == len(self.values):
             return "names"

@@ -91,7 +91,7 @@ class Ensemble(Record):
             f"risk {self.mean[-1]:.4g} +- {self.stderr[-1]:.2g})"
         )
 
-    def misfit(self) -> str | None:
+    def _misfit(self) -> str | None:
         """Return the name of a field that does not fit the others, None if all do; read from a file they might not."""
         return None if all(one.values.shape == self.risk.shape for one in self.recorded) else "recorded"
 

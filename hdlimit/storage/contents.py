@@ -19,7 +19,7 @@ def check_contents(value: Any, path: str) -> None:
     value : object
         An instance of a dataclass. Tables that its class may have: `kinds`, field to class, where the annotation is
         Any; `shapes`, field to the names of its axes ("runs times"; "s+1" is one longer than s, a number is a length);
-        `ordered` and `rising`, fields of finite numbers that never fall, or that rise. Its method `misfit`, if it has
+        `ordered` and `rising`, fields of finite numbers that never fall, or that rise. Its method `_misfit`, if it has
         one, returns the name of another field that does not fit, or None.
     path : str
         Where it stands, for the message.
@@ -45,7 +45,7 @@ def check_contents(value: Any, path: str) -> None:
         back = values[1:] <= values[:-1] if name in rising else values[1:] < values[:-1]
         if not np.isfinite(values).all() or back.any():
             raise _wrong(path, name, "finite numbers in order", held[name])
-    if hasattr(value, "misfit") and (name := value.misfit()):
+    if hasattr(value, "_misfit") and (name := value._misfit()):
         raise _wrong(path, name, f"what a {cls.__name__} holds there", held[name])
 
 

@@ -14,15 +14,12 @@ from typing import IO, Any, ClassVar
 import numpy as np
 
 from hdlimit.core.declaration import registered
-from hdlimit.errors import InvalidInput, shown
-from hdlimit.storage.arrays import read_archive
-from hdlimit.storage.encoding import decode, encode
+from hdlimit.storage.encoding import encode
 from hdlimit.storage.files import checked_path, new_file
-from hdlimit.storage.reading import opened, place
 
 RESULT_FILES = (".npz", ".csv", ".json")
-_FORMAT = "hdlimit-result-1"
-_METADATA = "metadata"
+FORMAT = "hdlimit-result-1"
+METADATA = "metadata"
 
 
 class Record:
@@ -89,36 +86,6 @@ class Record:
             writers[target.suffix.lower()](self, file)
 
 
-def read(path: str | PathLike[str]) -> Record:
-    """Return a result from a .npz file, equal to the saved one bit for bit; its class has to be imported.
-
-    Parameters
-    ----------
-    path : str or path-like
-        A .npz file written by `Record.save`.
-
-    Returns
-    -------
-    Record
-        The result.
-
-    Raises
-    ------
-    InvalidInput
-        For a file that is missing, truncated, changed, or not written by `Record.save`.
-    """
-    expected = "a .npz file written by save"
-    with opened(path, expected) as file:
-        arrays = {name: np.asarray(one, order="C") for name, one in read_archive(file, place(path)).items()}
-        header = json.loads(str(arrays.pop(_METADATA)))
-        if header["format"] != _FORMAT:
-            raise InvalidInput("path", expected, f"'{place(path)}' (format {shown(header['format'], 40)})")
-        result = decode(header["result"], arrays, place(path))
-    if not isinstance(result, Record):
-        raise InvalidInput("path", expected, f"'{place(path)}' (a {type(result).__name__})")
-    return result
-
-
 def finite_or_none(value: Any) -> Any:
     """Return a value for JSON, with None in place of NaN and inf.
 
@@ -147,8 +114,8 @@ def _npz(result: Record, file: IO[bytes]) -> None:
         arrays[name] = array
         return {"array": name}
 
-    header = {"format": _FORMAT, "result": encode(result, reference)}
-    arrays[_METADATA] = np.array(json.dumps(header))
+    header = {"format": FORMAT, "result": encode(result, reference)}
+    arrays[METADATA] = np.array(json.dumps(header))
     np.savez(file, **arrays)
 
 
