@@ -56,6 +56,8 @@ class ResidualSGD(Optimizer):
 
     Notes
     -----
+    psi maps the residual itself, whatever the loss of the trainer: step_size is lr/d for r^2/2 and for r^2.
+
     With z = <x, delta> ~ N(0, v) and r = z - eps the limit reads mu(v) = E psi(r) z / v and nu(v) = E psi(r)^2 / B.
 
     References
@@ -79,6 +81,7 @@ class ResidualSGD(Optimizer):
     features: ClassVar[str] = "identity"
     update: ClassVar[str] = "gradient"
     name: ClassVar[str] = "residual-sgd"
+    follows_loss: ClassVar[bool] = False
 
     lr: Any
     psi: ResidualTable | Callable[..., Any]
