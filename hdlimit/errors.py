@@ -49,6 +49,26 @@ class InvalidInput(HdlimitError):
         return type(self), (self.argument, self.expected, self.got)
 
 
+class NotWritten(InvalidInput):
+    """A file cannot be written for a reason of the disk: it is full or fails.
+
+    Parameters
+    ----------
+    argument : str
+        Name of the argument.
+    expected : str
+        What is expected, in words.
+    got : object
+        What came; its text stands in the message.
+
+    Examples
+    --------
+    >>> import hdlimit as hd
+    >>> issubclass(hd.errors.NotWritten, hd.errors.InvalidInput)
+    True
+    """
+
+
 class NoLimit(HdlimitError):
     """The high-dimensional limit does not exist for this problem and optimizer.
 
