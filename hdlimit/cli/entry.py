@@ -14,8 +14,10 @@ import sys
 import threading
 import time
 from contextlib import suppress
+from importlib import import_module
 from typing import NoReturn
 
+# Exit codes: 128 and the number of the signal, as shells have it.
 INTERRUPTED, UNREAD = 130, 141
 # Seconds that the first Ctrl-C leaves to an end in order.
 _GRACE = 1.0
@@ -40,10 +42,9 @@ def run() -> NoReturn:
 def _exit_code() -> int:
     import click
 
-    from hdlimit.cli.main import main
-
+    commands = import_module("hdlimit.cli.main").main
     try:
-        code = main(prog_name="hdlimit", standalone_mode=False)
+        code = commands(prog_name="hdlimit", standalone_mode=False)
     except click.exceptions.Abort:  # Ctrl-C between the commands' own handlers
         return INTERRUPTED
     except click.ClickException as error:

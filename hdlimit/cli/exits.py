@@ -13,6 +13,7 @@ import click
 
 from hdlimit.errors import HdlimitError, NotWritten, WorkersLost
 
+# Exit codes, as HELP explains them.
 WRONG_INPUT, FAULT, UNWRITTEN, WORKERS_LOST, INTERRUPTED, UNREAD = 2, 4, 5, 6, 130, 141
 HELP = """
     \b
