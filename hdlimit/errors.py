@@ -88,15 +88,6 @@ class InvalidInput(HdlimitError):
 class NotWritten(InvalidInput):
     """A file cannot be written for a reason of the disk: it is full or fails.
 
-    Parameters
-    ----------
-    argument : str
-        Name of the argument.
-    expected : str
-        What is expected, in words.
-    got : object
-        What came; its text stands in the message.
-
     Examples
     --------
     >>> import hdlimit as hd
