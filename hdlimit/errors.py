@@ -85,6 +85,17 @@ class InvalidInput(HdlimitError):
         return type(self), (self.argument, self.expected, self.got)
 
 
+class NotWritten(InvalidInput):
+    """A file cannot be written for a reason of the disk: it is full or fails.
+
+    Examples
+    --------
+    >>> import hdlimit as hd
+    >>> issubclass(hd.errors.NotWritten, hd.errors.InvalidInput)
+    True
+    """
+
+
 class NoLimit(HdlimitError):
     """The high-dimensional limit does not exist for this problem and optimizer.
 
