@@ -11,6 +11,7 @@ import numpy as np
 from hdlimit.core import checks
 from hdlimit.core.declaration import Declaration, FloatArray
 from hdlimit.errors import InvalidInput
+from hdlimit.problem import moments
 from hdlimit.problem.laplace_transform import Transform
 from hdlimit.problem.normal_mixtures import Components
 
@@ -111,7 +112,7 @@ class NoiseLaw(Declaration):
         """(E eps, E eps^2, E eps^4), inf where infinite; the mean is nan where it does not exist."""
         parts = self.components
         if parts is None:
-            return _frozen_moments(self.frozen)
+            return moments.settled(repr(self), self.frozen, moments.of_density(self))
         m, s2 = parts.mean, parts.variance
         fourth = m**4 + 6 * m**2 * s2 + 3 * s2**2
         return float(parts.weight @ m), float(parts.weight @ (m**2 + s2)), float(parts.weight @ fourth)
@@ -149,17 +150,6 @@ class NoiseLaw(Declaration):
             return math.sqrt(self.second_moment)
         lower, median, upper = (float(self.frozen.ppf(q)) for q in (0.25, 0.5, 0.75))
         return max(upper - lower, abs(median)) / 2 if upper > lower else abs(median)
-
-
-def _frozen_moments(frozen: Any) -> tuple[float, float, float]:
-    mean, variance, skewness, kurtosis = (float(m) for m in frozen.stats(moments="mvsk"))
-    if not math.isfinite(variance):
-        return mean, math.inf, math.inf
-    second = variance + mean**2
-    if not (math.isfinite(skewness) and math.isfinite(kurtosis)):
-        return mean, second, math.inf
-    fourth = (kurtosis + 3) * variance**2 + 4 * skewness * variance**1.5 * mean + 6 * mean**2 * variance + mean**4
-    return mean, second, fourth
 
 
 def _in_range(argument: str, values: FloatArray) -> FloatArray:
