@@ -30,7 +30,7 @@ from hdlimit.optimizers.declared import OPTIMIZERS
 from hdlimit.optimizers.schedules import Function, Schedule
 from hdlimit.problem.declared import COVARIANCES, NOISES
 from hdlimit.problem.problem import Problem, checked_problem
-from hdlimit.problem.rows import Rows
+from hdlimit.problem.row_moments import Rows
 from hdlimit.problem.scipy_noise import ScipyNoise
 from hdlimit.storage.decoding import decode
 from hdlimit.storage.encoding import encode

@@ -12,7 +12,7 @@ from hdlimit.problem.covariance import Covariance
 from hdlimit.problem.named_covariances import Isotropic, PowerLaw, Wishart
 from hdlimit.problem.noise import Gaussian, StudentT
 from hdlimit.problem.problem import Problem
-from hdlimit.problem.rows import Rows
+from hdlimit.problem.row_moments import Rows
 from hdlimit.response.response import MapResponse
 
 

@@ -10,10 +10,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from hdlimit.core.declaration import FloatArray
+from hdlimit.core.declaration import FloatArray, _show
 from hdlimit.errors import InvalidInput
-from hdlimit.problem import moments
-from hdlimit.problem.noise_law import NoiseLaw, _in_range, _mixture
+from hdlimit.problem.density import moments_of_density, moments_of_integers
+from hdlimit.problem.noise_law import NoiseLaw, _in_range, _mixture, settled
 from hdlimit.problem.normal_mixtures import Components
 
 # Likely values of a discrete law, which are listed one by one: some 24 MB. Chosen, not measured.
@@ -98,10 +98,8 @@ class ScipyNoise(NoiseLaw):
                 if self.frozen is not None:
                     np.asarray(self.frozen.pdf(quartiles), dtype=np.float64)
         except Exception as error:  # what a distribution of the user's raises may be anything
-            failed = f"{self!r:.120}, whose ppf or pdf raises {type(error).__name__}: {error!s:.120}"
-            raise InvalidInput(
-                "noise", "a distribution with valid parameters and functions of arrays", failed
-            ) from None
+            failed = f"{self!r:.120}, whose ppf or pdf of an array raises {type(error).__name__}: {error!s:.120}"
+            raise InvalidInput("noise", "a distribution with valid parameters", failed) from None
         if not np.isfinite(quartiles).all():
             raise InvalidInput("noise", "a distribution with valid parameters", repr(self))
         if self.frozen is not None and not quartiles[0] < quartiles[1]:
@@ -136,7 +134,7 @@ class ScipyNoise(NoiseLaw):
 
     def __repr__(self) -> str:
         name = self.distribution.dist.name
-        return f"scipy.stats.{name}({', '.join(f'{k}={v:g}' for k, v in self.parameters.items())})"
+        return f"scipy.stats.{name}({', '.join(f'{k}={_show(v)}' for k, v in self.parameters.items())})"
 
     def sample(self, generator: np.random.Generator, size: int) -> FloatArray:
         """Draw `size` independent values, shape (size,)."""
@@ -180,8 +178,8 @@ class ScipyNoise(NoiseLaw):
         A moment of a tail that is a power of |x| is infinite where that power says so, whatever SciPy states.
         """
         if self.components is None:
-            return moments.settled(repr(self), self.distribution, moments.of_density(self))
+            return settled(repr(self), self.distribution, moments_of_density(self))
         if hasattr(self.distribution.dist, "xk"):
             return super().moments
-        found = moments.of_integers(*self._unshifted, self.components.weight, self.components.mean)
-        return moments.settled(repr(self), self.distribution, found)
+        found = moments_of_integers(*self._unshifted, self.components.weight, self.components.mean)
+        return settled(repr(self), self.distribution, found)
