@@ -52,7 +52,7 @@ class Run(Declaration):
     ----------
     horizon : float
         Length of the run in units of t = k/d.
-    runs, seed, false_alarm
+    runs, seed, false_alarm, must_detect
         Of `verify`.
     rtol : float
         Relative tolerance of `predict`.
@@ -66,6 +66,7 @@ class Run(Declaration):
     rtol: float = 1e-6
     false_alarm: float = 0.01
     times: FloatArray | None = None
+    must_detect: float = 0.2
 
     def __post_init__(self) -> None:
         self._set(
@@ -74,6 +75,7 @@ class Run(Declaration):
             seed=checks.integer("seed", self.seed, 0),
             rtol=checks.fraction("rtol", self.rtol),
             false_alarm=checks.fraction("false_alarm", self.false_alarm),
+            must_detect=checks.positive("must_detect", self.must_detect),
         )
         if self.times is not None:
             self._set(times=checks.times("times", self.times, self.horizon))
@@ -134,9 +136,9 @@ def read_toml(path: str | PathLike[str]) -> Study:
     (True, SGD(lr=0.5), 5.0)
     """
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        text = Path(path).read_text(encoding="utf-8-sig")
     except (OSError, ValueError, TypeError) as error:
-        reason = getattr(error, "strerror", None) or "not a text file"
+        reason = getattr(error, "strerror", None) or "not a text file in UTF-8"
         raise InvalidInput("path", "a readable TOML file", f"{str(path)!r} ({reason})") from error
     try:
         tree = tomllib.loads(text)
@@ -165,7 +167,7 @@ def to_toml(problem: Problem, optimizer: Optimizer, horizon: float, **run: Any) 
     horizon : float
         Length of the run in units of t = k/d.
     **run
-        runs, seed, rtol, false_alarm, times: as in `predict` and `verify`.
+        runs, seed, rtol, false_alarm, must_detect, times: as in `predict` and `verify`.
 
     Returns
     -------

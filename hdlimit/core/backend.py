@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import os
 import threading
-import warnings
 from functools import cache
 from importlib.util import find_spec
 
-from hdlimit.errors import HdlimitWarning, InvalidInput, NotAvailable
+from hdlimit.errors import HdlimitWarning, InvalidInput, NotAvailable, warn
 
 BACKENDS = ("auto", "compiled", "numpy")
 
@@ -84,7 +83,7 @@ def compiled() -> bool:
             raise NotAvailable("HDLIMIT_BACKEND: 'compiled' needs numba, which is not installed")
         state.plain = True
         sentence = "numba is not installed: hdlimit computes in NumPy, which is slower, and does not simulate"
-        warnings.warn(sentence, HdlimitWarning, stacklevel=2)
+        warn(HdlimitWarning(sentence))
     return not state.plain
 
 

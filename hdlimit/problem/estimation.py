@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -10,7 +9,7 @@ import numpy as np
 
 from hdlimit.core import checks
 from hdlimit.core.declaration import FloatArray
-from hdlimit.errors import InvalidInput, ValidityWarning
+from hdlimit.errors import InvalidInput, ValidityWarning, warn
 from hdlimit.problem.covariance import LARGEST_VARIANCE, SMALLEST_VARIANCE, Covariance
 from hdlimit.problem.empirical import Empirical
 from hdlimit.problem.rows import Rows
@@ -100,7 +99,7 @@ def from_data(
         x *= np.sqrt(x.size / np.sum(x * x))
     fit = _least_squares(x, labels, ridge, intercept)
     for doubt in _doubts(x, fit, intercept):
-        warnings.warn(doubt, ValidityWarning, stacklevel=4)
+        warn(ValidityWarning(doubt))
     noise = labels - x @ fit.theta
     for values in (x, noise):
         values.setflags(write=False)

@@ -94,13 +94,20 @@ def _arrays(file: Path, column: str | None) -> FloatArray:
             loaded: Any = np.load(stream, allow_pickle=False)
             arrays = {"0": loaded} if isinstance(loaded, np.ndarray) else {name: loaded[name] for name in loaded.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, AttributeError) as error:
-        raise InvalidInput("path", "a file of numeric arrays", f"{file}: {error}") from error
+        raise InvalidInput("path", "a file of numeric arrays", f"{file}: {_reason(error)}") from error
     name = list(arrays)[_index(list(arrays), column, file)]
     values = arrays[name]
     if values.ndim != 1 or values.dtype.kind not in "biuf":
         got = f"type {values.dtype} and shape {values.shape} in {file}"
         raise InvalidInput("column", "a numeric array with one dimension", got)
     return np.asarray(values, dtype=np.float64)
+
+
+def _reason(error: Exception) -> str:
+    """Say why NumPy read no arrays; its own advice, to allow objects that run code, is not passed on."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return "it holds Python objects" if "Object arrays" in str(error) else "it is damaged or of another format"
 
 
 class Table(NamedTuple):
@@ -211,7 +218,7 @@ def _read_npz(file: Path, target: str) -> Table:
         with file.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, AttributeError) as error:
-        raise InvalidInput("path", "an .npz file of numeric arrays", f"{file}: {error}") from error
+        raise InvalidInput("path", "an .npz file of numeric arrays", f"{file}: {_reason(error)}") from error
     _split(list(arrays), target, file)
     y = _numeric_array(target, arrays.pop(target), file)
     parts, columns = [], []
