@@ -12,6 +12,37 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 _PACKAGE = os.path.join(os.path.dirname(__file__), "")
+# Characters of a message, and of what came where what is expected is long too: a few lines of a terminal. Chosen.
+LONGEST_MESSAGE, SHOWN = 399, 120
+
+
+def shown(value: object, most: int = SHOWN) -> str:
+    """Return the repr of what came, on one line and of bounded length, whatever it is.
+
+    Parameters
+    ----------
+    value : object
+        What came.
+    most : int, default 120
+        Number of characters.
+
+    Returns
+    -------
+    str
+        The text.
+    """
+    if isinstance(value, str | bytes):
+        value = value[: most + 1]
+    try:
+        text = repr(value)
+    except Exception:  # whatever a repr raises, among them ValueError for an integer of more than 4300 digits
+        text = f"a {type(value).__name__} that cannot be shown"
+    return _short(text, most)
+
+
+def _short(text: str, most: int) -> str:
+    text = " ".join(text[: 4 * most].splitlines())
+    return text if len(text) <= most else text[: most - 3] + "..."
 
 
 class HdlimitError(ValueError):
@@ -31,7 +62,7 @@ class HdlimitError(ValueError):
 class InvalidInput(HdlimitError):
     """An argument is not what the function expects.
 
-    The message, one line, names the argument, what is expected and what came.
+    The message, one line of less than 400 characters, names the argument, what is expected and what came.
 
     Parameters
     ----------
@@ -50,7 +81,11 @@ class InvalidInput(HdlimitError):
     """
 
     def __init__(self, argument: str, expected: str, got: object) -> None:
-        super().__init__(" ".join(f"{argument}: expected {expected}, got {got}".splitlines()))
+        text = got if isinstance(got, str) else shown(got)
+        named = _short(argument, SHOWN)
+        left = LONGEST_MESSAGE - len(f"{named}: expected , got ")
+        asked = _short(expected, max(left - len(text), left - SHOWN))
+        super().__init__(f"{named}: expected {asked}, got {_short(text, left - len(asked))}")
         self.argument, self.expected, self.got = argument, expected, got
 
     def __reduce__(self) -> tuple[type[InvalidInput], tuple[str, str, object]]:

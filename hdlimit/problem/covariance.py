@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hdlimit.core import checks
+from hdlimit.core.backend import symmetric_eigenvalues
 from hdlimit.core.declaration import Declaration, FloatArray
 from hdlimit.errors import InvalidInput, NotAvailable
 from hdlimit.problem.spectral_measure import Indexed
@@ -86,9 +87,7 @@ class CovarianceModel(Declaration):
         """Eigenvalues of K in ascending order, shape (d,), negative rounding errors set to 0."""
         if self.diagonal is not None:
             return np.sort(self.diagonal)
-        from scipy.linalg import eigvalsh
-
-        values = eigvalsh(self.matrix)
+        values = symmetric_eigenvalues(self.matrix)
         return np.where(values > 1e-13 * values[-1] * values.size, values, 0.0)
 
     @property

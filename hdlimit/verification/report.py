@@ -79,6 +79,9 @@ class Report(Evidence, Record):
         "stopped",
     )
 
+    shapes: ClassVar[dict[str, str]] = dict.fromkeys(("time", "predicted", "mean", "stderr", "allowance"), "T")
+    ordered: ClassVar[tuple[str, ...]] = ("time",)
+
     @cached_property
     def others(self) -> tuple[Report, ...]:
         """A report for each other quantity, held against the same critical value; the verdict counts them too."""

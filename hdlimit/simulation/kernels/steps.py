@@ -52,6 +52,8 @@ class Steps(NamedTuple):
         One of the numbers above.
     table : array
         psi of the residuals as `read_table` takes it; empty for psi(r) = r.
+    stop : array of int, shape (1,)
+        Read before every sample of a batch: where it is not 0, the kernel returns -1 at once.
     """
 
     noise: FloatArray
@@ -59,6 +61,7 @@ class Steps(NamedTuple):
     control: FloatArray
     update: int
     table: FloatArray
+    stop: Any
 
 
 @jit(_UPDATE)
@@ -151,7 +154,7 @@ def add_gradient(
         gradient[i] += residual * x[i]
 
 
-@jit(int64(VECTOR, READ_MATRIX, READ_INTEGERS, VECTOR, READ, READ, READ, int64, READ))
+@jit(int64(VECTOR, READ_MATRIX, READ_INTEGERS, VECTOR, READ, READ, READ, int64, READ, READ_INTEGERS))
 def advance_rows(
     delta: FloatArray,
     x: FloatArray,
@@ -162,6 +165,7 @@ def advance_rows(
     control: FloatArray,
     update: int,
     table: FloatArray,
+    stop: Any,
 ) -> int:
     """Take n steps on given rows: step k uses the rows x[rows[k B : (k + 1) B]] and the noise of the same places.
 
@@ -172,6 +176,8 @@ def advance_rows(
     for k in range(step.size):
         gradient[:] = 0.0
         for j in range(k * batch, (k + 1) * batch):
+            if stop[0] != 0:
+                return -1
             add_gradient(gradient, delta, x[rows[j]], noise[j], 1.0 / batch, table, control[k])
         clipped += apply_update(update, delta, gradient, step[k], control[k])
     return clipped
@@ -184,7 +190,7 @@ def draw_normals(x: FloatArray, generator: Any, deviation: FloatArray) -> None:
         x[i] = deviation[i] * generator.standard_normal()
 
 
-@jit(int64(VECTOR, npy_rng, READ, VECTOR, VECTOR, READ, READ, READ, int64, READ))
+@jit(int64(VECTOR, npy_rng, READ, VECTOR, VECTOR, READ, READ, READ, int64, READ, READ_INTEGERS))
 def advance_diagonal(
     delta: FloatArray,
     generator: Any,
@@ -196,6 +202,7 @@ def advance_diagonal(
     control: FloatArray,
     update: int,
     table: FloatArray,
+    stop: Any,
 ) -> int:
     """Take n steps on independent normal features x_i = deviation_i N(0, 1), drawn sample after sample.
 
@@ -215,6 +222,8 @@ def advance_diagonal(
         # A batch is added up.
         gradient[:] = 0.0
         for j in range(k * batch, (k + 1) * batch):
+            if stop[0] != 0:
+                return -1
             draw_normals(x, generator, deviation)
             add_gradient(gradient, delta, x, noise[j], 1.0 / batch, table, control[k])
         clipped += apply_update(update, delta, gradient, step[k], control[k])
