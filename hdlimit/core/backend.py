@@ -23,6 +23,7 @@ BACKENDS = ("auto", "compiled", "numpy")
 _LONG = 500
 _LOG = logging.getLogger("hdlimit")
 _here = threading.local()
+# The flag of no study.
 _NEVER = np.zeros(1, dtype=np.int64)
 _NEVER.setflags(write=False)
 T = TypeVar("T")
