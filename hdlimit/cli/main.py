@@ -11,51 +11,31 @@ import click
 
 from hdlimit.cli import options as commands
 from hdlimit.cli import text as printing
+from hdlimit.cli.exits import HELP, errors_on_one_line, one_line
 from hdlimit.cli.inputs import _OPTIMIZERS, _optimizer, _problem_from_table
 from hdlimit.cli.verify import verify
 from hdlimit.core.version import __version__
-from hdlimit.errors import HdlimitError, HdlimitWarning, InvalidInput
+from hdlimit.errors import HdlimitWarning, InvalidInput
 
 
 class _Commands(click.Group):
-    """The group of commands: errors and warnings are one line on stderr, and an error exits with code 2."""
+    """The group of commands: errors and warnings are one line on stderr, and every end has its exit code."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if not args:
             return super().parse_args(ctx, args)
-        with _errors_on_one_line(ctx):
+        with errors_on_one_line(ctx):
             return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
-        with _warnings_on_one_line(), _errors_on_one_line(ctx):
+        with _warnings_on_one_line(), errors_on_one_line(ctx):
             return super().invoke(ctx)
-
-
-@contextmanager
-def _errors_on_one_line(ctx: click.Context) -> Iterator[None]:
-    try:
-        yield
-    except HdlimitError as error:
-        click.echo(f"hdlimit: {_one_line(error)}", err=True)
-        ctx.exit(2)
-    except click.UsageError as error:
-        command = error.ctx.command_path if error.ctx else f"{ctx.command_path} {ctx.invoked_subcommand or ''}".strip()
-        message = _one_line(error.format_message()).removesuffix(".")
-        click.echo(f"hdlimit: {message} ('{command} -h' shows the usage)", err=True)
-        ctx.exit(2)
-    except KeyboardInterrupt:
-        click.echo("hdlimit: interrupted", err=True)
-        ctx.exit(130)
-
-
-def _one_line(message: object) -> str:
-    return " ".join(str(message).split())
 
 
 @contextmanager
 def _warnings_on_one_line() -> Iterator[None]:
     def show(message: Warning | str, *_: Any, **__: Any) -> None:
-        click.echo(f"hdlimit: warning: {_one_line(message)}", err=True)
+        click.echo(f"hdlimit: warning: {one_line(message)}", err=True)
 
     with warnings.catch_warnings():
         warnings.simplefilter("default", HdlimitWarning)
@@ -63,7 +43,9 @@ def _warnings_on_one_line() -> Iterator[None]:
         yield
 
 
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=_Commands, epilog=HELP, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
 @click.version_option(__version__, prog_name="hdlimit")
 def main() -> None:
     """Risk curves of streaming SGD, clipped SGD and signSGD on least squares in high dimension.
@@ -76,7 +58,6 @@ def main() -> None:
     hdlimit formula                 the closed formulas behind the prediction
 
     Time is t = steps / d. The excess risk is R = E <x, theta - theta*>^2 / 2.
-    Exit code 2 means that the input is wrong; the reason is one line on stderr.
     """  # noqa: D301
 
 

@@ -83,7 +83,7 @@ def verify(
     Exit codes:  0  consistent
                  1  inconsistent: the runs contradict the curve
                  3  inconclusive: this d is too small for a verdict, or runs diverged, or there are too few of them
-                 2  wrong input
+    Every other end has another exit code: 'hdlimit -h' lists them.
     """  # noqa: D301
     from hdlimit.study import read_toml
 
