@@ -114,7 +114,9 @@ def predict(
 @click.option("--risk", type=float, help="With FILE: minimize the time to this risk, not the risk at the horizon.")
 @click.option("--residuals", metavar="LOG", help="Tune from logged residuals (.csv, .txt, .npy, .npz), without a FILE.")
 @click.option("--losses", metavar="LOG", help="Tune from logged per-sample losses instead of residuals.")
-@click.option("--loss", type=click.Choice(("half_squared", "squared")), help="With --losses.  [default: half_squared]")
+@click.option(
+    "--loss", type=click.Choice(("half_squared", "squared")), help="With --losses, which need it: r^2/2 or r^2."
+)
 @click.option("--gradient-norms", metavar="LOG", help="With a log: gradient norms of the same rows, for max_norm.")
 @click.option("--column", metavar="NAME", help="With a log: its column, where it has several.")
 @click.option("--plot", metavar="FIGURE", help="With FILE: draw the risk over lr x threshold (.png, .pdf or .svg).")
@@ -127,8 +129,8 @@ def tune(file: str | None, as_json: bool, **options: Any) -> None:
     optimizer in the file is replaced by clipped SGD.
 
     With a log of residuals r = prediction - label, or of per-sample losses: the threshold with the fastest decrease of
-    the risk now. The log must be taken before the update, at batch size 1, over a window in which the risk is about
-    constant.
+    the risk now. The log must be taken before the update, at batch size 1, in order of time; where the
+    size of the residuals changes along it, only its last rows are used.
 
     \b
     hdlimit tune examples/problem.toml --plot landscape.png
@@ -143,6 +145,8 @@ def tune(file: str | None, as_json: bool, **options: Any) -> None:
         raise click.UsageError(f"--{given[0].replace('_', '-')} goes with {place}")
     if options["loss"] and logs != ["losses"]:
         raise click.UsageError("--loss goes with --losses")
+    if logs == ["losses"] and not options["loss"]:
+        raise click.UsageError("--losses needs --loss half_squared (r^2/2) or --loss squared (r^2, PyTorch's MSELoss)")
     if file is not None:
         _tune_file(file, as_json, options)
     else:
@@ -185,7 +189,7 @@ def _tune_log(kind: str, as_json: bool, options: dict[str, Any]) -> None:
 
     values = read_column(options[kind], options["column"])
     norms = options["gradient_norms"]
-    given: dict[str, Any] = {"losses": values, "loss": options["loss"] or "half_squared"}
+    given: dict[str, Any] = {"losses": values, "loss": options["loss"]}
     given = {"residuals": values} if kind == "residuals" else given
     tuning = tune_clip_from_residuals(**given, gradient_norms=None if norms is None else read_column(norms))
     click.echo(printing.json_line(asdict(tuning)) if as_json else printing.log_text(tuning))
