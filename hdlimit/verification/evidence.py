@@ -10,9 +10,9 @@ import numpy as np
 
 from hdlimit.core.declaration import FloatArray
 from hdlimit.prediction.curve import Curve
+from hdlimit.problem.problem import DIVERGED
 from hdlimit.simulation.ensemble import Ensemble
 from hdlimit.verification import power
-from hdlimit.verification.observables import allowance_is_exact, escape_rate
 
 # Largest allowance relative to the curve: beyond it a wrong curve could hide in the bias at finite d.
 # Part of the definition of the verdict.
@@ -54,7 +54,7 @@ class Evidence:
         """
         allowed = np.where(np.isnan(self.allowance), math.inf, self.allowance)
         share = float(self._relative(allowed).max())
-        if share <= CAP or allowance_is_exact(self.curve, self.quantity):
+        if share <= CAP or power.allowance_is_exact(self.curve.problem, self.curve.optimizer, self.quantity):
             return allowed
         return WIDER * share * self.scale if share <= NO_GUIDE else np.full(self.time.size, math.inf)
 
@@ -126,3 +126,26 @@ def exceedance(difference: FloatArray, allowance: FloatArray, stderr: FloatArray
     with np.errstate(divide="ignore", invalid="ignore"):
         z = excess / stderr
     return np.where(excess == 0, 0.0, np.where(np.isnan(z), math.inf, z))
+
+
+def escape_rate(runs: Ensemble, mean: FloatArray, quantity: str = "risk") -> FloatArray:
+    """Return a bound of the chance that one of the runs or more has diverged, if the mean is at most this one.
+
+    Parameters
+    ----------
+    runs : Ensemble
+        The runs.
+    mean : ndarray, shape (T,)
+        The largest mean.
+    quantity : str
+        One of QUANTITIES.
+
+    Returns
+    -------
+    ndarray, shape (T,)
+        Of the risk: runs * mean / the risk of a diverged run (Markov's inequality). inf for other quantities.
+    """
+    if quantity != "risk":
+        return np.full(mean.size, math.inf)
+    problem = runs.problem
+    return np.asarray(runs.runs * mean / (DIVERGED * max(problem.initial_risk, problem.noise.scale_squared, 1e-300)))

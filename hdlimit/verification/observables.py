@@ -16,12 +16,12 @@ from hdlimit.finite_size.bias import difference
 from hdlimit.finite_size.exact_mean import exact_bias
 from hdlimit.limit.feature_maps import FEATURES
 from hdlimit.prediction.curve import Curve
-from hdlimit.problem.problem import DIVERGED
 from hdlimit.response.clipping import clipped_fraction
-from hdlimit.response.residual_maps import CLIP, residual_map
+from hdlimit.response.residual_maps import CLIP
 from hdlimit.response.response import MapResponse
 from hdlimit.response.step_moments import overlap
 from hdlimit.simulation.ensemble import Ensemble
+from hdlimit.verification.power import allowance_is_exact
 
 QUANTITIES = ("risk", "distance", "gradient_norm", "clipped_fraction")
 # Midpoints a window at which the clipped fraction is averaged: quadrature error against time. Chosen, not measured.
@@ -29,9 +29,6 @@ POINTS = 8
 # Relative change of v in the difference quotients of the share's bias: their truncation error, of order BEND^2, against
 # the rounding error of the share. Chosen, not measured.
 BEND = 0.02
-# Largest d for the exact bias of SGD, whose time grows with d; beyond it the bias of order 1/d is below the error bars.
-# Chosen, not measured.
-EXACT_UP_TO = 2000
 
 
 def predicted(curve: Curve, steps: FloatArray, quantity: str = "risk") -> FloatArray:
@@ -125,34 +122,6 @@ def rounding(values: FloatArray, steps: FloatArray, quantity: str) -> FloatArray
     return np.asarray(np.sqrt(values * (1 - values) / np.diff(steps, prepend=0.0)))
 
 
-def escape_rate(runs: Ensemble, mean: FloatArray, quantity: str = "risk") -> FloatArray:
-    """Return a bound of the chance that one of the runs or more has diverged, if the mean is at most this one.
-
-    Parameters
-    ----------
-    runs : Ensemble
-        The runs.
-    mean : ndarray, shape (T,)
-        The largest mean.
-    quantity : str
-        One of QUANTITIES.
-
-    Returns
-    -------
-    ndarray, shape (T,)
-        Of the risk: runs * mean / the risk of a diverged run (Markov's inequality). inf for other quantities.
-    """
-    if quantity != "risk":
-        return np.full(mean.size, math.inf)
-    problem = runs.problem
-    return np.asarray(runs.runs * mean / (DIVERGED * max(problem.initial_risk, problem.noise.scale_squared, 1e-300)))
-
-
-def allowance_is_exact(curve: Curve, quantity: str = "risk") -> bool:
-    """Whether the allowance is the exact bias, not its first order in 1/d or a measured bound: the risk of SGD."""
-    return quantity == "risk" and residual_map(curve.optimizer).linear and curve.problem.dimension <= EXACT_UP_TO
-
-
 def allowance(curve: Curve, steps: FloatArray, quantity: str = "risk") -> FloatArray:
     """Return |mean of runs - limit| after given numbers of steps, as far as it is known.
 
@@ -180,7 +149,7 @@ def allowance(curve: Curve, steps: FloatArray, quantity: str = "risk") -> FloatA
     mean over the curve is between -1.6 and +1.7 times 1/D for B = 1, and at most 2.8 +- 0.3 times 1/D for B = 4.
     """
     t = np.minimum(steps / curve.problem.dimension, curve.end)
-    if allowance_is_exact(curve, quantity):
+    if allowance_is_exact(curve.problem, curve.optimizer, quantity):
         return np.abs(exact_bias(curve.problem, curve.optimizer, steps))
     try:
         noise = curve.linear_noise

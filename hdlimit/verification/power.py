@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 
 from hdlimit.core.declaration import FloatArray
+from hdlimit.optimizers.base import Optimizer
+from hdlimit.problem.problem import Problem
+from hdlimit.response.residual_maps import residual_map
 
 # Power at which an error counts as detectable. Part of the definition of the verdict.
 POWER = 0.95
@@ -17,6 +20,14 @@ CONFIDENCE = 0.95
 FAR = 1000.0
 # Runs beyond which none are proposed: no one simulates more.
 MOST_RUNS = 10**9
+# Largest d for the exact bias of SGD, whose time grows with d; beyond it the bias of order 1/d is below the error bars.
+# Chosen, not measured.
+EXACT_UP_TO = 2000
+
+
+def allowance_is_exact(problem: Problem, optimizer: Optimizer, quantity: str) -> bool:
+    """Whether the allowance is the exact bias, not its first order in 1/d or a measured bound: the risk of SGD."""
+    return quantity == "risk" and residual_map(optimizer).linear and problem.dimension <= EXACT_UP_TO
 
 
 def reach(critical: float, freedom: int) -> float:
