@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Iterator
 
 from hdlimit.core.timegrid import LONGEST_HORIZON
-from hdlimit.errors import NonGaussianWarning, ValidityWarning
+from hdlimit.errors import NonGaussianWarning, ValidityWarning, warn
 from hdlimit.kernels.responses import SMALLEST
 from hdlimit.limit.feature_maps import FEATURES
 from hdlimit.optimizers.base import Optimizer
@@ -161,7 +160,7 @@ def largest_alignment(problem: Problem) -> float:
 
 
 def warn_caveats(problem: Problem, optimizer: Optimizer, horizon: float, *others: Optimizer) -> None:
-    """Issue the caveats of an optimizer, and of others, as warnings of the caller's caller, each text once."""
+    """Issue the caveats of an optimizer, and of others, as warnings, each text once."""
     found = {str(caveat): caveat for each in (optimizer, *others) for caveat in caveats(problem, each, horizon)}
     for caveat in found.values():
-        warnings.warn(caveat, stacklevel=3)
+        warn(caveat)

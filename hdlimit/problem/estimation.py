@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -10,8 +10,8 @@ import numpy as np
 
 from hdlimit.core import checks
 from hdlimit.core.declaration import FloatArray
-from hdlimit.errors import InvalidInput, ValidityWarning
-from hdlimit.problem.covariance import LARGEST_VARIANCE, SMALLEST_VARIANCE, Covariance
+from hdlimit.errors import InvalidInput, ValidityWarning, warn
+from hdlimit.problem.covariance import LARGEST_VARIANCE, MOST_NUMBERS, SMALLEST_VARIANCE, Covariance
 from hdlimit.problem.empirical import Empirical
 from hdlimit.problem.rows import Rows
 
@@ -100,7 +100,7 @@ def from_data(
         x *= np.sqrt(x.size / np.sum(x * x))
     fit = _least_squares(x, labels, ridge, intercept)
     for doubt in _doubts(x, fit, intercept):
-        warnings.warn(doubt, ValidityWarning, stacklevel=4)
+        warn(ValidityWarning(doubt))
     noise = labels - x @ fit.theta
     for values in (x, noise):
         values.setflags(write=False)
@@ -113,6 +113,9 @@ def _checked(X: Any, y: Any, names: tuple[str, ...]) -> tuple[FloatArray, FloatA
     n = x.shape[0]
     if n < 2:
         raise InvalidInput("X", "at least 2 rows", n)
+    if (d := x.shape[1]) ** 2 > MOST_NUMBERS:
+        expected = f"at most {math.isqrt(MOST_NUMBERS)} columns, whose K takes {MOST_NUMBERS * 8 / 1e9:g} GB"
+        raise InvalidInput("X", expected, f"{d} columns")
     if labels.size != n:
         raise InvalidInput("y", f"one value for each of the {n} rows of X", f"shape {labels.shape}")
     return x, labels

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from hdlimit.core.declaration import Declaration, FloatArray
 
@@ -22,6 +23,8 @@ class Rows(Declaration):
     dropped : tuple of str
         Names of the constant columns that were left out.
     """
+
+    shapes: ClassVar[dict[str, str]] = {"x": "n d", "noise": "n"}
 
     x: FloatArray
     noise: FloatArray
