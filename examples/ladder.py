@@ -24,8 +24,8 @@ from matplotlib.lines import Line2D
 
 import hdlimit as hd
 from hdlimit.plotting import label_axes, plot_curve, style
+from hdlimit.problem.least_squares import Rows
 from hdlimit.problem.row_moments import non_gaussianity
-from hdlimit.problem.rows import Rows
 
 LOOKS = {
     "Gaussian x": ("#0072B2", "o"),

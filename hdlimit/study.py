@@ -30,8 +30,8 @@ from hdlimit.optimizers.base import Optimizer
 from hdlimit.optimizers.declared import OPTIMIZERS
 from hdlimit.optimizers.schedules import Function, Schedule
 from hdlimit.problem.declared import COVARIANCES, NOISES
-from hdlimit.problem.problem import Problem, checked_problem
-from hdlimit.problem.rows import Rows
+from hdlimit.problem.least_squares import Rows, checked_problem
+from hdlimit.problem.problem import Problem
 from hdlimit.problem.scipy_noise import ScipyNoise
 from hdlimit.storage.encoding import decode, encode
 

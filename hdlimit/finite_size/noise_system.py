@@ -49,8 +49,8 @@ class _System:
 
     def __init__(self, curve: Integrated, bins: int, diffusion: str, shifted: bool) -> None:
         problem, optimizer = curve.problem, curve.optimizer
-        check_spread(problem, optimizer)
         self.curve, self.limit = curve, limit_of(problem, optimizer)
+        check_spread(self.limit)
         self.modes = noise_modes(problem, optimizer, bins)
         self.batch, self.d = optimizer.batch_size, problem.dimension
         self.linear = FEATURES[optimizer.features].linear

@@ -10,7 +10,7 @@ import numpy as np
 
 from hdlimit.core.declaration import FloatArray
 from hdlimit.errors import InvalidInput
-from hdlimit.problem.rows import Rows
+from hdlimit.problem.least_squares import Rows
 
 
 @dataclass(frozen=True)

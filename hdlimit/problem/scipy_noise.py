@@ -11,8 +11,7 @@ import numpy as np
 
 from hdlimit.core.declaration import FloatArray
 from hdlimit.errors import InvalidInput
-from hdlimit.problem.noise_law import NoiseLaw, _frozen_moments, _in_range, _mixture
-from hdlimit.problem.normal_mixtures import Components
+from hdlimit.problem.noise_law import Components, NoiseLaw, _frozen_moments, _in_range, _mixture
 
 # Likely values of a discrete law, which are listed one by one: some 24 MB. Chosen, not measured.
 MOST_ATOMS = 1_000_000

@@ -14,8 +14,7 @@ import numpy as np
 
 from hdlimit.core.declaration import FloatArray
 from hdlimit.errors import NotAvailable
-from hdlimit.problem.noise_law import NoiseLaw
-from hdlimit.problem.normal_mixtures import Components
+from hdlimit.problem.noise_law import Components, NoiseLaw
 
 # Nodes of a panel; the mass of every law is checked to 1e-9.
 ORDER = 12

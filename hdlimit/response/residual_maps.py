@@ -10,13 +10,14 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from hdlimit.core.declaration import FloatArray
 from hdlimit.kernels import lazy_table, responses
 from hdlimit.kernels.responses import Response as Kernel
+from hdlimit.optimizers.base import Optimizer
 from hdlimit.optimizers.residual_table import LARGEST, ResidualTable
 from hdlimit.problem.noise_law import NoiseLaw
 from hdlimit.response.squared_norm import squared_norm
@@ -160,19 +161,7 @@ def tabulated(name: str, table: ResidualTable) -> ResidualMap:
     )
 
 
-class Mapped(Protocol):
-    """An optimizer, as far as its residual map goes: the name of one, or a table of its own."""
-
-    @property
-    def residual(self) -> str:
-        """The name of the residual map."""
-
-    @property
-    def residual_table(self) -> ResidualTable | None:
-        """The residual map as a table, None for one that has a name only."""
-
-
-def residual_map(optimizer: Mapped) -> ResidualMap:
+def residual_map(optimizer: Optimizer) -> ResidualMap:
     """Return the residual map of an optimizer: the one that it names, or its own table."""
-    table = optimizer.residual_table
+    table: ResidualTable | None = getattr(optimizer, "residual_table", None)
     return RESIDUALS[optimizer.residual] if table is None else tabulated(optimizer.residual, table)

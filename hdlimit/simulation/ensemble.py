@@ -11,7 +11,7 @@ from hdlimit.core.observable import Observable
 from hdlimit.core.timegrid import steps_taken
 from hdlimit.errors import NotAvailable, Outcome
 from hdlimit.plotting.risk import plot_ensemble
-from hdlimit.problem.problem import Problem
+from hdlimit.problem.least_squares import LeastSquares
 from hdlimit.storage.records import Record
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class Ensemble(Record):
     table: ClassVar[tuple[str, ...]] = ("time", "samples", "mean", "spread", "stderr")
     facts: ClassVar[tuple[str, ...]] = ("runs", "rows", "method", "entropy", "spawn_key")
 
-    problem: Problem
+    problem: LeastSquares
     optimizer: Any
     horizon: float
     time: FloatArray

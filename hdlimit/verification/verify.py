@@ -183,8 +183,7 @@ def expected_curve(problem: Problem, optimizer: Optimizer, horizon: float) -> tu
     NoLimit
         Where there is no prediction.
     """
-    limit_of(problem, optimizer)
-    if not has_spread(problem, optimizer):
+    if not has_spread(limit_of(problem, optimizer)):
         raise VerificationRefused(
             f"noise: E eps^4 is infinite for {problem.noise!r}, so that runs of {optimizer!r} have no finite variance "
             "and a standard error would mean nothing; predict still answers, clipped SGD and signSGD can be verified"

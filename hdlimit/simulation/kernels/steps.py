@@ -27,12 +27,12 @@ from hdlimit.core.jit import (
 _SUMS = {"reassoc", "contract"}  # sums may be reordered, so that loops over coordinates use vector instructions
 _TILE_ROWS, _TILE_COLUMNS = 48, 512  # of the right factor of a product: 192 KB
 
-# Beyond it a residual of a table stands for infinity (optimizers.residual_table.LARGEST).
-_LARGEST = 1e100
+# Beyond it a residual or a value of a table stands for infinity (optimizers.residual_table.LARGEST).
+LARGEST = 1e100
 
 _UPDATE = int64(VECTOR, READ, float64, float64)
 
-GRADIENT, CLIPPED_GRADIENT, SIGNED_GRADIENT = range(3)
+GRADIENT, CLIPPED_GRADIENT, SIGNED_GRADIENT, SIGNED_FEATURES = range(4)
 
 
 class Steps(NamedTuple):
@@ -120,7 +120,7 @@ def read_table(residual: float, level: float, table: FloatArray) -> float:
     j = min(max(np.searchsorted(levels, y, side="right") - 1, 0), m - 2)
     i = min(max(np.searchsorted(residuals, r, side="right") - 1, 0), n - 2)
     across = (y - levels[j]) / (levels[j + 1] - levels[j])
-    end = 1 if residuals[i] < -_LARGEST else 0  # of the piece: the near one
+    end = 1 if residuals[i] < -LARGEST else 0  # of the piece: the near one
     along = (r - residuals[i + end]) / (residuals[i + 1] - residuals[i])
     low = 2 + m + n + j * n + i
     first = table[low + end] + along * (table[low + 1] - table[low])
@@ -141,12 +141,20 @@ def mapped_residual(delta: FloatArray, x: FloatArray, noise: float, table: Float
     return read_table(residual, level, table) if table.size > 0 else residual
 
 
-@jit(void(VECTOR, READ, READ, float64, float64, READ, float64), fastmath=_SUMS)
+@jit(void(VECTOR, READ, READ, float64, float64, READ, float64, int64), fastmath=_SUMS)
 def add_gradient(
-    gradient: FloatArray, delta: FloatArray, x: FloatArray, noise: float, weight: float, table: FloatArray, level: float
-) -> None:
-    """Return gradient <- gradient + weight * psi(<x, delta> - eps) x; the rest as in mapped_residual."""
+    gradient: FloatArray, delta: FloatArray, x: FloatArray, noise: float, weight: float, table: FloatArray,
+    level: float, update: int,
+) -> None:  # fmt: skip
+    """Return gradient <- gradient + weight * psi(<x, delta> - eps) g(x); the rest as in mapped_residual.
+
+    g(x) is sign(x), coordinate by coordinate, for the update SIGNED_FEATURES, and x for the others.
+    """
     residual = weight * mapped_residual(delta, x, noise, table, level)
+    if update == SIGNED_FEATURES:
+        for i in range(delta.size):
+            gradient[i] += residual * (int(x[i] > 0.0) - int(x[i] < 0.0))
+        return
     for i in range(delta.size):
         gradient[i] += residual * x[i]
 
@@ -172,7 +180,7 @@ def advance_rows(
     for k in range(step.size):
         gradient[:] = 0.0
         for j in range(k * batch, (k + 1) * batch):
-            add_gradient(gradient, delta, x[rows[j]], noise[j], 1.0 / batch, table, control[k])
+            add_gradient(gradient, delta, x[rows[j]], noise[j], 1.0 / batch, table, control[k], update)
         clipped += apply_update(update, delta, gradient, step[k], control[k])
     return clipped
 
@@ -205,7 +213,7 @@ def advance_diagonal(
     batch, clipped = noise.size // step.size, 0
     for k in range(step.size):
         # One sample is the gradient itself.
-        if batch == 1:
+        if batch == 1 and update != SIGNED_FEATURES:
             draw_normals(x, generator, deviation)
             residual = mapped_residual(delta, x, noise[k], table, control[k])
             for i in range(delta.size):
@@ -216,7 +224,7 @@ def advance_diagonal(
         gradient[:] = 0.0
         for j in range(k * batch, (k + 1) * batch):
             draw_normals(x, generator, deviation)
-            add_gradient(gradient, delta, x, noise[j], 1.0 / batch, table, control[k])
+            add_gradient(gradient, delta, x, noise[j], 1.0 / batch, table, control[k], update)
         clipped += apply_update(update, delta, gradient, step[k], control[k])
     return clipped
 
