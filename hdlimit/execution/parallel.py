@@ -12,12 +12,14 @@ import pickle
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, ThreadPoolExecutor, as_completed
+from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, ThreadPoolExecutor, as_completed, wait
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from typing import Any
 
 import numpy as np
 
+from hdlimit.core.backend import flagged
 from hdlimit.errors import InvalidInput, WorkersLost
 from hdlimit.execution.checkpoint import Checkpoint, Store
 
@@ -35,6 +37,8 @@ _ROUNDS = 3
 _PAUSE = 0.5
 # Seconds between two looks at whether workers are still there.
 _WATCH = 5.0
+# Seconds in which the threads of a study that ends early may see its flag: they look once a block of steps.
+_GRACE = 1.0
 
 
 def collect(
@@ -77,8 +81,11 @@ def collect(
     with nullcontext() if checkpoint is None else checkpoint.opened() as store:
         if executor is None:
             workers = os.cpu_count() or 1
-            with ThreadPoolExecutor(workers) as threads:
+            threads = ThreadPoolExecutor(workers)
+            try:
                 return _Study(work, runs, threads, store).run(_TASKS_A_THREAD * workers, progress)
+            finally:
+                threads.shutdown(wait=False, cancel_futures=True)
         return _Study(work, runs, executor, store).run(math.floor(runs * seconds / _TASK_SECONDS), progress)
 
 
@@ -87,6 +94,7 @@ class _Study:
 
     def __init__(self, work: Work, runs: int, executor: Executor, store: Store | None) -> None:
         self.work, self.runs, self.executor, self.store = work, runs, executor, store
+        self.flag = np.zeros(1, dtype=np.int64)
         self.parts = [] if store is None else list(store.parts)
         self.done = {run for numbers, _ in self.parts for run in numbers}
         self.advance: Callable[[int], object] = _nothing
@@ -113,10 +121,11 @@ class _Study:
         """Hand out batches once, and keep what comes back."""
         waiting: dict[Future[Arrays], Runs] = {}
         refusal = None
+        work = partial(flagged, self.flag, self.work) if isinstance(self.executor, ThreadPoolExecutor) else self.work
         try:
             for batch in todo:
                 try:
-                    future = self.executor.submit(self.work, batch)
+                    future = self.executor.submit(work, batch)
                 except Exception as error:
                     refusal = self._refusal(error)
                     break
@@ -128,13 +137,21 @@ class _Study:
             for future in self._finished(waiting):
                 self._take(future, waiting[future])
         except BaseException as error:
-            for future in waiting:
-                future.cancel()
+            self._abandon(waiting)
             self._check_pickles(error)
             raise
         if refusal is not None:
             self.death = refusal
             raise self._lost("and the executor takes no more work") from refusal
+
+    def _abandon(self, waiting: Iterable[Future[Arrays]]) -> None:
+        """Let nothing of the study go on: what waits is cancelled, threads see the flag, processes are ended."""
+        self.flag[0] = 1
+        running = [future for future in waiting if not future.cancel()]
+        if isinstance(self.executor, ThreadPoolExecutor):
+            wait(running, _GRACE)
+        elif running and hasattr(self.executor, "end_running"):
+            self.executor.end_running()
 
     def _finished(self, waiting: Iterable[Future[Arrays]]) -> Iterator[Future[Arrays]]:
         """Futures as they finish; those of a Dask client that has closed since never do."""

@@ -13,6 +13,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from hdlimit.core.backend import symmetric_eigen
 from hdlimit.core.declaration import FloatArray
 from hdlimit.finite_size.noise_modes import check_spread, noise_modes
 from hdlimit.kernels import sde as kernels
@@ -219,10 +220,8 @@ def homogenized(problem: Problem, optimizer: Optimizer) -> Homogenized:
 
 
 def _full(b: Basis, w: FloatArray, moving: np.ndarray) -> Homogenized:
-    from scipy.linalg import eigh
-
     noise = np.ascontiguousarray(b.noise[np.ix_(moving, moving)])
-    values, vectors = eigh(noise)
+    values, vectors = symmetric_eigen(noise)
     factor = vectors * np.sqrt(np.maximum(values, 0.0))
     return Homogenized(b.rate[moving], w[moving], np.ones(int(moving.sum())), noise, factor)
 

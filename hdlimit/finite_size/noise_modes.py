@@ -11,7 +11,6 @@ from hdlimit.errors import NotAvailable
 from hdlimit.limit.feature_maps import FEATURES
 from hdlimit.limit.modes import basis
 from hdlimit.limit.system import Limit
-from hdlimit.limit.validity import has_spread
 from hdlimit.optimizers.base import Optimizer
 from hdlimit.problem.problem import Problem
 
@@ -107,7 +106,7 @@ def _modes_and_counts(
 
 def check_spread(limit: Limit) -> None:
     """Raise NotAvailable where single runs have no finite variance."""
-    if not has_spread(limit):
+    if not limit.has_spread:
         raise NotAvailable(
             f"spread: E eps^4 is infinite for {limit.response.noise!r}, so that single runs have no finite variance; "
             "their mean curve exists"

@@ -9,6 +9,7 @@ from functools import cached_property, lru_cache
 
 import numpy as np
 
+from hdlimit.core.backend import check_stop
 from hdlimit.core.declaration import FloatArray, IntArray
 from hdlimit.errors import InvalidInput, NotAvailable
 from hdlimit.finite_size import diffusions
@@ -240,6 +241,7 @@ def _attempt(task: Task, path: int, response: Compiled) -> tuple[FloatArray, flo
     rng = np.random.Generator(np.random.SFC64(np.random.SeedSequence(task.entropy, spawn_key=(*task.spawn_key, path))))
     length = max(_BLOCK // w.size, 1)
     for first in range(0, steps.size, length):
+        check_stop()
         part = slice(first, min(first + length, steps.size))
         window, v = Window(steps[part], task.lr[part], task.control[part]), np.empty(steps[part].size)
         draws = system.draw(rng, v.size)

@@ -48,6 +48,11 @@ class Limit:
         return self.response.bounded(float(self.control(0.0)))
 
     @property
+    def has_spread(self) -> bool:
+        """Whether single runs have a finite variance: not with an unbounded residual map and infinite E eps^4."""
+        return self.bounded or math.isfinite(self.response.noise.fourth_moment)
+
+    @property
     def escape(self) -> float:
         """Value of v above which a run counts as diverged: 1e12 max(v(0), E eps^2); inf for bounded residual maps."""
         return math.inf if self.bounded or self.scale == 0 else DIVERGED * self.scale

@@ -29,14 +29,6 @@ NORMS_VARY = 0.08
 HARDLY = 0.01
 
 
-def has_spread(limit: Limit) -> bool:
-    """Whether single runs have a finite variance.
-
-    They have none for an unbounded residual map under noise with infinite E eps^4.
-    """
-    return limit.bounded or math.isfinite(limit.response.noise.fourth_moment)
-
-
 def caveats(limit: Limit, problem: LeastSquares, horizon: float = LONGEST_HORIZON) -> list[Warning]:
     """Return the warnings that belong to a prediction.
 
@@ -65,13 +57,15 @@ def caveats(limit: Limit, problem: LeastSquares, horizon: float = LONGEST_HORIZO
     found = [*conditions.low_dimension(problem.covariance)]
     lr, size, psi = largest_lr(limit.lr, horizon), limit.response.batch_size, of_map(limit.response).map
     found += _large_batch(problem, size) if limit.bounded else conditions.heavy_tail(problem.noise)
+    linear_features = FEATURES[limit.features].linear
     if psi.clips or not limit.bounded:
         pace = lr / max(psi.tail, SMALLEST)
+        if not linear_features:  # as near to critical as SGD with this lr
+            pace *= limit.modes.forcing * problem.dimension / problem.covariance.trace
         near = list(conditions.near_critical(problem.covariance, problem.noise, pace, size, limit.bounded))
         found += near if near and (not limit.bounded or _hardly_clips(limit, problem, lr)) else []
-    if not FEATURES[limit.features].linear:
-        # A table acts on every residual of a batch: its drift is that of single samples.
-        found += _aligned(problem, 1 if psi.table is not None else size)
+    if not linear_features:
+        found += _aligned(problem, 1 if psi.per_sample else size)
     return found + list(_non_gaussian(limit, problem, lr))
 
 

@@ -52,12 +52,20 @@ def check_types(problem: object, optimizer: object) -> None:
 
 
 class Optimizer(Declaration):
-    """Base of the optimizers: a step-size schedule, a batch size, and the names of its two factors."""
+    """Base of the optimizers: a step-size schedule, a batch size, and the names of its two factors.
+
+    Attributes
+    ----------
+    follows_loss : bool
+        Whether the update doubles with the gradient of the trainer's loss, so that the step is half as long for r^2 as
+        for r^2/2. False: one step for both losses.
+    """
 
     residual: ClassVar[str]
     features: ClassVar[str]
     update: ClassVar[str]
     name: ClassVar[str]
+    follows_loss: ClassVar[bool] = True
 
     lr: Any
     batch_size: int
@@ -85,10 +93,11 @@ class Optimizer(Declaration):
     def step_size(self, problem: LeastSquares, loss: Loss = "half_squared", steps: Any = None) -> float | FloatArray:
         """Return the trainer's step: lr/d for the loss r^2/2, lr/(2d) for r^2 (PyTorch's MSELoss).
 
+        It is lr/d for both where the update does not follow the loss: signSGD, and maps of the residual itself.
         problem: supplies d; loss: the trainer's; steps: step numbers k, needed when lr is a schedule (its value at t
         = k/d). Returns a float, or an array of the shape of steps.
         """
-        scale = checked_problem(problem).dimension * loss_factor(loss)
+        scale = checked_problem(problem).dimension * self._step_factor(loss)
         if steps is not None:
             numbers = checks.array("steps", steps, None)
             if (numbers < 0).any():
@@ -102,7 +111,14 @@ class Optimizer(Declaration):
     def from_step_size(cls, step: float, problem: LeastSquares, loss: Loss = "half_squared", **parameters: Any) -> Self:
         """Return the optimizer whose trainer step is `step`: lr = step * d for the loss r^2/2, 2 step d for r^2.
 
-        step: > 0; problem: supplies d; parameters: the optimizer's other arguments.
+        lr = step * d for both where the update does not follow the loss. step: > 0; problem: supplies d; parameters:
+        the optimizer's other arguments.
         """
-        lr = checks.positive("step", step) * checked_problem(problem).dimension * loss_factor(loss)
+        lr = checks.positive("step", step) * checked_problem(problem).dimension * cls._step_factor(loss)
         return cls(**{"lr": lr, **parameters})
+
+    @classmethod
+    def _step_factor(cls, loss: str) -> float:
+        """Return lr over d times the trainer's step."""
+        factor = loss_factor(loss)
+        return factor if cls.follows_loss else 1.0

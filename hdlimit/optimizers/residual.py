@@ -59,6 +59,8 @@ class ResidualSGD(Optimizer):
 
     Notes
     -----
+    psi maps the residual itself, whatever the loss of the trainer: step_size is lr/d for r^2/2 and for r^2.
+
     With z = <x, delta> ~ N(0, v) and r = z - eps the limit reads mu(v) = E psi(r) z / v and nu(v) = E psi(r)^2 / B.
     Sign features multiply the drift of coordinate i by sqrt(2/(pi K_ii)) and replace K_ij in the noise by (2/pi)
     arcsin(K_ij/sqrt(K_ii K_jj)).
@@ -82,6 +84,7 @@ class ResidualSGD(Optimizer):
 
     residual: ClassVar[str] = "table"
     name: ClassVar[str] = "residual-sgd"
+    follows_loss: ClassVar[bool] = False
 
     lr: Any
     psi: ResidualTable | Callable[..., Any]

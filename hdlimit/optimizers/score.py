@@ -57,6 +57,7 @@ class ScoreSGD(Optimizer):
     features: ClassVar[str] = "identity"
     update: ClassVar[str] = "gradient"
     name: ClassVar[str] = "score-sgd"
+    follows_loss: ClassVar[bool] = False
 
     lr: Any
     table: ResidualTable

@@ -15,7 +15,7 @@ class SignSGD(Optimizer):
     Parameters
     ----------
     lr : float or schedule
-        eta > 0, a number or a schedule of t = k/d; the step is eta/d.
+        eta > 0, a number or a schedule of t = k/d; the step is eta/d, for the loss r^2 as for r^2/2.
     batch_size : int
         B >= 1, fresh samples a step.
 
@@ -30,6 +30,7 @@ class SignSGD(Optimizer):
     features: ClassVar[str] = "sign"
     update: ClassVar[str] = "signed-gradient"
     name: ClassVar[str] = "sign-sgd"
+    follows_loss: ClassVar[bool] = False
 
     lr: Any
     batch_size: int = 1

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from hdlimit.core import checks
+from hdlimit.core.backend import symmetric_eigenvalues
 from hdlimit.core.declaration import Declaration, FloatArray
 from hdlimit.errors import InvalidInput, NotAvailable
 
@@ -93,9 +94,7 @@ class CovarianceModel(Declaration):
         """Eigenvalues of K in ascending order, shape (d,), negative rounding errors set to 0."""
         if self.diagonal is not None:
             return np.sort(self.diagonal)
-        from scipy.linalg import eigvalsh
-
-        values = eigvalsh(self.matrix)
+        values = symmetric_eigenvalues(self.matrix)
         return np.where(values > 1e-13 * values[-1] * values.size, values, 0.0)
 
     @property

@@ -15,8 +15,8 @@ import numpy as np
 from hdlimit.core.declaration import FloatArray, IntArray
 from hdlimit.errors import NotAvailable
 from hdlimit.kernels.residual_law import mixture_score
+from hdlimit.problem.density import ORDER, Panels, panels
 from hdlimit.problem.noise_law import Components, NoiseLaw
-from hdlimit.response.mixtures import ORDER, Panels, noise_panels
 
 # Point masses up to which a density stands for itself as a mixture, and bisections of a panel. Chosen, not measured.
 MOST_MASSES = 6000
@@ -48,7 +48,7 @@ class ResidualLaw:
 
     @cached_property
     def _panels(self) -> Panels:
-        return noise_panels(self.noise)
+        return panels(self.noise, 0)
 
     @cached_property
     def _mixture(self) -> Components | None:

@@ -75,6 +75,11 @@ class ResidualMap:
     batch_normal: Kernel | None = None
     batch: Callable[[NoiseLaw, int, float, float], Pair] | None = None
 
+    @property
+    def per_sample(self) -> bool:
+        """Whether the mean over a batch is that of mapped residuals, and not the map of the mean gradient."""
+        return self.linear or self.table is not None
+
     def linear_at(self, control: float) -> bool:
         """Whether psi(r) = r at this control: always for a linear map, at control inf for one that clips."""
         return self.linear or (self.clips and control == math.inf)

@@ -13,6 +13,7 @@ from functools import cached_property
 
 import numpy as np
 
+from hdlimit.core.backend import check_stop
 from hdlimit.core.declaration import FloatArray, IntArray
 from hdlimit.errors import InvalidInput
 from hdlimit.optimizers.base import Optimizer
@@ -169,6 +170,7 @@ def _states(task: Task, run: int) -> Iterator[tuple[int, FloatArray, int, float]
     scratch = sampler.scratch()
     length = samplers.block_steps(sampler.width, task.optimizer.batch_size)
     for start in range(0, task.steps, length):
+        check_stop()
         stop = min(start + length, task.steps)
         block = sampler.draw(*generators, stop - start, scratch)
         rule = task.rule(start, stop)

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hdlimit.core import checks
+from hdlimit.core.backend import check_stop, stop_flag, symmetric_eigen
 from hdlimit.core.declaration import FloatArray
 from hdlimit.errors import InvalidInput
 from hdlimit.problem.covariance import Covariance
@@ -24,6 +25,8 @@ from hdlimit.simulation.kernels import steps as stream
 _BLOCK_NUMBERS = 2**19  # features of a block: 4 MB
 # Steps of a chunk at most, so that Ctrl-C and divergence are seen soon.
 _LONGEST_BLOCK = 4096
+# Multiplications between two looks at whether the study has ended early: some tenths of a second. Chosen, not measured.
+_BREATH = 2**29
 
 
 def block_steps(dimension: int, batch_size: int) -> int:
@@ -46,7 +49,7 @@ class Rule:
 
     def steps(self, noise: FloatArray, part: slice) -> stream.Steps:
         """Return what the kernels take, for a part of the steps and the noise of its samples."""
-        return stream.Steps(noise, self.step[part], self.control[part], self.update, self.table)
+        return stream.Steps(noise, self.step[part], self.control[part], self.update, self.table, stop_flag())
 
 
 class Block(Protocol):
@@ -169,7 +172,10 @@ class FullSampler:
         z = np.zeros((count + count % 2, self.factor.shape[0]))
         z[:count, :d] = features.standard_normal((count, d))
         x = np.empty((z.shape[0], d))
-        stream.product(x, z, self.factor)
+        at_once = max(2, _BREATH // self.factor.size // 2 * 2)
+        for first in range(0, len(z), at_once):
+            check_stop()
+            stream.product(x[first : first + at_once], z[first : first + at_once], self.factor)
         values = block_of_noise(self.noise, noise, d, self.batch_size)
         return _Rows(x, np.arange(count), values, self.batch_size, scratch)
 
@@ -229,9 +235,7 @@ def in_eigenbasis(problem: LeastSquares) -> LeastSquares:
 
 
 def _eigen(matrix: FloatArray) -> tuple[FloatArray, FloatArray]:
-    from scipy.linalg import eigh
-
-    values, vectors = eigh(matrix)
+    values, vectors = symmetric_eigen(matrix)
     return np.maximum(values, 0.0), vectors
 
 

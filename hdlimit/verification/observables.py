@@ -151,7 +151,7 @@ def allowance(curve: Curve, steps: FloatArray, quantity: str = "risk") -> FloatA
     mean over the curve is between -1.6 and +1.7 times 1/D for B = 1, and at most 2.8 +- 0.3 times 1/D for B = 4.
     """
     t = np.minimum(steps / curve.problem.dimension, curve.end)
-    exact = quantity == "risk" and residual_map(curve.optimizer).linear
+    exact = quantity == "risk" and residual_map(curve.optimizer).linear and FEATURES[curve.optimizer.features].linear
     if exact and curve.problem.dimension <= EXACT_UP_TO:
         return np.abs(exact_bias(curve.problem, curve.optimizer, steps))
     try:

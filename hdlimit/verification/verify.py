@@ -15,7 +15,6 @@ from hdlimit.core.seeds import seed_sequence
 from hdlimit.core.timegrid import check_horizon, default_times, steps_at
 from hdlimit.errors import Status, VerificationRefused
 from hdlimit.limit.system import limit_of
-from hdlimit.limit.validity import has_spread
 from hdlimit.optimizers.base import Optimizer, check_types
 from hdlimit.prediction.curve import Curve
 from hdlimit.prediction.predict import predict
@@ -183,7 +182,7 @@ def expected_curve(problem: Problem, optimizer: Optimizer, horizon: float) -> tu
     NoLimit
         Where there is no prediction.
     """
-    if not has_spread(limit_of(problem, optimizer)):
+    if not limit_of(problem, optimizer).has_spread:
         raise VerificationRefused(
             f"noise: E eps^4 is infinite for {problem.noise!r}, so that runs of {optimizer!r} have no finite variance "
             "and a standard error would mean nothing; predict still answers, clipped SGD and signSGD can be verified"

@@ -10,7 +10,7 @@ from cases import name_of
 
 import hdlimit as hd
 from hdlimit.limit.system import limit_of
-from hdlimit.limit.validity import caveats, has_spread, largest_alignment
+from hdlimit.limit.validity import caveats, largest_alignment
 from hdlimit.response.residual_maps import RESIDUALS, ResidualMap
 
 
@@ -225,5 +225,5 @@ def test_the_side_of_an_aligned_start_is_the_one_told(batch_size: int, side: str
     ],
 )
 def test_spread_needs_fourth_moments_of_unbounded_maps(optimizer: Any, expected: bool) -> None:
-    assert has_spread(limit_of(hd.Problem(hd.Isotropic(50), hd.StudentT(3, 1.0)), optimizer)) is expected
-    assert has_spread(limit_of(hd.Problem(hd.Isotropic(50), hd.StudentT(5, 1.0)), optimizer))
+    assert limit_of(hd.Problem(hd.Isotropic(50), hd.StudentT(3, 1.0)), optimizer).has_spread is expected
+    assert limit_of(hd.Problem(hd.Isotropic(50), hd.StudentT(5, 1.0)), optimizer).has_spread

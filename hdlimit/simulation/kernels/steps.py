@@ -40,18 +40,8 @@ class Steps(NamedTuple):
 
     These are advance_rows, advance_diagonal and eigenspaces.advance_blocks.
 
-    Attributes
-    ----------
-    noise : array, shape (n B,)
-        eps of every sample.
-    step : array, shape (n,)
-        eta/d.
-    control : array, shape (n,)
-        max_norm, or the level at which the table is read.
-    update : int
-        One of the numbers above.
-    table : array
-        psi of the residuals as `read_table` takes it; empty for psi(r) = r.
+    noise: eps of every sample, shape (n B,); step: eta/d, (n,); control: max_norm, or the level at which the table is
+    read, (n,); update: one of the numbers above; table: psi as `read_table` takes it, empty for psi(r) = r.
     """
 
     noise: FloatArray
@@ -59,6 +49,7 @@ class Steps(NamedTuple):
     control: FloatArray
     update: int
     table: FloatArray
+    stop: Any
 
 
 @jit(_UPDATE)
@@ -159,7 +150,7 @@ def add_gradient(
         gradient[i] += residual * x[i]
 
 
-@jit(int64(VECTOR, READ_MATRIX, READ_INTEGERS, VECTOR, READ, READ, READ, int64, READ))
+@jit(int64(VECTOR, READ_MATRIX, READ_INTEGERS, VECTOR, READ, READ, READ, int64, READ, READ_INTEGERS))
 def advance_rows(
     delta: FloatArray,
     x: FloatArray,
@@ -170,6 +161,7 @@ def advance_rows(
     control: FloatArray,
     update: int,
     table: FloatArray,
+    stop: Any,
 ) -> int:
     """Take n steps on given rows: step k uses the rows x[rows[k B : (k + 1) B]] and the noise of the same places.
 
@@ -180,6 +172,8 @@ def advance_rows(
     for k in range(step.size):
         gradient[:] = 0.0
         for j in range(k * batch, (k + 1) * batch):
+            if stop[0] != 0:
+                return -1
             add_gradient(gradient, delta, x[rows[j]], noise[j], 1.0 / batch, table, control[k], update)
         clipped += apply_update(update, delta, gradient, step[k], control[k])
     return clipped
@@ -192,7 +186,7 @@ def draw_normals(x: FloatArray, generator: Any, deviation: FloatArray) -> None:
         x[i] = deviation[i] * generator.standard_normal()
 
 
-@jit(int64(VECTOR, npy_rng, READ, VECTOR, VECTOR, READ, READ, READ, int64, READ))
+@jit(int64(VECTOR, npy_rng, READ, VECTOR, VECTOR, READ, READ, READ, int64, READ, READ_INTEGERS))
 def advance_diagonal(
     delta: FloatArray,
     generator: Any,
@@ -204,6 +198,7 @@ def advance_diagonal(
     control: FloatArray,
     update: int,
     table: FloatArray,
+    stop: Any,
 ) -> int:
     """Take n steps on independent normal features x_i = deviation_i N(0, 1), drawn sample after sample.
 
@@ -223,6 +218,8 @@ def advance_diagonal(
         # A batch is added up.
         gradient[:] = 0.0
         for j in range(k * batch, (k + 1) * batch):
+            if stop[0] != 0:
+                return -1
             draw_normals(x, generator, deviation)
             add_gradient(gradient, delta, x, noise[j], 1.0 / batch, table, control[k], update)
         clipped += apply_update(update, delta, gradient, step[k], control[k])
