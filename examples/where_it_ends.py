@@ -25,7 +25,7 @@ from matplotlib.figure import Figure
 import hdlimit as hd
 from hdlimit.limit.system import limit_of
 from hdlimit.limit.validity import caveats, largest_alignment
-from hdlimit.plotting import style
+from hdlimit.plotting.figure import style
 from hdlimit.problem.row_moments import row_effects
 
 NOISE, ALIGNED_NOISE = hd.Gaussian(0.5), hd.Gaussian(0.1)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -72,7 +71,7 @@ def new_file(path: str | PathLike[str]) -> Iterator[IO[bytes]]:
         Where it cannot be written.
     """
     target = Path(path).resolve()
-    temporary = target.with_name(f".hdlimit-{secrets.token_hex(8)}.tmp")
+    temporary = target.with_name(f".hdlimit-{os.urandom(8).hex()}.tmp")
     try:
         with open(temporary, "xb") as file:
             yield file
