@@ -467,7 +467,8 @@ FILES = {
     "short.csv": (b"a,y\n1,2\n3\n", "path: expected 2 cells in every line, as in the header, got 1 in ", "line 3"),
     "other.csv": (b"a,b\n1,2\n", "target: expected one column of ", "(a, b), got 'y', which is there 0 times"),
     "empty.npz": (b"", "path: expected an .npz file of numeric arrays"),
-    "rows.txt": (b"1 2", "path: expected a .csv or .npz file"),
+    "rows.txt": (b"1 2", "path: expected a header line of column names"),
+    "rows.dat": (b"1 2", "path: expected a file ending in .csv, .txt or .npz, got "),
 }
 
 

@@ -75,7 +75,7 @@ def verify(
     Exit codes:  0  consistent
                  1  inconsistent: the runs contradict the curve
                  3  inconclusive: this d is too small for a verdict, or runs diverged, or too few runs of a study
-                 2  wrong input
+    Every other end has another exit code: 'hdlimit -h' lists them.
     """  # noqa: D301
     from hdlimit.study import read_toml
 

@@ -24,6 +24,7 @@ BACKENDS = ("auto", "compiled", "numpy")
 _LONG = 500
 _LOG = logging.getLogger("hdlimit")
 _here = threading.local()
+# The flag of work that no study ends: it stays 0.
 _NEVER = np.zeros(1, dtype=np.int64)
 _NEVER.setflags(write=False)
 T = TypeVar("T")

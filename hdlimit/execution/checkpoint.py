@@ -104,7 +104,7 @@ class Checkpoint:
             with new_file(self.path) as file:
                 file.write(_MAGIC + _slot(0, _FIRST + len(record)) + bytes(_SLOT.size) + record)
         except InvalidInput as error:
-            raise InvalidInput("checkpoint", error.expected, error.got) from error
+            raise type(error)("checkpoint", error.expected, error.got) from error
 
     def _file(self, place: Path) -> FileIO:
         try:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import os
 import pickle
+import secrets
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -19,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from hdlimit.core.backend import flagged
+from hdlimit.core.backend import flagged, tell
 from hdlimit.errors import InvalidInput, WorkersLost
 from hdlimit.execution.checkpoint import Checkpoint, Store
 
@@ -37,6 +38,8 @@ _ROUNDS = 3
 _PAUSE = 0.5
 # Seconds between two looks at whether workers are still there.
 _WATCH = 5.0
+# Seconds for a Dask worker to come back after the last one was lost: a sentence follows within _WATCH, the end after.
+_PATIENCE = 20.0
 # Seconds in which the threads of a study that ends early may see its flag: they look once a block of steps.
 _GRACE = 1.0
 
@@ -94,7 +97,13 @@ class _Study:
 
     def __init__(self, work: Work, runs: int, executor: Executor, store: Store | None) -> None:
         self.work, self.runs, self.executor, self.store = work, runs, executor, store
-        self.flag = np.zeros(1, dtype=np.int64)
+        self._client = getattr(executor, "_client", None)
+        self.flag, self.name = np.zeros(1, dtype=np.int64), secrets.token_hex(8)
+        self.sent = work
+        if isinstance(executor, ThreadPoolExecutor):
+            self.sent = partial(flagged, self.flag, work)
+        elif self._client is not None:
+            self.sent = partial(flagged_by_name, self.name, work)
         self.parts = [] if store is None else list(store.parts)
         self.done = {run for numbers, _ in self.parts for run in numbers}
         self.advance: Callable[[int], object] = _nothing
@@ -121,11 +130,10 @@ class _Study:
         """Hand out batches once, and keep what comes back."""
         waiting: dict[Future[Arrays], Runs] = {}
         refusal = None
-        work = partial(flagged, self.flag, self.work) if isinstance(self.executor, ThreadPoolExecutor) else self.work
         try:
             for batch in todo:
                 try:
-                    future = self.executor.submit(work, batch)
+                    future = self.executor.submit(self.sent, batch)
                 except Exception as error:
                     refusal = self._refusal(error)
                     break
@@ -150,20 +158,37 @@ class _Study:
         running = [future for future in waiting if not future.cancel()]
         if isinstance(self.executor, ThreadPoolExecutor):
             wait(running, _GRACE)
+        elif running and self._client is not None and self._client.status == "running":
+            self._client.run(raise_flag, self.name)
         elif running and hasattr(self.executor, "end_running"):
             self.executor.end_running()
 
     def _finished(self, waiting: Iterable[Future[Arrays]]) -> Iterator[Future[Arrays]]:
-        """Futures as they finish; those of a Dask client that has closed since never do."""
-        left = set(waiting)
+        """Futures as they finish; those of a Dask client that has closed, or has no workers, never do."""
+        left, since = set(waiting), math.inf
         while left:
             try:
                 for future in as_completed(left.copy(), _WATCH):
                     left.remove(future)
                     yield future
             except TimeoutError:
-                if getattr(getattr(self.executor, "_client", None), "status", None) == "closed":
+                if self._client is None:
+                    continue
+                if self._client.status == "closed":
                     return
+                since = self._without_workers(since)
+
+    def _without_workers(self, since: float) -> float:
+        """Return since when Dask has no workers, inf where it has some; WorkersLost where none came back for long."""
+        assert self._client is not None
+        if self._client.scheduler_info()["workers"]:
+            return math.inf
+        if math.isinf(since):
+            tell(f"executor: no Dask worker is left; waiting {_PATIENCE:g} s for one to come back")
+            return time.monotonic()
+        if time.monotonic() - since > _PATIENCE:
+            raise self._lost(f"and none came back within {_PATIENCE:g} s")
+        return since
 
     def _take(self, future: Future[Arrays], runs: Runs) -> None:
         try:
@@ -226,6 +251,19 @@ def batches(runs: Runs, count: int) -> list[Runs]:
     """
     ends = [len(runs) * k // count for k in range(count + 1)]
     return [runs[first:last] for first, last in zip(ends, ends[1:]) if first < last]
+
+
+_flags: dict[str, np.ndarray[Any, Any]] = {}
+
+
+def flagged_by_name(name: str, work: Work, runs: Runs) -> Arrays:
+    """Compute runs under the flag that a study has in this process."""
+    return flagged(_flags.setdefault(name, np.zeros(1, dtype=np.int64)), work, runs)
+
+
+def raise_flag(name: str) -> None:
+    """Tell the threads of this process that compute for a study that it has ended early."""
+    _flags.setdefault(name, np.zeros(1, dtype=np.int64))[0] = 1
 
 
 def _deaths() -> tuple[type[BaseException], ...]:

@@ -63,6 +63,9 @@ class SdePaths(Record):
 
     table: ClassVar[tuple[str, ...]] = ("time", "mean", "spread", "stderr")
     facts: ClassVar[tuple[str, ...]] = ("runs", "diffusion", "steps", "entropy", "spawn_key")
+    kinds: ClassVar[dict[str, type]] = {"optimizer": Optimizer}
+    shapes: ClassVar[dict[str, str]] = {"time": "T", "risk": "paths T"}
+    ordered: ClassVar[tuple[str, ...]] = ("time",)
 
     problem: Problem
     optimizer: Any

@@ -26,7 +26,7 @@ Loss = Literal["half_squared", "squared"]
 _LOSS_FACTOR = {"half_squared": 1.0, "squared": 2.0}
 
 
-def loss_factor(loss: str) -> float:
+def loss_factor(loss: Any) -> float:
     """Gradient of the trainer's loss over the gradient of r^2/2: 1 for r^2/2, 2 for r^2 (PyTorch's MSELoss)."""
     return _LOSS_FACTOR[checks.one_of("loss", loss, tuple(_LOSS_FACTOR))]
 

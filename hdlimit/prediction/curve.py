@@ -16,6 +16,7 @@ from hdlimit.core.timegrid import steps_taken
 from hdlimit.errors import NotAvailable, Outcome, ValidityWarning
 from hdlimit.finite_size.linear_noise import LinearNoise, linear_noise
 from hdlimit.limit.interpolant import DenseOutput
+from hdlimit.optimizers.base import Optimizer
 from hdlimit.plotting.risk import plot_curve
 from hdlimit.prediction.dense_curve import DenseCurve
 from hdlimit.problem.problem import Problem
@@ -69,6 +70,9 @@ class Curve(DenseCurve, Record):
 
     table: ClassVar[tuple[str, ...]] = ("time", "samples", "risk", "distance", "gradient_norm")
     facts: ClassVar[tuple[str, ...]] = ("rtol",)
+    kinds: ClassVar[dict[str, type]] = {"optimizer": Optimizer}
+    shapes: ClassVar[dict[str, str]] = {"time": "T", "risk": "T"}
+    ordered: ClassVar[tuple[str, ...]] = ("time",)
 
     problem: Problem
     optimizer: Any

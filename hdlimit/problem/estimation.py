@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -11,7 +12,7 @@ import numpy as np
 from hdlimit.core import checks
 from hdlimit.core.declaration import FloatArray
 from hdlimit.errors import InvalidInput, ValidityWarning
-from hdlimit.problem.covariance import LARGEST_VARIANCE, SMALLEST_VARIANCE, Covariance
+from hdlimit.problem.covariance import LARGEST_VARIANCE, MOST_NUMBERS, SMALLEST_VARIANCE, Covariance
 from hdlimit.problem.empirical import Empirical
 from hdlimit.problem.least_squares import Rows
 
@@ -113,6 +114,9 @@ def _checked(X: Any, y: Any, names: tuple[str, ...]) -> tuple[FloatArray, FloatA
     n = x.shape[0]
     if n < 2:
         raise InvalidInput("X", "at least 2 rows", n)
+    if (d := x.shape[1]) ** 2 > MOST_NUMBERS:
+        expected = f"at most {math.isqrt(MOST_NUMBERS)} columns, whose K takes {MOST_NUMBERS * 8 / 1e9:g} GB"
+        raise InvalidInput("X", expected, f"{d} columns")
     if labels.size != n:
         raise InvalidInput("y", f"one value for each of the {n} rows of X", f"shape {labels.shape}")
     return x, labels

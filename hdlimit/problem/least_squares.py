@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TypeVar
+from typing import ClassVar, TypeVar
 
 import numpy as np
 
@@ -36,6 +36,8 @@ class Rows(Declaration):
     dropped : tuple of str
         Names of the constant columns that were left out.
     """
+
+    shapes: ClassVar[dict[str, str]] = {"x": "n d", "noise": "n"}
 
     x: FloatArray
     noise: FloatArray

@@ -1,4 +1,4 @@
-"""Declarations and results as plain values (numbers, strings, lists, dicts) and back.
+"""Declarations and results as plain values: numbers, strings, lists, dicts; `decoding` has the way back.
 
 A dataclass becomes {"type": class name, field: value, ...}, whatever its fields: a new noise law, covariance, schedule
 or optimizer needs nothing here. A frozen scipy.stats law becomes {"type": "scipy", "name": ..., "parameters": {...}}.
@@ -6,7 +6,7 @@ or optimizer needs nothing here. A frozen scipy.stats law becomes {"type": "scip
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import fields
 from enum import StrEnum
 from typing import Any
@@ -60,43 +60,3 @@ def encode(value: Any, array: Callable[[Any], Any]) -> Any:
 
 def _fields(record: Any) -> dict[str, Any]:
     return {f.name: getattr(record, f.name) for f in fields(record)}
-
-
-def decode(node: Any, arrays: Mapping[str, Any], path: str) -> Any:
-    """Return the declaration or result that `encode` wrote.
-
-    Parameters
-    ----------
-    node : object
-        The plain value. Lists come back as tuples.
-    arrays : mapping of str to ndarray
-        What {"array": name} stands for.
-    path : str
-        Where the node stands, for messages.
-
-    Returns
-    -------
-    object
-        The value.
-
-    Raises
-    ------
-    InvalidInput
-        For an unknown class, and where a constructor refuses its arguments.
-    """
-    if isinstance(node, list):
-        return tuple(decode(item, arrays, f"{path}[{i}]") for i, item in enumerate(node))
-    if not isinstance(node, dict):
-        return node
-    if "array" in node:
-        return arrays[node["array"]]
-    if "type" not in node:
-        return {key: decode(value, arrays, f"{path}.{key}") for key, value in node.items()}
-    if (cls := class_named(node["type"])) is None:
-        expected = "a known class (import the module that defines it first)"
-        raise InvalidInput(f"{path}.type", expected, repr(node["type"]))
-    values = {key: decode(value, arrays, f"{path}.{key}") for key, value in node.items() if key != "type"}
-    try:
-        return cls.from_plain(values) if issubclass(cls, Declaration) else cls(**values)
-    except InvalidInput as error:
-        raise InvalidInput(f"{path}.{error.argument}", error.expected, error.got) from None

@@ -80,6 +80,9 @@ class Report(Record):
         "stopped",
     )
 
+    shapes: ClassVar[dict[str, str]] = dict.fromkeys(("time", "predicted", "mean", "stderr", "allowance"), "T")
+    ordered: ClassVar[tuple[str, ...]] = ("time",)
+
     curve: Curve
     runs: Ensemble
     time: FloatArray

@@ -91,6 +91,9 @@ class ScalingStudy(Record):
         "stopped",
     )
 
+    shapes: ClassVar[dict[str, str]] = dict.fromkeys(table, "k")
+    ordered: ClassVar[tuple[str, ...]] = ("dimensions",)
+
     dimensions: IntArray
     size: FloatArray
     bias: FloatArray
