@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import functools
+import os
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 
+_PACKAGE = os.path.join(os.path.dirname(__file__), "")
 # Characters of a message, and of what came where what is expected is long too: a few lines of a terminal. Chosen.
 LONGEST_MESSAGE, SHOWN = 399, 120
 
@@ -166,6 +173,40 @@ class HdlimitWarning(UserWarning):
     ...     warnings.simplefilter("ignore", hd.errors.HdlimitWarning)
     ...     curve = hd.predict(problem, hd.SGD(lr=0.5), horizon=1.0)
     """
+
+
+def warn(warning: Warning) -> None:
+    """Issue a warning at the innermost line outside the package, which is the user's however deep the cause lies.
+
+    Parameters
+    ----------
+    warning : Warning
+        What is said.
+    """
+    frame, level = sys._getframe(), 1
+    while frame.f_back and frame.f_code.co_filename.startswith((_PACKAGE, functools.__file__)):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(warning, stacklevel=level)
+
+
+@contextmanager
+def silenced(*kinds: type[HdlimitWarning]) -> Iterator[None]:
+    """Leave out warnings of some kinds while the block runs.
+
+    Parameters
+    ----------
+    *kinds : type
+        Classes of warnings.
+
+    Yields
+    ------
+    None
+        Nothing.
+    """
+    with warnings.catch_warnings():
+        for kind in kinds:
+            warnings.simplefilter("ignore", kind)
+        yield
 
 
 class LowDimensionWarning(HdlimitWarning):

@@ -46,6 +46,13 @@ LIMITS: list[tuple[hd.Problem, Optimizer]] = [
 ]
 
 
+def heavy_rows() -> Problem:
+    """Rows with norms of log-width 1.5: SGD diverges on them where it converges on Gaussian ones."""
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((400, 3)) * np.exp(1.5 * rng.standard_normal(400))[:, None]
+    return Problem.from_data(x, x.sum(axis=1) + 0.1 * rng.standard_normal(400), scale=True)
+
+
 class Planted(MapResponse):
     """A response whose mu is 5 % too large."""
 

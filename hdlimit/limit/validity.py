@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Iterator
 
 from hdlimit.core.timegrid import LONGEST_HORIZON
-from hdlimit.errors import NonGaussianWarning, ValidityWarning
+from hdlimit.errors import NonGaussianWarning, ValidityWarning, warn
 from hdlimit.kernels.responses import SMALLEST
 from hdlimit.limit.feature_maps import FEATURES
 from hdlimit.limit.system import Limit
@@ -136,7 +135,7 @@ def largest_alignment(problem: LeastSquares) -> float:
 
 
 def warn_caveats(problem: LeastSquares, horizon: float, *limits: Limit) -> None:
-    """Issue the caveats of limits on a problem as warnings of the caller's caller, each text once."""
+    """Issue the caveats of limits on a problem as warnings, each text once."""
     found = {str(caveat): caveat for limit in limits for caveat in caveats(limit, problem, horizon)}
     for caveat in found.values():
-        warnings.warn(caveat, stacklevel=3)
+        warn(caveat)

@@ -17,10 +17,11 @@ from hdlimit.finite_size.exact_mean import exact_bias
 from hdlimit.limit.feature_maps import FEATURES
 from hdlimit.prediction.curve import Curve
 from hdlimit.response.clipping import clipped_fraction
-from hdlimit.response.residual_maps import CLIP, residual_map
+from hdlimit.response.residual_maps import CLIP
 from hdlimit.response.response import MapResponse
 from hdlimit.response.step_moments import overlap
 from hdlimit.simulation.ensemble import Ensemble
+from hdlimit.verification.power import allowance_is_exact
 
 QUANTITIES = ("risk", "distance", "gradient_norm", "clipped_fraction")
 # Midpoints a window at which the clipped fraction is averaged: quadrature error against time. Chosen, not measured.
@@ -28,9 +29,6 @@ POINTS = 8
 # Relative change of v in the difference quotients of the share's bias: their truncation error, of order BEND^2, against
 # the rounding error of the share. Chosen, not measured.
 BEND = 0.02
-# Largest d for the exact bias of SGD, whose time grows with d; beyond it the bias of order 1/d is below the error bars.
-# Chosen, not measured.
-EXACT_UP_TO = 2000
 
 
 def predicted(curve: Curve, steps: FloatArray, quantity: str = "risk") -> FloatArray:
@@ -151,8 +149,7 @@ def allowance(curve: Curve, steps: FloatArray, quantity: str = "risk") -> FloatA
     mean over the curve is between -1.6 and +1.7 times 1/D for B = 1, and at most 2.8 +- 0.3 times 1/D for B = 4.
     """
     t = np.minimum(steps / curve.problem.dimension, curve.end)
-    exact = quantity == "risk" and residual_map(curve.optimizer).linear and FEATURES[curve.optimizer.features].linear
-    if exact and curve.problem.dimension <= EXACT_UP_TO:
+    if allowance_is_exact(curve.problem, curve.optimizer, quantity):
         return np.abs(exact_bias(curve.problem, curve.optimizer, steps))
     try:
         noise = curve.linear_noise
