@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +15,7 @@ from hdlimit.core import checks
 from hdlimit.core.declaration import FloatArray
 from hdlimit.core.seeds import seed_sequence
 from hdlimit.core.timegrid import check_horizon, default_times, steps_at
-from hdlimit.errors import DivergenceWarning, Status, VerificationRefused, silenced, warn
+from hdlimit.errors import DivergenceWarning, HdlimitWarning, Status, VerificationRefused, warn
 from hdlimit.limit.system import limit_of
 from hdlimit.optimizers.base import Optimizer, check_types
 from hdlimit.prediction.curve import Curve
@@ -208,3 +210,23 @@ def expected_curve(problem: Problem, optimizer: Optimizer, horizon: float) -> tu
         raise VerificationRefused(f"optimizer: there is no curve to verify, it {curve.outcome.sentence}")
     steps = verification_steps(curve)
     return curve, steps, allowance(curve, steps)
+
+
+@contextmanager
+def silenced(*kinds: type[HdlimitWarning]) -> Iterator[None]:
+    """Leave out warnings of some kinds while the block runs.
+
+    Parameters
+    ----------
+    *kinds : type
+        Classes of warnings.
+
+    Yields
+    ------
+    None
+        Nothing.
+    """
+    with warnings.catch_warnings():
+        for kind in kinds:
+            warnings.simplefilter("ignore", kind)
+        yield
