@@ -11,7 +11,8 @@ from hdlimit.errors import Outcome, Status
 from hdlimit.limit.feature_maps import FEATURES
 from hdlimit.limit.system import Limit, limit_of
 from hdlimit.optimizers.base import Optimizer, check_types
-from hdlimit.optimizers.schedules import Constant, largest_lr
+from hdlimit.optimizers.reading import largest_lr
+from hdlimit.optimizers.schedules import Constant
 from hdlimit.problem.conditions import exact_critical_batch, exact_critical_lr
 from hdlimit.problem.problem import Problem
 from hdlimit.response.residual_maps import residual_map
@@ -91,12 +92,12 @@ def stability(problem: Problem, optimizer: Optimizer, horizon: float = LONGEST_H
 
 def is_stable(problem: Problem, optimizer: Optimizer, limit: Limit, horizon: float) -> bool:
     """Whether the largest lr up to the horizon is below the critical one; see stability."""
-    return limit.bounded or largest_lr(limit.lr, horizon) < _critical_lr(problem, optimizer, limit)
+    return limit.bounded or largest_lr(limit.lr, horizon, limit.step) < _critical_lr(problem, optimizer, limit)
 
 
 def judge(problem: Problem, optimizer: Optimizer, limit: Limit, horizon: float) -> Stability:
     """Return the stability of an optimizer whose limit is known; see stability."""
-    lr = largest_lr(limit.lr, horizon)
+    lr = largest_lr(limit.lr, horizon, limit.step)
     if limit.bounded:
         return Stability(
             True,

@@ -10,7 +10,7 @@ from hdlimit.errors import NonGaussianWarning, ValidityWarning, warn
 from hdlimit.kernels.responses import SMALLEST
 from hdlimit.limit.feature_maps import FEATURES
 from hdlimit.limit.system import Limit
-from hdlimit.optimizers.schedules import largest_lr
+from hdlimit.optimizers.reading import MOST_READ, largest_lr, unread
 from hdlimit.problem import conditions
 from hdlimit.problem.least_squares import LeastSquares
 from hdlimit.problem.row_moments import row_effects
@@ -24,6 +24,8 @@ LARGE_BATCH = 0.25
 DRIFT = 0.04
 # Spread of the norms of rows, beyond the Gaussian one, that is told: examples/where_it_ends.py.
 NORMS_VARY = 0.08
+# Length of a feature of a schedule that may be missed, from which it is told; chosen: lr = 1 moves v by 10 % in it.
+UNREAD = 0.05
 # Share of the drift that clipping takes off, below which it counts as SGD; chosen.
 HARDLY = 0.01
 
@@ -54,7 +56,7 @@ def caveats(limit: Limit, problem: LeastSquares, horizon: float = LONGEST_HORIZO
         Empty where nothing is known to fail.
     """
     found = [*conditions.low_dimension(problem.covariance)]
-    lr, size, psi = largest_lr(limit.lr, horizon), limit.response.batch_size, of_map(limit.response).map
+    lr, size, psi = largest_lr(limit.lr, horizon, limit.step), limit.response.batch_size, of_map(limit.response).map
     found += _large_batch(problem, size) if limit.bounded else conditions.heavy_tail(problem.noise)
     linear_features = FEATURES[limit.features].linear
     if psi.clips or not limit.bounded:
@@ -65,7 +67,17 @@ def caveats(limit: Limit, problem: LeastSquares, horizon: float = LONGEST_HORIZO
         found += near if near and (not limit.bounded or _hardly_clips(limit, problem, lr)) else []
     if not linear_features:
         found += _aligned(problem, 1 if psi.per_sample else size)
-    return found + list(_non_gaussian(limit, problem, lr))
+    return [*found, *_non_gaussian(limit, problem, lr), *_unread(limit, horizon)]
+
+
+def _unread(limit: Limit, horizon: float) -> Iterator[Warning]:
+    """Yield how long a feature of a schedule is that may be missed, where it has too many steps to read them all."""
+    for name, schedule in (("lr", limit.lr), ("the control", limit.control)):
+        if (length := unread(schedule, horizon, limit.step)) > UNREAD:
+            yield ValidityWarning(
+                f"{name} is a function that is read at {MOST_READ} times up to t = {horizon:g}: what it does within a "
+                f"time of {length:.2g} can be missed; a Table or Steps say where they bend"
+            )
 
 
 def _hardly_clips(limit: Limit, problem: LeastSquares, lr: float) -> bool:

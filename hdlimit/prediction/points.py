@@ -89,7 +89,7 @@ class Points:
         status[codes == esdirk.ESCAPED] = Status.DIVERGED.value
         return status
 
-    def caveats(self) -> list[Warning]:
+    def caveats(self, horizon: float) -> list[Warning]:
         """Return what a reader of the predictions must know, each kind once."""
         found: dict[Any, Warning] = {}
         axes = [
@@ -100,6 +100,6 @@ class Points:
         modes = limit_of(*first(self.problem, self.optimizer, self.axes)).modes
         for values in product(*(self.axes[name] for name in axes)):
             problem, optimizer = at(self.problem, self.optimizer, dict(zip(axes, values)) | last)
-            for caveat in caveats(limit_on(modes, problem, optimizer), problem):
+            for caveat in caveats(limit_on(modes, problem, optimizer), problem, horizon):
                 found.setdefault((type(caveat), str(caveat).split()[0]), caveat)
         return list(found.values())

@@ -96,7 +96,7 @@ def sweep(
     grid = default_times(horizon, problem.dimension) if times is None else checks.times("times", times, horizon)
     checked = checked_axes(problem, optimizer, axes)
     points = Points(problem, optimizer, checked)
-    for caveat in points.caveats():
+    for caveat in points.caveats(horizon):
         warn(caveat)
     how: Any = {"threads": threads, "executor": executor, "progress": progress}
     kept = np.array([horizon]) if final else grid
