@@ -1,4 +1,4 @@
-"""How far the rows of a problem are from what the theory takes them for: Gaussian features, independent noise."""
+"""Rows of data, and how far they are from what the theory takes them for: Gaussian features, independent noise."""
 
 from __future__ import annotations
 
