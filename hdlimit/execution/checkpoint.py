@@ -23,9 +23,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hdlimit.core.declaration import differences, encode
 from hdlimit.core.version import __version__
 from hdlimit.errors import HdlimitWarning, InvalidInput, NotWritten
-from hdlimit.storage.encoding import differences, encode
 from hdlimit.storage.files import new_file
 
 if TYPE_CHECKING:
