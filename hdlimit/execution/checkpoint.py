@@ -14,7 +14,6 @@ import hashlib
 import json
 import os
 import struct
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from io import BytesIO, FileIO
@@ -25,7 +24,7 @@ import numpy as np
 
 from hdlimit.core.declaration import differences, encode
 from hdlimit.core.version import __version__
-from hdlimit.errors import HdlimitWarning, InvalidInput, NotWritten
+from hdlimit.errors import HdlimitWarning, InvalidInput, NotWritten, warn
 from hdlimit.storage.files import new_file
 
 if TYPE_CHECKING:
@@ -230,7 +229,7 @@ class Store:
         self._commits, self._end, _ = _parse(self._file.read())
         runs = sum(len(runs) for runs, _ in self.parts)
         sentence = f"checkpoint: {str(self._checkpoint.path)[:120]!r} was {fate} while the study ran"
-        warnings.warn(f"{sentence}; it is written anew, with the {runs} finished runs", HdlimitWarning, stacklevel=2)
+        warn(HdlimitWarning(f"{sentence}; it is written anew, with the {runs} finished runs"))
 
     def close(self) -> None:
         """Close the file."""
