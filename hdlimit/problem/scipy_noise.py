@@ -13,8 +13,7 @@ import numpy as np
 from hdlimit.core.declaration import FloatArray, _show
 from hdlimit.errors import InvalidInput
 from hdlimit.problem.density import moments_of_density, moments_of_integers
-from hdlimit.problem.noise_law import NoiseLaw, _in_range, _mixture, settled
-from hdlimit.problem.normal_mixtures import Components
+from hdlimit.problem.noise_law import Components, NoiseLaw, _in_range, _mixture, settled
 
 # Likely values of a discrete law, which are listed one by one: some 24 MB. Chosen, not measured.
 MOST_ATOMS = 1_000_000
