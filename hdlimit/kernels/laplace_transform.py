@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from hdlimit.core.jit import VECTOR, Type, float64, jit
+from hdlimit.core.jit import MATRIX, VECTOR, Type, float64, int64, jit, void
 
 COMPLEX, COMPLEXES = Type("complex128"), Type("complex128[::1]")
 
@@ -88,3 +88,60 @@ def mixture_transform_real(
                 total += weight[k] * math.exp(-q[i] * square[k] / a) / math.sqrt(a)
         result[i] = total
     return result
+
+
+@jit(void(COMPLEXES, MATRIX, float64, COMPLEXES, COMPLEXES), fastmath=_SUMS)
+def cells_transform(
+    step: np.ndarray, moments: np.ndarray, beyond: float, value: np.ndarray, deficit: np.ndarray
+) -> None:
+    """E exp(-w s) and 1 - E exp(-w s) to full precision from local moments of s.
+
+    step: -w times the length of a cell; moments[k, m]: E (s/length - k)^m over cell k; beyond: what the moments miss of
+    the mass 1, far out; value, deficit: overwritten, the shape of step.
+    """
+    cells, order = moments.shape
+    re, im = np.empty(order), np.empty(order)
+    for i in range(step.size):
+        term = complex(1.0, 0.0)
+        for m in range(order):
+            re[m], im[m] = term.real, term.imag
+            term *= step[i] / (m + 1)
+        x, y = 0.0, 0.0
+        for m in range(1, order):
+            x += moments[0, m] * re[m]
+            y += moments[0, m] * im[m]
+        total, missing = complex(x, y), complex(beyond - x, -y)
+        turn, decay = np.exp(step[i]), complex(1.0, 0.0)
+        for k in range(1, cells):
+            decay *= turn
+            if moments[k, 0] == 0.0:
+                continue
+            x, y = 0.0, 0.0
+            for m in range(order):
+                x += moments[k, m] * re[m]
+                y += moments[k, m] * im[m]
+            part = decay * complex(x, y)
+            total += part
+            missing += moments[k, 0] - part
+        value[i], deficit[i] = total + moments[0, 0], missing
+
+
+@jit(void(VECTOR, float64, float64, MATRIX, int64, float64, VECTOR), fastmath=_SUMS)
+def real_power(
+    log_q: np.ndarray, v: float, size: float, table: np.ndarray, first: int, length: float, power: np.ndarray
+) -> None:
+    """[Lambda(w)/sqrt(1 + 2 q v)]^size at real q, w = q/(1 + 2 q v), from Chebyshev sums of log Lambda in log w.
+
+    table[k]: the coefficients over log w/length in [first + k, first + k + 1]; power: overwritten, the shape of log_q.
+    """
+    twice = math.log(2 * v)
+    for i in range(log_q.size):
+        y = log_q[i] + twice
+        rise = y + math.log1p(math.exp(-y)) if y > 0.0 else math.log1p(math.exp(y))
+        place = (log_q[i] - rise) / length - first
+        k = min(max(int(place), 0), table.shape[0] - 1)
+        x = 2 * (place - k) - 1
+        a, b = 0.0, 0.0
+        for m in range(table.shape[1] - 1, 0, -1):
+            a, b = 2 * x * a - b + table[k, m], a
+        power[i] = math.exp(size * (min(x * a - b + table[k, 0], 0.0) - rise / 2))

@@ -49,7 +49,7 @@ class AtThreshold(Feedback):
             return values[0] / mu, values[1] / nu
 
         super().__init__(relative, response.noise, response.batch_size, error)
-        self.response, self.units = response, (math.log(mu), math.log(nu))
+        self.response, self.head = response, [math.log(mu), math.log(nu), *response.largest(c)]
 
     def __repr__(self) -> str:
         return repr(self.response)
@@ -61,7 +61,7 @@ class AtThreshold(Feedback):
     def compiled(self, v_range: Range, c_range: Range) -> Compiled:
         """Return the tables that cover v_range; raise NotAvailable where their error is too large."""
         found = super().compiled(v_range, c_range)
-        found.parameters[1:3] = self.units
+        found.parameters[1:5] = self.head
         worst = max(panel.error for panel in list(self._panels.values()))
         if not worst < max(LARGEST_ERROR, 10 * self.error):
             raise NotAvailable(f"noise: {self!r} cannot be tabulated: error {worst:.0e}")

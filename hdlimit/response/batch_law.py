@@ -3,182 +3,149 @@
     sign:  mu = (B - 1) E S^(-1/2),   nu = 1
     clip:  mu = [(B - 1) E min(1, sqrt(x0/S)) + P(S <= x0)]/B,   nu = E min(S, x0)/B^2,   x0 = (c B)^2
 
-Three routes to the law of S, by what the noise is: few normal laws of equal variance (S is a mixture of scaled
-noncentral chi^2, radial integrals), normal laws of mean 0 (Laplace inversion along a parabola), anything else
-(Laplace inversion by Euler sums in Re q > 0, which need a smooth cdf of S).
+S is inverted from its Laplace transform for every law of the noise (contours.py); few point masses at a v far below x0
+are summed instead (noncentral_law.py).
 """
 
 from __future__ import annotations
 
 import math
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 
 from hdlimit.core.declaration import FloatArray
-from hdlimit.problem.laplace_transform import ComplexArray, Points, Transform
-from hdlimit.problem.normal_mixtures import Components
-from hdlimit.response.contours import Contour, _log1p, arc, euler, parabola
-from hdlimit.response.laplace_transform import mixture_transform
-from hdlimit.response.noncentral_law import BatchMoments, NoncentralLaw, sums_of_squares
+from hdlimit.problem.laplace_transform import ComplexArray
+from hdlimit.response import contours
+from hdlimit.response.contours import NEGLIGIBLE, START, half_factor, log1p, one_factor
+from hdlimit.response.noise_transform import NoiseTransform
+from hdlimit.response.noncentral_law import BatchMoments, NoncentralLaw
 
-# Nodes of a panel of log S (see InvertedLaw.longest). Chosen, not measured.
-_X, _W = np.polynomial.legendre.leggauss(10)
+# Distance in log q of the trapezoids for E S^(-1/2) and E 1/S, and their range: 1e-13 of the integrals.
+STEP, RANGE = 0.25, 32.0
+# log E exp(-START S/x0) above which S is so far below x0 that E min(S, x0)/x0 is summed as a small number. Below, it is
+# 1 minus a sum, right to 1e-10 of itself.
+SMALL = -0.05
+# x0/v up to which the law is resolved at such x0, where hardly anything is clipped.
+CRUDE = 3e3
+
+
+class Points(NamedTuple):
+    """A contour for x0, its upper half.
+
+    Attributes
+    ----------
+    z, weight : ndarray
+        The points q x0, and weights of the inverse transform: Re sum weight F(z/x0)/x0.
+    half, one : ndarray or None
+        Factors of the weights for E[S^(-1/2); S > x0] sqrt(x0) and E[1/S; S > x0] x0, where they are known already.
+    log_power : ndarray
+        log E exp(-q S) up to a multiple of 2 pi i.
+    start : float
+        z where the contour leaves the real axis.
+    """
+
+    z: ComplexArray
+    weight: ComplexArray
+    half: ComplexArray
+    one: ComplexArray | None
+    log_power: ComplexArray
+    start: float
 
 
 class InvertedLaw:
-    """The law of S from the Laplace transform of r^2.
+    """The law of S by inversion of its Laplace transform.
 
     Parameters
     ----------
-    transform : Transform
-        L(q) = E exp(-q r^2).
-    size : int
-        Batch size B >= 2.
-    v : float
-        E z^2, far below which the cdf of S is a power.
-    contour : callable
-        parabola or euler.
-    """
-
-    def __init__(self, transform: Transform, size: int, v: float, contour: Contour) -> None:
-        self.transform, self.size, self.v, self.contour = transform, size, v, contour
-        self._panels: dict[tuple[float, int], tuple[float, float]] = {}
-        self.longest = 1.5 / max(1.0, math.sqrt(size / 8))  # log S has a spread of sqrt(2/B)
-
-    def cdf(self, x: FloatArray) -> FloatArray:
-        """P(S <= x), x > 0."""
-        q, weight = self.contour(x, self.size)
-        probability: FloatArray = (weight * self.transform.value(q) ** self.size / q).real.sum(axis=1)
-        return np.clip(probability, 0.0, 1.0)
-
-    def _powers(self, q: Points) -> tuple[Points, Points]:
-        """L(q)^B and 1 - L(q)^B to full precision."""
-        power = self.transform.value(q) ** self.size
-        rest = 1 - power
-        if (near := np.abs(rest) < 0.5).any():
-            rest[near] = -np.expm1(self.size * _log1p(-self.transform.deficit(q[near])))
-        return power, rest
-
-    def _moment(self, power: float) -> float:
-        """int_0^inf q^(power - 1) L(q)^B dq, trapezoid in log q."""
-        low, high = -math.log(self.transform.typical) - 36 / power, -math.log(self.v) + 36 / (self.size / 2 - power)
-        y, step = np.linspace(low, high, math.ceil((high - low) / 0.25) + 1, retstep=True)
-        return float(step * (np.exp(power * y) * self.transform.value(np.exp(y)) ** self.size).sum())
-
-    @cached_property
-    def inverse_root(self) -> float:
-        """E S^(-1/2)."""
-        return self._moment(0.5) / math.sqrt(math.pi)
-
-    @cached_property
-    def inverse(self) -> float:
-        """E 1/S (B >= 3)."""
-        return self._moment(1.0)
-
-    def moments(self, x0: float) -> BatchMoments:
-        """Moments at x0 > 0."""
-        return self._on_arc(x0) if self.contour is parabola else self._by_panels(x0)
-
-    def _inverted(self, q: ComplexArray, weight: ComplexArray, power: Points, rest: Points) -> tuple[float, ...]:
-        """P(S <= x), x p_S(x), E min(S, x)/x, and E min(S/x, 1)^2 = 2 E min(S, x)/x - 2 int_0^x E min(S, y) dy/x^2.
-
-        The inverse transforms of (1 - L^B)/q^2 and (1 - L^B)/q^3 are E min(S, x) and its integral. q, weight: in units
-        of 1/x.
-        """
-        below, density = float((weight * power / q).real.sum()), float((weight * power).real.sum())
-        first, second = (float((weight * rest / q**k).real.sum()) for k in (2, 3))
-        share = min(max(first, 0.0), 1.0)
-        square = min(max(2 * (first - second), share * share), share)
-        return min(max(below, 0.0), 1.0), max(density, 0.0), share, square
-
-    def _on_arc(self, x0: float) -> BatchMoments:
-        z, start, weight, half, one = arc(self.size)
-        power, rest = self._powers(z / x0)
-        below, density, share, square = self._inverted(z, weight, power, rest)
-        low = -max(math.log(start / x0 * self.transform.typical), 0.0) - 64
-        y, step = np.linspace(low, 34.0, math.ceil((34 - low) / 0.3) + 1, retstep=True)
-        place = 1 / (1 + np.exp(-y))  # the cut, q = place start/x0
-        mass = step * np.exp(-y) * place**2 * np.real(self.transform.value(place * start / x0)) ** self.size
-        tail = float((half * power).real.sum()) + float((mass / np.sqrt(place)).sum()) * math.sqrt(start / math.pi)
-        root_ratio = min(max(tail, 0.0) + below, 1.0)
-        inverse_above = (float((one * power).real.sum()) + float(mass.sum() * start)) / x0 if self.size > 2 else 0.0
-        return BatchMoments(root_ratio, below, x0 * share, density / x0, max(inverse_above, 0.0), square)
-
-    def _by_panels(self, x0: float) -> BatchMoments:
-        """Integrals of the cdf over the side of x0 where nothing cancels."""
-        q, weight = self.contour(np.array([x0]), self.size)
-        below, density, share, square = self._inverted(q[0] * x0, weight[0] * x0, *self._powers(q[0]))
-        if below < 0.5:
-            half, rest = self._below(x0)
-            root_ratio = math.sqrt(x0) * (self.inverse_root - half)
-            inverse_above = self.inverse - rest - below / x0 if self.size > 2 else 0.0
-        else:
-            half, rest = self._above(x0)
-            root_ratio = 1 - math.sqrt(x0) * half
-            inverse_above = (1 - below) / x0 - rest
-        return BatchMoments(root_ratio, below, x0 * share, density / x0, inverse_above, square)
-
-    def _below(self, x0: float) -> tuple[float, float]:
-        """Integrals of x^(-3/2) P(S <= x)/2 and of x^(-2) P(S <= x) over x < x0; far below v the cdf is a power."""
-        low = self.v * 1e-7 if x0 > self.v else x0 * 1e-7
-        x, _ = _panel(low, low * math.exp(self.longest))
-        tail = float(self.cdf(x[:1])[0]) * (low / x[0]) ** (self.size / 2)
-        half = tail * low**-0.5 / (self.size - 1)
-        rest = tail / low / (self.size / 2 - 1) if self.size > 2 else 0.0
-        full = int((math.log(x0) - math.log(low)) / self.longest)
-        for k in range(full):
-            one, two = self._panel_below(low, k)
-            half, rest = half + one, rest + two
-        x, w = _panel(low * math.exp(full * self.longest), x0)
-        p = self.cdf(x)
-        return half + float(w @ (x**-0.5 * p)) / 2, rest + float(w @ (p / x))
-
-    def _panel_below(self, low: float, k: int) -> tuple[float, float]:
-        """Return what panel k adds to _below; kept, because thresholds differ where the law is the same."""
-        if (low, k) not in self._panels:
-            x, w = _panel(low * math.exp(k * self.longest), low * math.exp((k + 1) * self.longest))
-            p = self.cdf(x)
-            self._panels[low, k] = float(w @ (x**-0.5 * p)) / 2, float(w @ (p / x))
-        return self._panels[low, k]
-
-    def _above(self, x0: float) -> tuple[float, float]:
-        """Integrals of x^(-3/2) P(S > x)/2 and of x^(-2) P(S > x) over x > x0, panel by panel until nothing is left."""
-        half, rest, left = 0.0, 0.0, x0
-        for _ in range(200):
-            x, w = _panel(left, left * math.exp(self.longest))
-            q = 1 - self.cdf(x)
-            half, rest = half + float(w @ (x**-0.5 * q)) / 2, rest + float(w @ (q / x))
-            left = left * math.exp(self.longest)
-            if q[-1] * (x0 / left) ** 0.5 < 1e-14:
-                break
-        return half, rest
-
-
-def _panel(low: float, high: float) -> tuple[FloatArray, FloatArray]:
-    """Nodes x and weights of d log x on [low, high]."""
-    half = (math.log(high) - math.log(low)) / 2
-    return np.exp(math.log(low) + half + half * _X), half * _W
-
-
-def batch_law(parts: Components, size: int, v: float) -> InvertedLaw | NoncentralLaw:
-    """Choose the most exact law of S for noise given as components.
-
-    Parameters
-    ----------
-    parts : Components
-        The noise.
+    transform : NoiseTransform
+        Of the noise.
     size : int
         Batch size B >= 2.
     v : float
         E z^2 > 0.
-
-    Returns
-    -------
-    InvertedLaw or NoncentralLaw
-        The law of S = r_1^2 + ... + r_B^2.
+    few : NoncentralLaw, optional
+        The same law as a sum, where it is one of few terms: for x0 so far above v that the inversion would smooth it.
     """
-    if (parts.variance == parts.variance[0]).all() and (sums := sums_of_squares(parts, size)) is not None:
-        return NoncentralLaw(*sums, size, v + float(parts.variance[0]))
-    transform = mixture_transform(v, parts)
-    return InvertedLaw(transform, size, v, parabola if transform.real_singularities else euler)
+
+    def __init__(self, transform: NoiseTransform, size: int, v: float, few: NoncentralLaw | None = None) -> None:
+        self.transform, self.size, self.few = transform, size, few
+        self.v = v + transform.shared
+
+    def _moment(self, power: float) -> float:
+        """int_0^inf q^(power - 1) E exp(-q S) dq, trapezoid in log q."""
+        typical = self.transform.typical + self.v
+        low, high = -math.log(typical) - RANGE / power, -math.log(self.v) + RANGE / (self.size / 2 - power)
+        y, step = np.linspace(low, high, math.ceil((high - low) / STEP) + 1, retstep=True)
+        return float(step * (np.exp(power * y) * self.transform.real_power(y, self.v, self.size)).sum())
+
+    @cached_property
+    def inverse_root(self) -> float:
+        """E S^(-1/2)."""
+        return self._moment(0.5) / math.sqrt(math.pi) if self.few is None else self.few.inverse_root
+
+    @cached_property
+    def inverse(self) -> float:
+        """E 1/S (B >= 3)."""
+        return self._moment(1.0) if self.few is None else self.few.inverse
+
+    def _points(self, x0: float) -> Points:
+        ratio, b = x0 / self.v, self.size
+        if ratio >= contours.line_from(b):
+            return self._on_line(x0, ratio)
+        z, weight, half, one = contours.arc(b)
+        rise = 1 + 2 * z / ratio
+        return Points(z, weight, half, one, b * (self.transform.log(z / rise / x0) - np.log(rise) / 2), START)
+
+    def _on_line(self, x0: float, ratio: float) -> Points:
+        transform, b = self.transform, self.size
+        small = b * transform.on_line(x0, 1).log[0].real > SMALL
+        finest = min(transform.finest, CRUDE) if small else transform.finest
+        most = math.ceil(math.sqrt(20 * min(finest, ratio)) / contours.LENGTH)
+        for count in range(1, most + 1):
+            line = transform.on_line(x0, count)
+            w = line.w[-1]
+            fall = 1 - 2 * w / ratio
+            if (w / fall).real + (0.0 if small else b * (line.largest[-1] + math.log(abs(fall)) / 2)) < NEGLIGIBLE:
+                break
+        w, share, log = line.w, line.share, line.log
+        fall = 1 - 2 * w / ratio
+        z = w / fall
+        weight = share / math.pi * np.exp(z) / fall**2
+        if ratio > finest:
+            t = 2 * w**2 / finest
+            weight = weight * np.exp(t) * (1 - t * (1 - t / 2 * (1 - t / 3)))
+        start = START / (1 - 2 * START / ratio)
+        return Points(z, weight, half_factor(z), None, b * (log + log1p(-2 * w / ratio) / 2), start)
+
+    def moments(self, x0: float) -> BatchMoments:
+        """Moments at x0 > 0."""
+        if self.few is not None and x0 > self.transform.finest * self.v:
+            return self.few.moments(x0)
+        from scipy.special import expm1
+
+        z, weight, half, one, log_power, start = self._points(x0)
+        power = np.exp(log_power)
+        below, density = (float((weight * values).real.sum()) for values in (power / z, power))
+        if log_power[0].real > SMALL:
+            rest = -expm1(log_power)
+            first, second = (float((weight * rest / z**k).real.sum()) for k in (2, 3))
+        else:
+            first, second = (1 / k - float((weight * power / z ** (k + 1)).real.sum()) for k in (1, 2))
+        share = min(max(first, 0.0), 1.0)
+        square = min(max(2 * (first - second), share * share), share)
+        low = -max(math.log(start / x0 * (self.transform.typical + self.v)), 0.0) - 2 * RANGE
+        y, step = np.linspace(low, RANGE, math.ceil((RANGE - low) / 0.4) + 1, retstep=True)
+        place = 1 / (1 + np.exp(-y))  # the cut, q = place start/x0
+        mass = step * np.exp(-y) * place**2 * self.transform.real_power(np.log(place * start / x0), self.v, self.size)
+        below = min(max(below, 0.0), 1.0)
+        tail = float((weight * half * power).real.sum())
+        tail += float((mass / np.sqrt(place)).sum()) * math.sqrt(start / math.pi)
+        above = 0.0
+        if self.size > 2:
+            factor = one_factor(z) if one is None else one
+            above = max(float((weight * factor * power).real.sum()) + float(mass.sum() * start), 0.0) / x0
+        return BatchMoments(
+            min(max(tail, 0.0) + below, 1.0), below, x0 * share, max(density, 0.0) / x0, above, square
+        )
