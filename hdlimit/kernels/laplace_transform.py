@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from hdlimit.core.jit import MATRIX, VECTOR, Type, float64, int64, jit, void
+from hdlimit.core.jit import MATRIX, VECTOR, Type, boolean, float64, int64, jit, void
 
 COMPLEX, COMPLEXES = Type("complex128"), Type("complex128[::1]")
 
@@ -145,3 +145,58 @@ def real_power(
         for m in range(table.shape[1] - 1, 0, -1):
             a, b = 2 * x * a - b + table[k, m], a
         power[i] = math.exp(size * (min(x * a - b + table[k, 0], 0.0) - rise / 2))
+
+
+@jit(VECTOR(COMPLEXES, VECTOR, COMPLEXES, float64, float64, float64, boolean, COMPLEXES), fastmath=_SUMS)
+def line_sums(
+    w: np.ndarray,
+    share: np.ndarray,
+    log: np.ndarray,
+    ratio: float,
+    size: float,
+    finest: float,
+    small: bool,
+    half: np.ndarray,
+) -> np.ndarray:
+    """P(S <= x), x p_S(x), E min(S, x)/x, its integral over x/x^2, and a part of E[S^(-1/2); S > x] sqrt(x).
+
+    w, share, log: nodes of a line of w, in units of 1/x, their weights and log Lambda there; ratio: x/v; size: B;
+    finest: scale at which the law is smoothed; small: whether E min(S, x)/x is summed as a small number; half: factors
+    sqrt(pi/-z) erfcx(sqrt(-z)) of the first nodes, where |z| is not large.
+    """
+    sums = np.zeros(5)
+    for i in range(w.size):
+        # the transform of S at q = z/x
+        u = -2.0 * w[i] / ratio
+        rise = 1.0 / (1.0 + u)
+        fall = complex(math.log1p(2 * u.real + u.real * u.real + u.imag * u.imag) / 2, math.atan2(u.imag, 1 + u.real))
+        z, power = w[i] * rise, size * (log[i] + fall / 2)
+        # the weight of the inversion
+        weight = share[i] / math.pi * rise * rise
+        if ratio > finest:
+            t = 2.0 * w[i] * w[i] / finest
+            weight *= np.exp(t) * (1 - t * (1 - t / 2 * (1 - t / 3)))
+        inverse = 1.0 / z
+        part = weight * np.exp(z + power)
+        sums[0] += (part * inverse).real
+        sums[1] += part.real
+        part_2 = part * inverse * inverse
+        if small:
+            sine, grown = math.sin(power.imag / 2), math.exp(power.real) * math.sin(power.imag)
+            rest = complex(math.expm1(power.real) * math.cos(power.imag) - 2 * sine * sine, grown)
+            part_2 = weight * np.exp(z) * rest * inverse * inverse
+        sums[2] -= part_2.real
+        sums[3] -= (part_2 * inverse).real
+        # int_0^inf (1 + t)^(-1/2) e^(z t) dt
+        factor = complex(1.0, 0.0)
+        if i < half.size:
+            factor = half[i]
+        else:
+            for k in range(20, 0, -1):
+                factor = 1.0 + (k - 0.5) * inverse * factor
+            factor *= -inverse
+        sums[4] += (part * factor).real
+    if not small:
+        sums[2] += 1.0
+        sums[3] += 0.5
+    return sums

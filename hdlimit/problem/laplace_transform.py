@@ -101,13 +101,14 @@ def uniform_transform(v: float, half_width: float) -> Transform:
     def shape_deficit(q: Points) -> Points:
         """1 - g(w), by its series where |w| < 1/2."""
         w2 = half_width**2 * q / (1 + 2 * q * v)
+        result: Points = np.empty_like(w2)
         small = np.abs(w2) < 0.25
-        series, term = np.zeros_like(w2), np.where(small, w2, 0.0)
+        series, term, square = np.zeros_like(w2[small]), w2[small], w2[small]
         for k in range(1, 16):
             series = series + term / (2 * k + 1)
-            term = -term * np.where(small, w2, 0.0) / (k + 1)
-        w = np.sqrt(np.where(small, 1.0, w2))
-        result: Points = np.where(small, series, 1 - math.sqrt(math.pi) * erf(w) / (2 * w))
+            term = -term * square / (k + 1)
+        w = np.sqrt(w2[~small])
+        result[small], result[~small] = series, 1 - math.sqrt(math.pi) * erf(w) / (2 * w)
         return result
 
     def deficit(q: Points) -> Points:

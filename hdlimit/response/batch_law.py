@@ -11,47 +11,25 @@ from __future__ import annotations
 
 import math
 from functools import cached_property
-from typing import NamedTuple
 
 import numpy as np
 
 from hdlimit.core.declaration import FloatArray
-from hdlimit.problem.laplace_transform import ComplexArray
+from hdlimit.kernels import laplace_transform as kernels
 from hdlimit.response import contours
-from hdlimit.response.contours import NEGLIGIBLE, START, half_factor, log1p, one_factor
+from hdlimit.response.contours import NEGLIGIBLE, RANGE, START
 from hdlimit.response.noise_transform import NoiseTransform
 from hdlimit.response.noncentral_law import BatchMoments, NoncentralLaw
 
-# Distance in log q of the trapezoids for E S^(-1/2) and E 1/S, and their range: 1e-13 of the integrals.
-STEP, RANGE = 0.25, 32.0
+# Distance in log q of the trapezoids for E S^(-1/2) and E 1/S: 1e-13 of the integrals.
+STEP = 0.25
+# Panels of a line in which |z| may be below contours.FAR.
+NEAR = 3
 # log E exp(-START S/x0) above which S is so far below x0 that E min(S, x0)/x0 is summed as a small number. Below, it is
 # 1 minus a sum, right to 1e-10 of itself.
 SMALL = -0.05
 # x0/v up to which the law is resolved at such x0, where hardly anything is clipped.
 CRUDE = 3e3
-
-
-class Points(NamedTuple):
-    """A contour for x0, its upper half.
-
-    Attributes
-    ----------
-    z, weight : ndarray
-        The points q x0, and weights of the inverse transform: Re sum weight F(z/x0)/x0.
-    half, one : ndarray or None
-        Factors of the weights for E[S^(-1/2); S > x0] sqrt(x0) and E[1/S; S > x0] x0, where they are known already.
-    log_power : ndarray
-        log E exp(-q S) up to a multiple of 2 pi i.
-    start : float
-        z where the contour leaves the real axis.
-    """
-
-    z: ComplexArray
-    weight: ComplexArray
-    half: ComplexArray
-    one: ComplexArray | None
-    log_power: ComplexArray
-    start: float
 
 
 class InvertedLaw:
@@ -90,62 +68,78 @@ class InvertedLaw:
         """E 1/S (B >= 3)."""
         return self._moment(1.0) if self.few is None else self.few.inverse
 
-    def _points(self, x0: float) -> Points:
-        ratio, b = x0 / self.v, self.size
-        if ratio >= contours.line_from(b):
-            return self._on_line(x0, ratio)
-        z, weight, half, one = contours.arc(b)
+    def _on_arc(self, x0: float, ratio: float) -> FloatArray:
+        """Return the sums of `Arc`, all of them as they grow with x0."""
+        z, weights = contours.arc(self.size)
         rise = 1 + 2 * z / ratio
-        return Points(z, weight, half, one, b * (self.transform.log(z / rise / x0) - np.log(rise) / 2), START)
+        log_power = self.size * (self.transform.log(z / rise / x0) - np.log(rise) / 2)
+        sums: FloatArray = (weights @ np.exp(log_power)).real
+        sums[2:4] = (1, 0.5) - sums[2:4]
+        if log_power[0].real > SMALL:
+            from scipy.special import expm1
 
-    def _on_line(self, x0: float, ratio: float) -> Points:
-        transform, b = self.transform, self.size
-        small = b * transform.on_line(x0, 1).log[0].real > SMALL
+            sums[2:4] = -(weights[2:4] @ expm1(log_power)).real
+        return sums
+
+    def _count(self, x0: float, ratio: float, small: bool, most: int) -> int:
+        """Return the number of panels of the line at x0 after which nothing is left."""
+        for count in range(1, most):
+            w = START + 1j * contours.LENGTH * count
+            fall = 1 - 2 * w / ratio
+            power = 0.0 if small else self.transform.largest(x0, count) + math.log(abs(fall)) / 2
+            if (w / fall).real + self.size * power < NEGLIGIBLE:
+                return count
+        return most
+
+    def _on_line(self, x0: float, ratio: float) -> FloatArray:
+        transform = self.transform
+        small = self.size * float(transform.on_line(x0, 1).log[0].real) > SMALL
         finest = min(transform.finest, CRUDE) if small else transform.finest
         most = math.ceil(math.sqrt(20 * min(finest, ratio)) / contours.LENGTH)
-        for count in range(1, most + 1):
-            line = transform.on_line(x0, count)
-            w = line.w[-1]
-            fall = 1 - 2 * w / ratio
-            if (w / fall).real + (0.0 if small else b * (line.largest[-1] + math.log(abs(fall)) / 2)) < NEGLIGIBLE:
-                break
-        w, share, log = line.w, line.share, line.log
-        fall = 1 - 2 * w / ratio
-        z = w / fall
-        weight = share / math.pi * np.exp(z) / fall**2
-        if ratio > finest:
-            t = 2 * w**2 / finest
-            weight = weight * np.exp(t) * (1 - t * (1 - t / 2 * (1 - t / 3)))
-        start = START / (1 - 2 * START / ratio)
-        return Points(z, weight, half_factor(z), None, b * (log + log1p(-2 * w / ratio) / 2), start)
+        line = transform.on_line(x0, self._count(x0, ratio, small, max(most, 1)))
+        z = line.w[: NEAR * contours.PANEL]
+        half = contours.half_factor(z / (1 - 2 * z / ratio))
+        return kernels.line_sums(line.w, line.share, line.log, ratio, float(self.size), finest, small, half)
+
+    def _cut(self, x0: float, ratio: float) -> tuple[float, FloatArray, FloatArray]:
+        """Where the contour leaves the real axis, and p and dp E exp(-q S) at q = p start/x0 for p in [0, 1]."""
+        start = START / (1 - 2 * START / ratio) if ratio >= contours.line_from(self.size) else START
+        low = max(math.log(start / x0 * (self.transform.typical + self.v)), 0.0) + 2 * RANGE
+        place, mass = contours.cut(math.ceil(low))
+        return start, place, mass * self.transform.real_power(place + math.log(start / x0), self.v, self.size)
 
     def moments(self, x0: float) -> BatchMoments:
         """Moments at x0 > 0."""
         if self.few is not None and x0 > self.transform.finest * self.v:
             return self.few.moments(x0)
-        from scipy.special import expm1
-
-        z, weight, half, one, log_power, start = self._points(x0)
-        power = np.exp(log_power)
-        below, density = (float((weight * values).real.sum()) for values in (power / z, power))
-        if log_power[0].real > SMALL:
-            rest = -expm1(log_power)
-            first, second = (float((weight * rest / z**k).real.sum()) for k in (2, 3))
-        else:
-            first, second = (1 / k - float((weight * power / z ** (k + 1)).real.sum()) for k in (1, 2))
-        share = min(max(first, 0.0), 1.0)
+        ratio = x0 / self.v
+        on_contour = self._on_line if ratio >= contours.line_from(self.size) else self._on_arc
+        below, density, first, second, tail = on_contour(x0, ratio).tolist()
+        share, below = min(max(first, 0.0), 1.0), min(max(below, 0.0), 1.0)
         square = min(max(2 * (first - second), share * share), share)
-        low = -max(math.log(start / x0 * (self.transform.typical + self.v)), 0.0) - 2 * RANGE
-        y, step = np.linspace(low, RANGE, math.ceil((RANGE - low) / 0.4) + 1, retstep=True)
-        place = 1 / (1 + np.exp(-y))  # the cut, q = place start/x0
-        mass = step * np.exp(-y) * place**2 * self.transform.real_power(np.log(place * start / x0), self.v, self.size)
-        below = min(max(below, 0.0), 1.0)
-        tail = float((weight * half * power).real.sum())
-        tail += float((mass / np.sqrt(place)).sum()) * math.sqrt(start / math.pi)
-        above = 0.0
-        if self.size > 2:
-            factor = one_factor(z) if one is None else one
-            above = max(float((weight * factor * power).real.sum()) + float(mass.sum() * start), 0.0) / x0
-        return BatchMoments(
-            min(max(tail, 0.0) + below, 1.0), below, x0 * share, max(density, 0.0) / x0, above, square
-        )
+        start, place, mass = self._cut(x0, ratio)
+        tail += float(np.exp(-place / 2) @ mass) * math.sqrt(start / math.pi)
+        return BatchMoments(min(max(tail, 0.0) + below, 1.0), below, x0 * share, max(density, 0.0) / x0, square)
+
+    def inverse_above(self, x0: float) -> float:
+        """E[1/S; S > x0] for B >= 3."""
+        if self.few is not None and x0 > self.transform.finest * self.v:
+            return self.few.inverse_above(x0)
+        ratio = x0 / self.v
+        if ratio >= contours.line_from(self.size):
+            small = self.size * float(self.transform.on_line(x0, 1).log[0].real) > SMALL
+            most = math.ceil(math.sqrt(20 * min(self.transform.finest, ratio)) / contours.LENGTH)
+            line = self.transform.on_line(x0, self._count(x0, ratio, small, max(most, 1)))
+            fall = 1 - 2 * line.w / ratio
+            z = line.w / fall
+            weight, log = line.share / math.pi / fall**2 * np.exp(z), line.log + np.log(fall) / 2
+            if ratio > self.transform.finest:
+                t = 2 * line.w**2 / self.transform.finest
+                weight = weight * np.exp(t) * (1 - t * (1 - t / 2 * (1 - t / 3)))
+        else:
+            z, weights = contours.arc(self.size)
+            rise = 1 + 2 * z / ratio
+            weight, log = weights[1], self.transform.log(z / rise / x0) - np.log(rise) / 2
+        total = float((weight * contours.one_factor(z) * np.exp(self.size * log)).real.sum())
+        start, _, mass = self._cut(x0, ratio)
+        return max(total + float(mass.sum()) * start, 0.0) / x0

@@ -19,18 +19,18 @@ from hdlimit.kernels import responses as kernels
 
 # A table that misses by more is refused instead of used. Chosen, not measured.
 LARGEST_ERROR = 1e-5
-# Relative errors of a table at one threshold, and of a surface: a tenth of what a curve at rtol = 1e-6 may have.
-TABLE_ERROR, SURFACE_ERROR = 1e-9, 1e-7
+# Relative errors of a table at one threshold, and of a surface: a sixth of what a curve at rtol = 1e-6 may have.
+TABLE_ERROR, SURFACE_ERROR = 1e-9, 5e-7
 # Length of a panel in log v and of a piece in log c, the least that is tabulated: what many curves share. Chosen, not
 # measured.
-LONGEST, LONGEST_C = 2.5, 1.25
+LONGEST, LONGEST_C = 1.25, 1.25
 # Share of sqrt(v) below which thresholds are not tabulated: mu ~ c and nu ~ c^2 hold to its square there.
 SMALLEST_THRESHOLD = 1e-9
 _DEGREE = kernels.TABLE_DEGREE
 _NODES = np.cos(np.pi * (np.arange(_DEGREE + 1) + 0.5) / (_DEGREE + 1))
 _TO_CHEBYSHEV = np.linalg.inv(np.polynomial.chebyshev.chebvander(_NODES, _DEGREE))
 # Places between the Chebyshev nodes of a piece at which its error is measured.
-_CHECKS = np.array([-0.985, -0.6, -0.11, 0.47, 0.993])
+_CHECKS = np.array([-0.985, -0.11, 0.6])
 _AT_CHECKS = np.polynomial.chebyshev.chebvander(_CHECKS, _DEGREE)
 # Places of a patch, as shares of its lengths in log c and log v, at which its error is measured.
 _PLACES = ((0.03, 0.1), (0.31, 0.43), (0.77, 0.65), (0.5, 0.93), (0.97, 0.3))
@@ -98,8 +98,8 @@ def _panel(response: Tabulated, c: float, k: int, precision: float) -> Pieces:
 
     Values below 1e-30 of those at the upper end are not resolved.
     """
-    units = np.log(np.maximum(response(math.exp((k + 1) * LONGEST), c), 1e-290))
-    ends = k * LONGEST, (k + 1) * LONGEST
+    ends = edge(k), edge(k + 1)
+    units = np.log(np.maximum(response(math.exp(ends[1]), c), 1e-290))
     found = fitted(lambda v: response(v, c), *ends, precision, units)
     for piece in found.coefficients:
         piece[[0, _DEGREE + 1]] += units
@@ -107,10 +107,20 @@ def _panel(response: Tabulated, c: float, k: int, precision: float) -> Pieces:
     return found
 
 
+def edge(k: int) -> float:
+    """Return log v where panel k begins; v = 1, at which many start, is inside a panel."""
+    return (k - 0.5) * LONGEST
+
+
 def panels_over(low: float, high: float) -> range:
     """Return the numbers of the panels in log v that cover v from low to high."""
-    first = math.floor(math.log(low) / LONGEST)
-    return range(first, max(math.ceil(math.log(high) / LONGEST), first + 1))
+    first = math.floor(math.log(low) / LONGEST + 0.5)
+    return range(first, max(math.ceil(math.log(high) / LONGEST + 0.5), first + 1))
+
+
+def reach(panels: range) -> tuple[float, float]:
+    """Return the least and the largest v of panels."""
+    return math.exp(edge(panels.start)), math.exp(edge(panels.stop))
 
 
 def table(response: Tabulated, c: float, panels: range, precision: float) -> FloatArray:
@@ -124,7 +134,7 @@ def table(response: Tabulated, c: float, panels: range, precision: float) -> Flo
     coefficients[:, :, 0] -= units
     ends = [end for panel in found for end in panel.ends]
     head = [len(ends), *units, *response.largest(c)]
-    return np.concatenate([head, ends, [panels.stop * LONGEST], coefficients.ravel()])
+    return np.concatenate([head, ends, [edge(panels.stop)], coefficients.ravel()])
 
 
 def surface(response: Tabulated, smallest: float, largest: float, low: float, panels: range) -> FloatArray:
@@ -135,14 +145,14 @@ def surface(response: Tabulated, smallest: float, largest: float, low: float, pa
     Raises: NotAvailable where pieces of 0.1 in log c still miss by more than 1e-5.
     """
     first = math.log(max(smallest, SMALLEST_THRESHOLD * math.sqrt(low)))
-    last = max(math.log(largest), first + 1e-3)
-    todo = [(k, 1.0) for k in range(math.floor(first / LONGEST_C), math.ceil(last / LONGEST_C))][::-1]
+    last = max(math.log(largest) - 1e-9, first)  # an end of a piece that is reached but for rounding counts
+    todo = [(k, 1.0) for k in range(math.floor(first / LONGEST_C), math.floor(last / LONGEST_C) + 1)][::-1]
     ends: list[float] = []
     tables: list[FloatArray] = []
     while todo:
         k, share = todo.pop()
         a, b = k * share * LONGEST_C, (k + 1) * share * LONGEST_C
-        if b < first or a > last:
+        if b <= first or a > last:
             continue
         error = max((_patch_error(response, a, b, panel) for panel in panels), key=lambda found: found.error)
         if error.error > SURFACE_ERROR and b - a > 0.1:
@@ -150,7 +160,7 @@ def surface(response: Tabulated, smallest: float, largest: float, low: float, pa
             continue
         _check(response, error.error, error.at)
         ends.append(a)
-        tables += [table(response, math.exp(y), panels, SURFACE_ERROR / 5) for y in _thresholds(a, b)]
+        tables += [table(response, math.exp(y), panels, SURFACE_ERROR / 10) for y in _thresholds(a, b)]
         end = b
     return _joined(ends, end, tables)
 
@@ -171,10 +181,10 @@ def _thresholds(a: float, b: float) -> list[float]:
 def _patch_error(response: Tabulated, a: float, b: float, panel: int) -> Seen:
     """Find the largest relative error between the thresholds of a piece of log c from a to b, on one panel of log v."""
     panels = range(panel, panel + 1)
-    parameters = _joined([a], b, [table(response, math.exp(y), panels, SURFACE_ERROR / 5) for y in _thresholds(a, b)])
+    parameters = _joined([a], b, [table(response, math.exp(y), panels, SURFACE_ERROR / 10) for y in _thresholds(a, b)])
     worst = Seen(0.0, 0.0)
     for share_c, share_v in _PLACES:
-        c, v = math.exp(a + share_c * (b - a)), math.exp((panel + share_v) * LONGEST)
+        c, v = math.exp(a + share_c * (b - a)), math.exp(edge(panel) + share_v * LONGEST)
         exact, found = response(v, c), kernels.surface(v, c, parameters)
         error = max(abs(f - e) / (e + 1e-300) for e, f in zip(exact, found, strict=True))
         worst = max(worst, Seen(error, math.log(v)))

@@ -32,6 +32,8 @@ LENGTH, PANEL = 12.0, 32
 NEGLIGIBLE = -36.0
 # |z| beyond which 20 terms of asymptotic series are used: the next one is below 1e-13 there.
 FAR = 30.0
+# Range of the logarithm in which trapezoids with weights like e^(+-y) are summed.
+RANGE = 32.0
 _X, _W = np.polynomial.legendre.leggauss(PANEL)
 
 
@@ -48,17 +50,15 @@ class Arc(NamedTuple):
 
     Attributes
     ----------
-    z : ndarray
+    z : ndarray, shape (n,)
         The nodes q x.
-    weight, half, one : ndarray
-        Weights of the inverse Laplace transform, Re sum weight F(z/x)/x, and the factors of it that give
-        E[S^(-1/2); S > x] sqrt(x) and E[1/S; S > x] x.
+    weights : ndarray, shape (5, n)
+        Real parts of their sums with E exp(-q S) are P(S <= x), x p_S(x), 1 - E min(S, x)/x, 1/2 less the integral of
+        E min(S, x)/x^2, and a part of E[S^(-1/2); S > x] sqrt(x).
     """
 
     z: ComplexArray
-    weight: ComplexArray
-    half: ComplexArray
-    one: ComplexArray
+    weights: ComplexArray
 
 
 def line_from(size: int) -> float:
@@ -77,7 +77,16 @@ def arc(size: int) -> Arc:
     x, w = np.polynomial.legendre.leggauss(int(last) + 32)
     u = last / 2 * (1 + x)
     z = START + 1j * u - bend * u**2
-    return Arc(z, last / 2 / (1j * np.pi) * w * np.exp(z) * (1j - 2 * bend * u), half_factor(z), one_factor(z))
+    weight = last / 2 / (1j * np.pi) * w * np.exp(z) * (1j - 2 * bend * u)
+    return Arc(z, weight * np.stack([1 / z, np.ones_like(z), 1 / z**2, 1 / z**3, half_factor(z)]))
+
+
+@lru_cache(maxsize=256)
+def cut(octaves: int) -> tuple[FloatArray, FloatArray]:
+    """Trapezoid in log(p/(1 - p)) for integrals over p in [0, 1] from p = e^-octaves: log p and the weights dp."""
+    y, step = np.linspace(-octaves, RANGE, math.ceil((RANGE + octaves) / 0.4) + 1, retstep=True)
+    place = 1 / (1 + np.exp(-y))
+    return np.log(place), step * np.exp(-y) * place**2
 
 
 @lru_cache(maxsize=1024)

@@ -23,7 +23,7 @@ from hdlimit.errors import NotAvailable
 from hdlimit.kernels import responses as kernels
 from hdlimit.problem.noise import as_noise
 from hdlimit.problem.noise_law import NoiseLaw
-from hdlimit.response.chebyshev import LONGEST, TABLE_ERROR, panels_over
+from hdlimit.response.chebyshev import TABLE_ERROR, panels_over, reach
 from hdlimit.response.chebyshev import table as chebyshev_table
 from hdlimit.response.residual_law import ResidualLaw
 from hdlimit.response.response import Compiled
@@ -134,8 +134,7 @@ class Ceiling:
     def compiled(self, v_range: tuple[float, float], c_range: tuple[float, float]) -> Compiled:
         """Return a table in log v."""
         panels = panels_over(*v_range)
-        ends = math.exp(panels.start * LONGEST), math.exp(panels.stop * LONGEST)
-        return Compiled(kernels.table, chebyshev_table(self, math.inf, panels, TABLE_ERROR), *ends)
+        return Compiled(kernels.table, chebyshev_table(self, math.inf, panels, TABLE_ERROR), *reach(panels))
 
     def lookup(self, c: float) -> Callable[[float], tuple[float, float]]:
         """(mu, nu) as a function of v."""

@@ -16,7 +16,7 @@ import numpy as np
 from hdlimit.core.declaration import FloatArray
 from hdlimit.kernels import laplace_transform as kernels
 from hdlimit.problem.density import ORDER, density, panels
-from hdlimit.problem.laplace_transform import ComplexArray, Points
+from hdlimit.problem.laplace_transform import ComplexArray, Points, Transform
 from hdlimit.problem.noise_law import NoiseLaw
 from hdlimit.problem.normal_mixtures import Components
 from hdlimit.response.contours import PANEL, log1p, panel
@@ -28,7 +28,7 @@ LONGEST, NODES = 2.0, 24
 # Panels of lines that are kept: 20 MB.
 MOST_PANELS = 40_000
 # Normal laws times points up to which atoms are summed one by one. Chosen, not measured.
-MOST_TERMS = 20_000
+MOST_TERMS = 2000
 _X = np.cos(np.pi * (np.arange(NODES) + 0.5) / NODES)
 _FIT = np.linalg.inv(np.polynomial.chebyshev.chebvander(_X, NODES - 1))
 _GAUSS, _GAUSS_W = np.polynomial.legendre.leggauss(ORDER)
@@ -93,8 +93,7 @@ class NoiseTransform:
         self.typical, self.finest = noise.width**2, 3e4
         self._parts: Callable[[Points], Parts] = self._by_cells
         if closed is not None:
-            value, deficit = closed.value, closed.deficit
-            self._parts, self.finest = lambda w: Parts(value(w), deficit(w)), 1e5
+            self._parts, self.finest = lambda w: _in_closed_form(closed, w), 1e5
         elif parts is not None:
             self.shared = float(parts.variance.min())
             rest = Components(parts.weight.copy(), parts.mean, parts.variance - self.shared)
@@ -107,10 +106,12 @@ class NoiseTransform:
                 self._parts = lambda w: self._by_atoms(rest, w)
 
     def log(self, w: Points) -> Points:
-        """Log Lambda(w) at Re w > 0, up to a multiple of 2 pi i; the shape of w."""
+        """Log Lambda(w) at Re w > 0, up to a multiple of 2 pi i, w of shape (n,)."""
         value, deficit = self._parts(w)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            result: Points = np.where(np.abs(deficit) < 0.5, log1p(-np.where(np.abs(deficit) < 0.5, deficit, 0)), np.log(value))
+        near = np.abs(deficit) < 0.5
+        with np.errstate(divide="ignore"):
+            result: Points = np.log(value)
+        result[near] = log1p(-deficit[near])
         return result
 
     def on_line(self, x0: float, count: int) -> Line:
@@ -128,10 +129,16 @@ class NoiseTransform:
         end = count * PANEL
         return line if len(line.largest) == count else Line(line.w[:end], line.share[:end], line.log[:end], line.largest[:count])
 
+    def largest(self, x0: float, count: int) -> float:
+        """Return the largest Re log Lambda of the last of the first panels of the line."""
+        line = self._lines.get(x0, _EMPTY)
+        return (line if len(line.largest) >= count else self.on_line(x0, count)).largest[count - 1]
+
     def real_power(self, log_q: FloatArray, v: float, size: int) -> FloatArray:
         """[Lambda(w)/sqrt(1 + 2 q v)]^B at real log q, increasing, from tables that are kept; the shape of log_q."""
-        ends = log_q[[0, -1]] - np.logaddexp(0.0, math.log(2 * v) + log_q[[0, -1]])
-        first, last = (math.floor(float(end) / LONGEST) for end in ends)
+        twice = math.log(2 * v)
+        ends = [y - max(twice + y, 0.0) - math.log1p(math.exp(-abs(twice + y))) for y in log_q[[0, -1]].tolist()]
+        first, last = (math.floor(end / LONGEST) for end in ends)
         if first < self._first or last >= self._first + self._table.shape[0]:
             stands = self._table.shape[0] > 0
             end = max(last + 1, self._first + self._table.shape[0]) if stands else last + 1
@@ -172,30 +179,43 @@ class NoiseTransform:
 
 
 def _of_density(noise: NoiseLaw, far: float, step: float) -> Masses:
-    bounds, law = panels(noise, 0), noise.frozen
-    ends = np.sqrt(step * np.arange(math.ceil(min(far, max(bounds.edges[0] ** 2, bounds.edges[-1] ** 2)) / step) + 1))
-    low, high = max(-ends[-1], bounds.edges[0]), min(ends[-1], bounds.edges[-1])
-    edges = np.unique(np.concatenate([-ends, ends, bounds.edges, [low, high]]))
+    """Gauss-Legendre nodes between the edges of the law's panels, of the cells and of `far`."""
+    bounds = panels(noise, 0)
+    low, high = bounds.edges[0], bounds.edges[-1]
+    far = math.sqrt(min(far, max(low**2, high**2)))
+    ends = np.sqrt(step * np.arange(math.ceil(far * far / step)))
+    edges = np.unique(np.concatenate([-ends, ends, bounds.edges, [far, -far]]))
     edges = edges[(edges >= low) & (edges <= high)]
-    if edges.size < 2:
-        return Masses(np.zeros(0), np.zeros(0), 1.0)
     half = np.diff(edges)[:, None] / 2
     nodes = edges[:-1, None] + half * (1 + _GAUSS)
     inside = np.clip(np.searchsorted(bounds.edges, nodes, side="right") - 1, 0, bounds.factor.size - 1)
-    with np.errstate(all="ignore"):
-        weight = half * _GAUSS_W * density(noise, nodes) * bounds.factor[inside]
-        beyond = float(law.cdf(low) + law.sf(high))
-    keep = weight > 0
-    return Masses(nodes[keep] ** 2, weight[keep], beyond)
+    weight = half * _GAUSS_W * density(noise, nodes) * bounds.factor[inside]
+    near = (np.abs(nodes) < far) & (weight > 0)
+    return Masses(nodes[near] ** 2, weight[near], float(weight[np.abs(nodes) >= far].sum()))
+
+
+def _both(value: Points, deficit: Callable[[Points], Points], w: Points) -> Parts:
+    """Lambda(w), and 1 - Lambda(w) by its own route where it is small."""
+    rest: Points = 1 - value
+    near = np.abs(rest) < 0.5
+    if near.any():
+        rest[near] = deficit(w[near])
+    return Parts(value, rest)
+
+
+def _in_closed_form(transform: Transform, w: Points) -> Parts:
+    return _both(transform.value(w), transform.deficit, w)
 
 
 def _summed(parts: Components, w: Points) -> Parts:
     laws = parts.weight, parts.mean**2, parts.variance
-    flat = np.ravel(w)
+
+    def deficit(w: Points) -> Points:
+        found = kernels.mixture_deficit(w.astype(np.complex128), 0.0, *laws)
+        return found.real if np.isrealobj(w) else found
+
     value = kernels.mixture_transform_real if np.isrealobj(w) else kernels.mixture_transform
-    deficit = kernels.mixture_deficit(flat.astype(np.complex128), 0.0, *laws).reshape(w.shape)
-    rest: Points = deficit.real if np.isrealobj(w) else deficit
-    return Parts(value(flat, 0.0, *laws).reshape(w.shape), rest)
+    return _both(value(w, 0.0, *laws), deficit, w)
 
 
 @lru_cache(maxsize=64)

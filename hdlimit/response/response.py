@@ -203,7 +203,7 @@ class MapResponse:
             parameters = table_parameters(self.map.table, self.noise, self.batch_size, low, high)
             return Compiled(kernels.levels, parameters, low, high)
         panels = chebyshev.panels_over(low, high)
-        ends = math.exp(panels.start * chebyshev.LONGEST), math.exp(panels.stop * chebyshev.LONGEST)
+        ends = chebyshev.reach(panels)
         if fixed:
             return Compiled(kernels.table, chebyshev.table(self, c_range[1], panels, chebyshev.TABLE_ERROR), *ends)
         return Compiled(kernels.surface, chebyshev.surface(self, *c_range, low, panels), *ends)
