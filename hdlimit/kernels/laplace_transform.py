@@ -147,11 +147,12 @@ def real_power(
         power[i] = math.exp(size * (min(x * a - b + table[k, 0], 0.0) - rise / 2))
 
 
-@jit(VECTOR(COMPLEXES, VECTOR, COMPLEXES, float64, float64, float64, boolean, COMPLEXES), fastmath=_SUMS)
+@jit(VECTOR(COMPLEXES, VECTOR, COMPLEXES, float64, float64, float64, float64, boolean, COMPLEXES), fastmath=_SUMS)
 def line_sums(
     w: np.ndarray,
     share: np.ndarray,
     log: np.ndarray,
+    scale: float,
     ratio: float,
     size: float,
     finest: float,
@@ -160,21 +161,22 @@ def line_sums(
 ) -> np.ndarray:
     """P(S <= x), x p_S(x), E min(S, x)/x, its integral over x/x^2, and a part of E[S^(-1/2); S > x] sqrt(x).
 
-    w, share, log: nodes of a line of w, in units of 1/x, their weights and log Lambda there; ratio: x/v; size: B;
+    w, share, log: nodes of a line of w, in units of scale/x, their weights and log Lambda there; ratio: x/v; size: B;
     finest: scale at which the law is smoothed; small: whether E min(S, x)/x is summed as a small number; half: factors
     sqrt(pi/-z) erfcx(sqrt(-z)) of the first nodes, where |z| is not large.
     """
     sums = np.zeros(5)
     for i in range(w.size):
         # the transform of S at q = z/x
-        u = -2.0 * w[i] / ratio
+        place = scale * w[i]
+        u = -2.0 * place / ratio
         rise = 1.0 / (1.0 + u)
         fall = complex(math.log1p(2 * u.real + u.real * u.real + u.imag * u.imag) / 2, math.atan2(u.imag, 1 + u.real))
-        z, power = w[i] * rise, size * (log[i] + fall / 2)
+        z, power = place * rise, size * (log[i] + fall / 2)
         # the weight of the inversion
-        weight = share[i] / math.pi * rise * rise
+        weight = scale * share[i] / math.pi * rise * rise
         if ratio > finest:
-            t = 2.0 * w[i] * w[i] / finest
+            t = 2.0 * place * place / finest
             weight *= np.exp(t) * (1 - t * (1 - t / 2 * (1 - t / 3)))
         inverse = 1.0 / z
         part = weight * np.exp(z + power)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 
@@ -18,7 +19,7 @@ from hdlimit.core.declaration import FloatArray
 from hdlimit.kernels import laplace_transform as kernels
 from hdlimit.response import contours
 from hdlimit.response.contours import NEGLIGIBLE, RANGE, START
-from hdlimit.response.noise_transform import NoiseTransform
+from hdlimit.response.noise_transform import Line, NoiseTransform
 from hdlimit.response.noncentral_law import BatchMoments, NoncentralLaw
 
 # Distance in log q of the trapezoids for E S^(-1/2) and E 1/S: 1e-13 of the integrals.
@@ -30,6 +31,15 @@ NEAR = 3
 SMALL = -0.05
 # x0/v up to which the law is resolved at such x0, where hardly anything is clipped.
 CRUDE = 3e3
+
+
+class Chosen(NamedTuple):
+    """A line for x0: in units of scale/x0; x0/v up to which it resolves the law; whether S is far below x0."""
+
+    line: Line
+    scale: float
+    finest: float
+    small: bool
 
 
 class InvertedLaw:
@@ -81,29 +91,36 @@ class InvertedLaw:
             sums[2:4] = -(weights[2:4] @ expm1(log_power)).real
         return sums
 
-    def _count(self, x0: float, ratio: float, small: bool, most: int) -> int:
-        """Return the number of panels of the line at x0 after which nothing is left."""
+    def _line(self, x0: float, ratio: float) -> Chosen:
+        """Choose a line that other x0 share, and its panels after which nothing is left."""
+        transform, size = self.transform, self.size
+        x = 2.0 ** (math.ceil(2 * math.log2(x0)) / 2)
+        scale = x0 / x
+        small = size * scale * float(transform.on_line(x, 1).log[0].real) > SMALL
+        finest = min(transform.finest, CRUDE) if small else transform.finest
+        most = math.ceil(math.sqrt(20 * min(finest, ratio)) / (contours.LENGTH * scale))
         for count in range(1, most):
-            w = START + 1j * contours.LENGTH * count
+            w = scale * (START + 1j * contours.LENGTH * count)
             fall = 1 - 2 * w / ratio
-            power = 0.0 if small else self.transform.largest(x0, count) + math.log(abs(fall)) / 2
-            if (w / fall).real + self.size * power < NEGLIGIBLE:
-                return count
-        return most
+            power = 0.0 if small else transform.largest(x, count) + math.log(abs(fall)) / 2
+            if (w / fall).real + size * power < NEGLIGIBLE:
+                break
+        else:
+            count = max(most, 1)
+        return Chosen(transform.on_line(x, count), scale, finest, small)
 
     def _on_line(self, x0: float, ratio: float) -> FloatArray:
-        transform = self.transform
-        small = self.size * float(transform.on_line(x0, 1).log[0].real) > SMALL
-        finest = min(transform.finest, CRUDE) if small else transform.finest
-        most = math.ceil(math.sqrt(20 * min(finest, ratio)) / contours.LENGTH)
-        line = transform.on_line(x0, self._count(x0, ratio, small, max(most, 1)))
-        z = line.w[: NEAR * contours.PANEL]
-        half = contours.half_factor(z / (1 - 2 * z / ratio))
-        return kernels.line_sums(line.w, line.share, line.log, ratio, float(self.size), finest, small, half)
+        line, scale, finest, small = self._line(x0, ratio)
+        w = scale * line.w[: NEAR * contours.PANEL]
+        half = contours.half_factor(w / (1 - 2 * w / ratio))
+        return kernels.line_sums(line.w, line.share, line.log, scale, ratio, float(self.size), finest, small, half)
 
     def _cut(self, x0: float, ratio: float) -> tuple[float, FloatArray, FloatArray]:
         """Where the contour leaves the real axis, and p and dp E exp(-q S) at q = p start/x0 for p in [0, 1]."""
-        start = START / (1 - 2 * START / ratio) if ratio >= contours.line_from(self.size) else START
+        start = START
+        if ratio >= contours.line_from(self.size):
+            w = START * self._line(x0, ratio).scale
+            start = w / (1 - 2 * w / ratio)
         low = max(math.log(start / x0 * (self.transform.typical + self.v)), 0.0) + 2 * RANGE
         place, mass = contours.cut(math.ceil(low))
         return start, place, mass * self.transform.real_power(place + math.log(start / x0), self.v, self.size)
@@ -127,14 +144,13 @@ class InvertedLaw:
             return self.few.inverse_above(x0)
         ratio = x0 / self.v
         if ratio >= contours.line_from(self.size):
-            small = self.size * float(self.transform.on_line(x0, 1).log[0].real) > SMALL
-            most = math.ceil(math.sqrt(20 * min(self.transform.finest, ratio)) / contours.LENGTH)
-            line = self.transform.on_line(x0, self._count(x0, ratio, small, max(most, 1)))
-            fall = 1 - 2 * line.w / ratio
-            z = line.w / fall
-            weight, log = line.share / math.pi / fall**2 * np.exp(z), line.log + np.log(fall) / 2
-            if ratio > self.transform.finest:
-                t = 2 * line.w**2 / self.transform.finest
+            line, scale, finest, _ = self._line(x0, ratio)
+            w = scale * line.w
+            fall = 1 - 2 * w / ratio
+            z = w / fall
+            weight, log = scale * line.share / math.pi / fall**2 * np.exp(z), line.log + np.log(fall) / 2
+            if ratio > finest:
+                t = 2 * w**2 / finest
                 weight = weight * np.exp(t) * (1 - t * (1 - t / 2 * (1 - t / 3)))
         else:
             z, weights = contours.arc(self.size)

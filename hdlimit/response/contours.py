@@ -27,7 +27,7 @@ from hdlimit.problem.laplace_transform import ComplexArray, Points
 # digits, e^(-START S/x) what keeps larger S out.
 START = 6.0
 # Length of a panel of the line and its points: what is read there turns by at most 5 LENGTH/2 radians on each side.
-LENGTH, PANEL = 12.0, 32
+LENGTH, PANEL = 12.0, 36
 # Exponent below which an integrand is 0 beside e^START.
 NEGLIGIBLE = -36.0
 # |z| beyond which 20 terms of asymptotic series are used: the next one is below 1e-13 there.
