@@ -24,7 +24,7 @@ from hdlimit.limit.moments import MomentSystem
 from hdlimit.limit.numpy_sweeps import run
 from hdlimit.limit.piecewise import Piecewise, stops, tabulate
 from hdlimit.limit.system import Limit
-from hdlimit.response.chebyshev import LARGEST_ERROR
+from hdlimit.response.chebyshev import LARGEST_ERROR, TABLE_ERROR
 from hdlimit.response.closed_loop import ERROR, Feedback
 from hdlimit.response.response import Compiled, MapResponse, Response
 
@@ -111,7 +111,7 @@ class Prepared:
             return response
         if (c != largest and response.map.controlled) or response.is_quick(c):
             return response
-        error = max(response.precision, min(self.rtol / 300, ERROR))
+        error = max(TABLE_ERROR, min(self.rtol / 300, ERROR))
         return AtThreshold(response, c, self.column.limit.scale, error)
 
     @cached_property

@@ -109,32 +109,33 @@ class InvertedLaw:
             count = max(most, 1)
         return Chosen(transform.on_line(x, count), scale, finest, small)
 
-    def _on_line(self, x0: float, ratio: float) -> FloatArray:
-        line, scale, finest, small = self._line(x0, ratio)
+    def _on_line(self, chosen: Chosen, ratio: float) -> FloatArray:
+        line, scale, finest, small = chosen
         w = scale * line.w[: NEAR * contours.PANEL]
-        half = contours.half_factor(w / (1 - 2 * w / ratio))
+        z = w / (1 - 2 * w / ratio)
+        half = contours.half_factor(z[: int((np.abs(z) < contours.FAR).sum())])
         return kernels.line_sums(line.w, line.share, line.log, scale, ratio, float(self.size), finest, small, half)
 
-    def _cut(self, x0: float, ratio: float) -> tuple[float, FloatArray, FloatArray]:
-        """Where the contour leaves the real axis, and p and dp E exp(-q S) at q = p start/x0 for p in [0, 1]."""
-        start = START
-        if ratio >= contours.line_from(self.size):
-            w = START * self._line(x0, ratio).scale
-            start = w / (1 - 2 * w / ratio)
+    def _cut(self, x0: float, start: float) -> tuple[FloatArray, FloatArray]:
+        """Log p and dp E exp(-q S) at q = p start/x0 for p in [0, 1]."""
         low = max(math.log(start / x0 * (self.transform.typical + self.v)), 0.0) + 2 * RANGE
         place, mass = contours.cut(math.ceil(low))
-        return start, place, mass * self.transform.real_power(place + math.log(start / x0), self.v, self.size)
+        return place, mass * self.transform.real_power(place + math.log(start / x0), self.v, self.size)
 
     def moments(self, x0: float) -> BatchMoments:
         """Moments at x0 > 0."""
         if self.few is not None and x0 > self.transform.finest * self.v:
             return self.few.moments(x0)
-        ratio = x0 / self.v
-        on_contour = self._on_line if ratio >= contours.line_from(self.size) else self._on_arc
-        below, density, first, second, tail = on_contour(x0, ratio).tolist()
+        ratio, start = x0 / self.v, START
+        if ratio >= contours.line_from(self.size):
+            chosen = self._line(x0, ratio)
+            sums, start = self._on_line(chosen, ratio), _start(chosen.scale, ratio)
+        else:
+            sums = self._on_arc(x0, ratio)
+        below, density, first, second, tail = sums.tolist()
         share, below = min(max(first, 0.0), 1.0), min(max(below, 0.0), 1.0)
         square = min(max(2 * (first - second), share * share), share)
-        start, place, mass = self._cut(x0, ratio)
+        place, mass = self._cut(x0, start)
         tail += float(np.exp(-place / 2) @ mass) * math.sqrt(start / math.pi)
         return BatchMoments(min(max(tail, 0.0) + below, 1.0), below, x0 * share, max(density, 0.0) / x0, square)
 
@@ -142,10 +143,10 @@ class InvertedLaw:
         """E[1/S; S > x0] for B >= 3."""
         if self.few is not None and x0 > self.transform.finest * self.v:
             return self.few.inverse_above(x0)
-        ratio = x0 / self.v
+        ratio, start = x0 / self.v, START
         if ratio >= contours.line_from(self.size):
             line, scale, finest, _ = self._line(x0, ratio)
-            w = scale * line.w
+            w, start = scale * line.w, _start(scale, ratio)
             fall = 1 - 2 * w / ratio
             z = w / fall
             weight, log = scale * line.share / math.pi / fall**2 * np.exp(z), line.log + np.log(fall) / 2
@@ -157,5 +158,11 @@ class InvertedLaw:
             rise = 1 + 2 * z / ratio
             weight, log = weights[1], self.transform.log(z / rise / x0) - np.log(rise) / 2
         total = float((weight * contours.one_factor(z) * np.exp(self.size * log)).real.sum())
-        start, _, mass = self._cut(x0, ratio)
+        _, mass = self._cut(x0, start)
         return max(total + float(mass.sum()) * start, 0.0) / x0
+
+
+def _start(scale: float, ratio: float) -> float:
+    """Return q x0 where the image of a line leaves the real axis."""
+    w = START * scale
+    return w / (1 - 2 * w / ratio)

@@ -44,9 +44,11 @@ class BestNow:
         grid = self._grid(v)
         gains = [self.gain(v, c) for c in grid]
         best = int(np.argmax(gains))
+        unclipped = -math.log((v + self.noise.second_moment) / self.batch_size)
+        if best and all(abs(gain - unclipped) < 1e-9 for gain in gains[best - 1 : best + 2]):
+            return math.inf
         ends = math.log(grid[max(best - 1, 0)]), math.log(grid[min(best + 1, grid.size - 1)])
         y, gain = self._by_polynomial(v, *ends) if self.batch_size > 1 else self._by_brent(v, *ends)
-        unclipped = -math.log((v + self.noise.second_moment) / self.batch_size)
         return math.exp(y) if gain > unclipped + 1e-9 else math.inf
 
     def _by_brent(self, v: float, low: float, high: float) -> tuple[float, float]:

@@ -63,7 +63,7 @@ class Arc(NamedTuple):
 
 def line_from(size: int) -> float:
     """x/v from which the contour is a line in w: more points on one side, a larger start on the other."""
-    return max(48.0, 4.0 * size)
+    return max(64.0, 8.0 * size)
 
 
 @lru_cache(maxsize=64)
@@ -72,7 +72,7 @@ def arc(size: int) -> Arc:
 
     E exp(-q S) grows towards -1/(2 v), and the contour bends the later the larger B is.
     """
-    bend = min(0.08, 1 / (6 * size))
+    bend = min(0.06, 1 / (6 * size))
     last = math.sqrt((START - NEGLIGIBLE) / bend)
     x, w = np.polynomial.legendre.leggauss(int(last) + 32)
     u = last / 2 * (1 + x)
@@ -99,10 +99,11 @@ def half_factor(z: ComplexArray) -> ComplexArray:
     """sqrt(pi/-z) erfcx(sqrt(-z)), in Im z > 0."""
     from scipy.special import erfcx
 
-    result = _series(z, 0.5)
-    near = np.abs(z) < FAR
+    near, result = np.abs(z) < FAR, np.empty_like(z)
     root = np.sqrt(-z[near])
     result[near] = math.sqrt(math.pi) / root * erfcx(root)
+    if not near.all():
+        result[~near] = _series(z[~near], 0.5)
     return result
 
 
@@ -110,9 +111,10 @@ def one_factor(z: ComplexArray) -> ComplexArray:
     """E_1(-z) exp(-z), in Im z > 0."""
     from scipy.special import exp1
 
-    result = _series(z, 1.0)
-    near = np.abs(z) < FAR
+    near, result = np.abs(z) < FAR, np.empty_like(z)
     result[near] = exp1(-z[near]) * np.exp(-z[near])
+    if not near.all():
+        result[~near] = _series(z[~near], 1.0)
     return result
 
 

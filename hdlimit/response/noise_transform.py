@@ -32,6 +32,8 @@ MOST_TERMS = 2000
 _X = np.cos(np.pi * (np.arange(NODES) + 0.5) / NODES)
 _FIT = np.linalg.inv(np.polynomial.chebyshev.chebvander(_X, NODES - 1))
 _GAUSS, _GAUSS_W = np.polynomial.legendre.leggauss(ORDER)
+# What stands for a Lambda that is 0 in double precision.
+SMALLEST = 1e-300
 # Exponent beyond which exp(-w eps^2) is 0 in double precision.
 GONE = 37.0
 
@@ -109,8 +111,7 @@ class NoiseTransform:
         """Log Lambda(w) at Re w > 0, up to a multiple of 2 pi i, w of shape (n,)."""
         value, deficit = self._parts(w)
         near = np.abs(deficit) < 0.5
-        with np.errstate(divide="ignore"):
-            result: Points = np.log(value)
+        result: Points = np.log(np.where(value == 0, SMALLEST, value))
         result[near] = log1p(-deficit[near])
         return result
 
@@ -152,7 +153,7 @@ class NoiseTransform:
 
     def _fitted(self, k: int) -> FloatArray:
         """Return the Chebyshev coefficients of log Lambda over log w in [k, k + 1] LONGEST."""
-        return _FIT @ np.maximum(self.log(np.exp(LONGEST * (k + (1 + _X) / 2))), -1e300)
+        return _FIT @ self.log(np.exp(LONGEST * (k + (1 + _X) / 2)))
 
     def _by_atoms(self, atoms: Components, w: Points) -> Parts:
         return _summed(atoms, w) if atoms.weight.size * w.size <= MOST_TERMS else self._by_cells(w)
