@@ -27,14 +27,11 @@ class Transform(NamedTuple):
         q -> L(q) and q -> 1 - L(q), both to full precision.
     typical : float
         A typical size of r^2.
-    real_singularities : bool
-        Whether all singularities of L lie on the negative real axis, so that a contour may bend around them.
     """
 
     value: Callable[[Points], Points]
     deficit: Callable[[Points], Points]
     typical: float
-    real_singularities: bool
 
 
 def laplace_transform(v: float, scale: float) -> Transform:
@@ -53,7 +50,7 @@ def laplace_transform(v: float, scale: float) -> Transform:
     Returns
     -------
     Transform
-        Its singularities are real.
+        The transform.
     """
     from scipy.special import erfcx
 
@@ -78,7 +75,7 @@ def laplace_transform(v: float, scale: float) -> Transform:
         result: Points = gaussian + (1 - gaussian) * shape_deficit((1 + 2 * q * v) / (4 * scale**2 * q))
         return result
 
-    return Transform(value, deficit, v + scale * scale, real_singularities=True)
+    return Transform(value, deficit, v + scale * scale)
 
 
 def uniform_transform(v: float, half_width: float) -> Transform:
@@ -94,7 +91,7 @@ def uniform_transform(v: float, half_width: float) -> Transform:
     Returns
     -------
     Transform
-        Its singularities are not all real.
+        The transform.
     """
     from scipy.special import erf
 
@@ -123,7 +120,7 @@ def uniform_transform(v: float, half_width: float) -> Transform:
             result[near] = 1 - deficit(q[near])
         return result
 
-    return Transform(value, deficit, v + half_width * half_width, real_singularities=False)
+    return Transform(value, deficit, v + half_width * half_width)
 
 
 def _gaussian_deficit(q: Points, v: float) -> Points:

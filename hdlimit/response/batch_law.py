@@ -156,7 +156,8 @@ class InvertedLaw:
         else:
             z, weights = contours.arc(self.size)
             rise = 1 + 2 * z / ratio
-            weight, log = weights[1], self.transform.log(z / rise / x0) - np.log(rise) / 2
+            weight = weights[1]
+            log = np.asarray(self.transform.log(z / rise / x0) - np.log(rise) / 2, dtype=np.complex128)
         total = float((weight * contours.one_factor(z) * np.exp(self.size * log)).real.sum())
         _, mass = self._cut(x0, start)
         return max(total + float(mass.sum()) * start, 0.0) / x0

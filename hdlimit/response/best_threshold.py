@@ -91,7 +91,7 @@ def best_threshold(noise: Any, v: float, batch_size: int = 1) -> BestThreshold:
     -------
     BestThreshold
         c* has a relative error below 1e-10 for B = 1; for B > 1 it is as good as the batch responses
-        (response/batch_law.py). Time: milliseconds for B = 1, seconds for B > 1 where the law of S takes Euler sums.
+        (response/batch_law.py). Time: milliseconds for B = 1, tenths of a second for B > 1.
 
     Raises
     ------
@@ -102,8 +102,7 @@ def best_threshold(noise: Any, v: float, batch_size: int = 1) -> BestThreshold:
     -----
     c* solves c mu_c'/mu_c = c^2 P(|r| > c)/nu_c (B = 1), an interior point or inf: for v > 0 the objective rises at
     c = 0, from the value (2 p_r(0))^2 that it shares with the sign map (B = 1). A maximum that gains no more over
-    no clipping than the responses are exact to (1e-12; B > 1: 1e-8 by Laplace inversion on a contour, 1e-4 by Euler
-    sums) counts as inf. Proof: derivations/threshold.py.
+    no clipping than the responses are exact to (1e-12; B > 1: 1e-8) counts as inf. Proof: derivations/threshold.py.
 
     References
     ----------

@@ -38,14 +38,10 @@ _IN_THRESHOLD = np.cos(np.pi * (np.arange(kernels.SURFACE_POINTS) + 0.5) / kerne
 
 
 class Tabulated(Hashable, Protocol):
-    """A response that can be tabulated: (mu, nu) at v and c, and the relative error that its own evaluation allows."""
+    """A response that can be tabulated: (mu, nu) at v and c, and their bounds."""
 
     def __call__(self, v: float, c: float) -> tuple[float, float]:
         """(mu, nu)."""
-
-    @property
-    def precision(self) -> float:
-        """Relative error of an evaluation."""
 
     def largest(self, c: float) -> tuple[float, float]:
         """Return bounds of mu and nu at c, inf where there are none."""
@@ -129,7 +125,9 @@ def table(response: Tabulated, c: float, panels: range, precision: float) -> Flo
     Raises: NotAvailable where pieces of 0.04 in log v still miss by more than 1e-5.
     """
     found = [_panel(response, c, k, precision) for k in panels]
-    coefficients = np.concatenate([piece for panel in found for piece in panel.coefficients]).reshape(-1, 2, _DEGREE + 1)
+    coefficients = np.concatenate([piece for panel in found for piece in panel.coefficients]).reshape(
+        -1, 2, _DEGREE + 1
+    )
     units = coefficients[-1, :, 0].copy()
     coefficients[:, :, 0] -= units
     ends = [end for panel in found for end in panel.ends]

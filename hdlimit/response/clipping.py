@@ -56,7 +56,9 @@ class BestNow:
         from scipy.optimize import minimize_scalar
 
         options = {"xatol": 1e-7}
-        found = minimize_scalar(lambda y: -self.gain(v, math.exp(y)), bounds=(low, high), method="bounded", options=options)
+        found = minimize_scalar(
+            lambda y: -self.gain(v, math.exp(y)), bounds=(low, high), method="bounded", options=options
+        )
         return float(found.x), -float(found.fun)
 
     def _by_polynomial(self, v: float, low: float, high: float) -> tuple[float, float]:

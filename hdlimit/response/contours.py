@@ -2,9 +2,9 @@
 
 E exp(-q S) = [Lambda(w)/sqrt(1 + 2 q v)]^B with w = q/(1 + 2 q v) and Lambda analytic in Re w > 0 (noise_transform.py):
 a contour of q may bend into Re q < 0 as long as w stays in Re w > 0, that is outside the disk with the diameter
-[-1/(2 v), 0]. Where x/v is small it bends around the disk; where it is large the contour is the image of Re w = START/x,
-along which the integrand falls like exp(-2 v Im(w)^2 x): there it needs about sqrt(x/v) points, which do not depend on
-v or B.
+[-1/(2 v), 0]. Where x/v is small it bends around the disk; where it is large the contour is the image of Re w =
+START/x, along which the integrand falls like exp(-2 v Im(w)^2 x): there it needs about sqrt(x/v) points, which do not
+depend on v or B.
 
 int_x^inf y^(-s) e^(q y) dy has a cut at q > 0, to which both halves of a contour return: no trapezoid over the whole of
 it, and along the cut, from the point where the contour leaves the real axis,
@@ -76,7 +76,7 @@ def arc(size: int) -> Arc:
     last = math.sqrt((START - NEGLIGIBLE) / bend)
     x, w = np.polynomial.legendre.leggauss(int(last) + 32)
     u = last / 2 * (1 + x)
-    z = START + 1j * u - bend * u**2
+    z: ComplexArray = np.asarray(START + 1j * u - bend * u**2, dtype=np.complex128)
     weight = last / 2 / (1j * np.pi) * w * np.exp(z) * (1j - 2 * bend * u)
     return Arc(z, weight * np.stack([1 / z, np.ones_like(z), 1 / z**2, 1 / z**3, half_factor(z)]))
 
@@ -92,7 +92,7 @@ def cut(octaves: int) -> tuple[FloatArray, FloatArray]:
 @lru_cache(maxsize=1024)
 def panel(k: int) -> tuple[ComplexArray, FloatArray]:
     """Nodes w x of panel k of the line Re w x = START, and their weights."""
-    return START + 1j * LENGTH * (k + (1 + _X) / 2), LENGTH / 2 * _W
+    return np.asarray(START + 1j * LENGTH * (k + (1 + _X) / 2), dtype=np.complex128), LENGTH / 2 * _W
 
 
 def half_factor(z: ComplexArray) -> ComplexArray:
@@ -119,7 +119,7 @@ def one_factor(z: ComplexArray) -> ComplexArray:
 
 
 def _series(z: ComplexArray, power: float) -> ComplexArray:
-    """int_0^inf (1 + t)^(-power) e^(zt) dt for large |z|: sum_k power (power + 1) ... (power + k - 1) z^k/(-z)... ."""
+    """int_0^inf (1 + t)^(-power) e^(z t) dt for large |z|: -1/z sum_k power (power + 1) ... (power + k - 1)/z^k."""
     inverse = 1 / z
     total = np.ones_like(z)
     for k in range(20, 0, -1):

@@ -67,5 +67,3 @@ def cells_of(masses: Masses, length: float) -> Cells:
         moments[:, order] = np.bincount(cell, power, count)
         power = power * local
     return Cells(length, moments, masses.beyond)
-
-

@@ -124,11 +124,15 @@ class NoiseTransform:
                 line, self._made = _EMPTY, 0
             added = [panel(k) for k in range(len(line.largest), count)]
             logs = [self.log(w / x0) for w, _ in added]
-            rows = ([line.w, *(w for w, _ in added)], [line.share, *(s for _, s in added)], [line.log, *logs])
-            line = Line(*(np.concatenate(row) for row in rows), (*line.largest, *(float(x.real.max()) for x in logs)))
+            w = np.concatenate([line.w, *(w for w, _ in added)])
+            share = np.concatenate([line.share, *(share for _, share in added)])
+            log = np.concatenate([line.log, *logs])
+            line = Line(w, share, log, (*line.largest, *(float(x.real.max()) for x in logs)))
             self._lines[x0], self._made = line, self._made + len(added)
+        if len(line.largest) == count:
+            return line
         end = count * PANEL
-        return line if len(line.largest) == count else Line(line.w[:end], line.share[:end], line.log[:end], line.largest[:count])
+        return Line(line.w[:end], line.share[:end], line.log[:end], line.largest[:count])
 
     def largest(self, x0: float, count: int) -> float:
         """Return the largest Re log Lambda of the last of the first panels of the line."""
@@ -223,5 +227,3 @@ def _summed(parts: Components, w: Points) -> Parts:
 def noise_transform(noise: NoiseLaw, octaves: int) -> NoiseTransform:
     """Return the transform of a law, right for |eps| up to 2^octaves of its width; kept, with its tables."""
     return NoiseTransform(noise, noise.width * 2.0**octaves)
-
-

@@ -11,7 +11,6 @@ from hdlimit.response.noise_transform import noise_transform
 from hdlimit.response.noncentral_law import NoncentralLaw, sums_of_squares
 
 
-
 @lru_cache(maxsize=1024)
 def squared_norm(noise: NoiseLaw, size: int, v: float, octaves: int = 0) -> InvertedLaw:
     """Return the law of S under a noise law, for sqrt(S) up to 2^octaves of the noise's width.

@@ -1,4 +1,4 @@
-"""Responses of the clipped mean gradient at many thresholds, for searches: pieces in log c, filled as they are asked."""
+"""Responses of the clipped mean gradient at many thresholds, for searches: pieces in log c, filled when asked for."""
 
 from __future__ import annotations
 

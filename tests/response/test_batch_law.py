@@ -215,10 +215,7 @@ def of_pairs(values: Any, v: float, c: float) -> tuple[float, float]:
     edges = np.concatenate([np.arange(0, cut, s), np.arange(cut, math.sqrt(2) * end + s, s)])
     half = np.diff(edges)[:, None] / 2
     radius, step = (edges[:-1, None] + half * (1 + x)).ravel(), (half * w).ravel()
-    inside = [
-        p(np.minimum(r * np.cos(angle), end)) @ (p(np.minimum(r * np.sin(angle), end)))
-        for r in radius
-    ]
+    inside = [p(np.minimum(r * np.cos(angle), end)) @ (p(np.minimum(r * np.sin(angle), end))) for r in radius]
     mass = 4 * step * radius * np.array(inside) * (math.pi / 2 / angle.size)
     assert mass.sum() == pytest.approx(1, abs=1e-9)
     ratio = float(np.minimum(1, cut / radius) @ mass)
@@ -242,7 +239,7 @@ def test_the_steady_risk_of_a_sample() -> None:
 
 
 def test_mu_is_at_most_1_in_tables_over_extremes() -> None:
-    """Exponential noise, v from 1e9 to 1e11, c to 3.6e4: P(|r| <= c) is that of an exponentially modified normal law."""
+    """Exponential noise, v from 1e9 to 1e11, c to 3.6e4: P(|r| <= c) of an exponentially modified normal law."""
     response, v_range, c_range = MapResponse("clip", as_noise(stats.expon(loc=-1))), (1e9, 1e11), (1e4, 3.6e4)
     kernel, parameters, *_ = response.compiled(v_range, c_range)
     generator = np.random.default_rng(5)
