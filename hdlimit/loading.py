@@ -10,7 +10,8 @@ from hdlimit.prediction.curve import Curve
 from hdlimit.prediction.sweep_record import Sweep
 from hdlimit.problem.declared import COVARIANCES, NOISES
 from hdlimit.simulation.ensemble import Ensemble
-from hdlimit.storage.records import Record, read
+from hdlimit.storage.read_record import read
+from hdlimit.storage.records import Record
 from hdlimit.verification.report import Report
 from hdlimit.verification.scaling_report import ScalingStudy
 

@@ -11,7 +11,7 @@ from hdlimit.simulation.ensemble import Ensemble
 from hdlimit.tuning.clip_schedule import ClipSchedule
 from hdlimit.tuning.compare import Comparison
 from hdlimit.tuning.landscape import Landscape
-from hdlimit.tuning.logs import LogTuning
+from hdlimit.tuning.log_answer import LogTuning
 from hdlimit.tuning.sign_effects import Effects
 from hdlimit.tuning.step_tuning import LrTuning
 from hdlimit.tuning.threshold_report import Tuning

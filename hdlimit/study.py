@@ -17,27 +17,29 @@ import json
 import re
 import tomllib
 from dataclasses import MISSING, dataclass, fields
-from pathlib import Path
 from types import UnionType
 from typing import TYPE_CHECKING, Any, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 
 from hdlimit.core import checks
-from hdlimit.core.declaration import Declaration, FloatArray, classes, name_of
+from hdlimit.core.declaration import Declaration, FloatArray, classes, encode, name_of
 from hdlimit.errors import InvalidInput
 from hdlimit.optimizers.base import Optimizer
 from hdlimit.optimizers.declared import OPTIMIZERS
 from hdlimit.optimizers.schedules import Function, Schedule
 from hdlimit.problem.declared import COVARIANCES, NOISES
-from hdlimit.problem.problem import Problem, checked_problem
-from hdlimit.problem.rows import Rows
+from hdlimit.problem.least_squares import Rows, checked_problem
+from hdlimit.problem.problem import Problem
 from hdlimit.problem.scipy_noise import ScipyNoise
-from hdlimit.storage.encoding import decode, encode
+from hdlimit.storage.decoding import decode
+from hdlimit.storage.reading import opened, place
 
 if TYPE_CHECKING:
     from os import PathLike
 
+# Bytes of a problem file: a target of a million numbers takes 20 MB. Chosen.
+_MOST_TEXT = 10**8
 _NAMED_NUMBERS = dict[str, float]
 
 # What a file may name; a class is known by its name once its module is imported.
@@ -52,7 +54,7 @@ class Run(Declaration):
     ----------
     horizon : float
         Length of the run in units of t = k/d.
-    runs, seed, false_alarm
+    runs, seed, false_alarm, must_detect
         Of `verify`.
     rtol : float
         Relative tolerance of `predict`.
@@ -66,6 +68,7 @@ class Run(Declaration):
     rtol: float = 1e-6
     false_alarm: float = 0.01
     times: FloatArray | None = None
+    must_detect: float = 0.2
 
     def __post_init__(self) -> None:
         self._set(
@@ -74,6 +77,7 @@ class Run(Declaration):
             seed=checks.integer("seed", self.seed, 0),
             rtol=checks.fraction("rtol", self.rtol),
             false_alarm=checks.fraction("false_alarm", self.false_alarm),
+            must_detect=checks.positive("must_detect", self.must_detect),
         )
         if self.times is not None:
             self._set(times=checks.times("times", self.times, self.horizon))
@@ -125,28 +129,26 @@ def read_toml(path: str | PathLike[str]) -> Study:
 
     Examples
     --------
-    >>> from pathlib import Path
-    >>> import hdlimit as hd
+    >>>     >>> import hdlimit as hd
     >>> problem = hd.Problem(hd.Isotropic(100), hd.Gaussian(0.5))
     >>> _ = Path("problem.toml").write_text(hd.to_toml(problem, hd.SGD(lr=0.5), horizon=5.0))
     >>> study = hd.read_toml("problem.toml")
     >>> study.problem == problem, study.optimizer, study.run.horizon
     (True, SGD(lr=0.5), 5.0)
     """
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except (OSError, ValueError, TypeError) as error:
-        reason = getattr(error, "strerror", None) or "not a text file"
-        raise InvalidInput("path", "a readable TOML file", f"{str(path)!r} ({reason})") from error
+    with opened(path, "a readable TOML file", _MOST_TEXT) as file:
+        text = file.read().decode("utf-8-sig")
     try:
         tree = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise InvalidInput(str(path), "valid TOML", f"an error: {error}") from error
+    except RecursionError:
+        raise InvalidInput(place(path), "valid TOML", "tables or arrays nested too deeply") from None
+    except ValueError as error:  # TOMLDecodeError, and a number of more than 4300 digits
+        raise InvalidInput(place(path), "valid TOML", f"an error: {error}") from error
     try:
         study = decode(_checked(tree, Study, ""), {}, "")
     except InvalidInput as error:
         key = error.argument.removeprefix(".")
-        raise InvalidInput(f"{path}: {key}" if key else str(path), error.expected, error.got) from None
+        raise InvalidInput(f"{place(path)}: {key}" if key else place(path), error.expected, error.got) from None
     assert isinstance(study, Study)
     return study
 
@@ -165,7 +167,7 @@ def to_toml(problem: Problem, optimizer: Optimizer, horizon: float, **run: Any) 
     horizon : float
         Length of the run in units of t = k/d.
     **run
-        runs, seed, rtol, false_alarm, times: as in `predict` and `verify`.
+        runs, seed, rtol, false_alarm, must_detect, times: as in `predict` and `verify`.
 
     Returns
     -------

@@ -11,51 +11,31 @@ import click
 
 from hdlimit.cli import options as commands
 from hdlimit.cli import text as printing
+from hdlimit.cli.exits import HELP, errors_on_one_line, one_line
 from hdlimit.cli.inputs import _OPTIMIZERS, _optimizer, _problem_from_table
 from hdlimit.cli.verify import verify
 from hdlimit.core.version import __version__
-from hdlimit.errors import HdlimitError, HdlimitWarning, InvalidInput
+from hdlimit.errors import HdlimitWarning, InvalidInput
 
 
 class _Commands(click.Group):
-    """The group of commands: errors and warnings are one line on stderr, and an error exits with code 2."""
+    """The group of commands: errors and warnings are one line on stderr, and every end has its exit code."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if not args:
             return super().parse_args(ctx, args)
-        with _errors_on_one_line(ctx):
+        with errors_on_one_line(ctx):
             return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
-        with _warnings_on_one_line(), _errors_on_one_line(ctx):
+        with _warnings_on_one_line(), errors_on_one_line(ctx):
             return super().invoke(ctx)
-
-
-@contextmanager
-def _errors_on_one_line(ctx: click.Context) -> Iterator[None]:
-    try:
-        yield
-    except HdlimitError as error:
-        click.echo(f"hdlimit: {_one_line(error)}", err=True)
-        ctx.exit(2)
-    except click.UsageError as error:
-        command = error.ctx.command_path if error.ctx else f"{ctx.command_path} {ctx.invoked_subcommand or ''}".strip()
-        message = _one_line(error.format_message()).removesuffix(".")
-        click.echo(f"hdlimit: {message} ('{command} -h' shows the usage)", err=True)
-        ctx.exit(2)
-    except KeyboardInterrupt:
-        click.echo("hdlimit: interrupted", err=True)
-        ctx.exit(130)
-
-
-def _one_line(message: object) -> str:
-    return " ".join(str(message).split())
 
 
 @contextmanager
 def _warnings_on_one_line() -> Iterator[None]:
     def show(message: Warning | str, *_: Any, **__: Any) -> None:
-        click.echo(f"hdlimit: warning: {_one_line(message)}", err=True)
+        click.echo(f"hdlimit: warning: {one_line(message)}", err=True)
 
     with warnings.catch_warnings():
         warnings.simplefilter("default", HdlimitWarning)
@@ -63,7 +43,9 @@ def _warnings_on_one_line() -> Iterator[None]:
         yield
 
 
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=_Commands, epilog=HELP, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
 @click.version_option(__version__, prog_name="hdlimit")
 def main() -> None:
     """Risk curves of streaming SGD, clipped SGD and signSGD on least squares in high dimension.
@@ -76,7 +58,6 @@ def main() -> None:
     hdlimit formula                 the closed formulas behind the prediction
 
     Time is t = steps / d. The excess risk is R = E <x, theta - theta*>^2 / 2.
-    Exit code 2 means that the input is wrong; the reason is one line on stderr.
     """  # noqa: D301
 
 
@@ -133,7 +114,9 @@ def predict(
 @click.option("--risk", type=float, help="With FILE: minimize the time to this risk, not the risk at the horizon.")
 @click.option("--residuals", metavar="LOG", help="Tune from logged residuals (.csv, .txt, .npy, .npz), without a FILE.")
 @click.option("--losses", metavar="LOG", help="Tune from logged per-sample losses instead of residuals.")
-@click.option("--loss", type=click.Choice(("half_squared", "squared")), help="With --losses.  [default: half_squared]")
+@click.option(
+    "--loss", type=click.Choice(("half_squared", "squared")), help="With --losses, which need it: r^2/2 or r^2."
+)
 @click.option("--gradient-norms", metavar="LOG", help="With a log: gradient norms of the same rows, for max_norm.")
 @click.option("--column", metavar="NAME", help="With a log: its column, where it has several.")
 @click.option("--plot", metavar="FIGURE", help="With FILE: draw the risk over lr x threshold (.png, .pdf or .svg).")
@@ -146,8 +129,8 @@ def tune(file: str | None, as_json: bool, **options: Any) -> None:
     optimizer in the file is replaced by clipped SGD.
 
     With a log of residuals r = prediction - label, or of per-sample losses: the threshold with the fastest decrease of
-    the risk now. The log must be taken before the update, at batch size 1, over a window in which the risk is about
-    constant.
+    the risk now. The log must be taken before the update, at batch size 1, in order of time; where the
+    size of the residuals changes along it, only its last rows are used.
 
     \b
     hdlimit tune examples/problem.toml --plot landscape.png
@@ -162,6 +145,8 @@ def tune(file: str | None, as_json: bool, **options: Any) -> None:
         raise click.UsageError(f"--{given[0].replace('_', '-')} goes with {place}")
     if options["loss"] and logs != ["losses"]:
         raise click.UsageError("--loss goes with --losses")
+    if logs == ["losses"] and not options["loss"]:
+        raise click.UsageError("--losses needs --loss half_squared (r^2/2) or --loss squared (r^2, PyTorch's MSELoss)")
     if file is not None:
         _tune_file(file, as_json, options)
     else:
@@ -173,7 +158,7 @@ _FILE_OPTIONS = ("keep_lr", "schedule", "risk", "plot", "out")
 
 
 def _tune_file(file: str, as_json: bool, options: dict[str, Any]) -> None:
-    from hdlimit.plotting import FIGURE_FILES, write_figure
+    from hdlimit.plotting.figure import FIGURE_FILES, write_figure
     from hdlimit.storage.files import checked_path
     from hdlimit.study import read_toml
     from hdlimit.tuning.threshold_tuning import tune_clip
@@ -204,7 +189,7 @@ def _tune_log(kind: str, as_json: bool, options: dict[str, Any]) -> None:
 
     values = read_column(options[kind], options["column"])
     norms = options["gradient_norms"]
-    given: dict[str, Any] = {"losses": values, "loss": options["loss"] or "half_squared"}
+    given: dict[str, Any] = {"losses": values, "loss": options["loss"]}
     given = {"residuals": values} if kind == "residuals" else given
     tuning = tune_clip_from_residuals(**given, gradient_norms=None if norms is None else read_column(norms))
     click.echo(printing.json_line(asdict(tuning)) if as_json else printing.log_text(tuning))

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from hdlimit.kernels.formulas import Formula
     from hdlimit.prediction.curve import Curve
     from hdlimit.storage.records import Record
-    from hdlimit.tuning.logs import LogTuning
+    from hdlimit.tuning.log_answer import LogTuning
 
 # Lines of a printed curve: it fits a screen.
 _SHOWN_TIMES = 9
@@ -57,13 +57,14 @@ def formula_text(title: str, entry: Formula, latex: bool) -> str:
 
 def log_text(tuning: LogTuning) -> str:
     """Return a table of what the log says, the sentence, and the line for a trainer."""
-    low, high = tuning.interval
-    least, most = tuning.rate_gain_interval
-    lines = [
-        f"{'rows':<18}{tuning.rows}",
-        f"{'threshold':<18}{tuning.threshold:.5g}   ({low:.4g} to {high:.4g})",
-        f"{'clipped fraction':<18}{tuning.clipped_fraction:.1%}",
-        f"{'rate gain':<18}{tuning.rate_gain:.4g}   ({least:.4g} to {most:.4g})",
-        tuning.sentence,
-    ]
+    rows = f"{tuning.rows}" + ("" if tuning.used == tuning.rows else f", the last {tuning.used} used")
+    lines = [f"{'rows':<18}{rows}"]
+    if tuning.threshold is not None and tuning.interval is not None:
+        low, high = tuning.interval
+        lines.append(f"{'threshold':<18}{tuning.threshold:.5g}   ({low:.4g} to {high:.4g})")
+        lines.append(f"{'clipped fraction':<18}{tuning.clipped_fraction:.1%}")
+    if tuning.rate_gain_interval is not None:
+        least, most = tuning.rate_gain_interval
+        lines.append(f"{'rate gain':<18}{tuning.rate_gain:.4g}   ({least:.4g} to {most:.4g})")
+    lines.append(tuning.sentence)
     return "\n".join([*lines, f"max_norm = {tuning.max_norm:.6g}"] if tuning.max_norm is not None else lines)

@@ -1,19 +1,122 @@
-"""Which code the kernels run: machine code that numba makes, or their Python text with NumPy.
+"""How work is run: which code the kernels run, how long work is stopped, and what is said meanwhile.
 
-The two round differently: results agree to about 1e-9 of themselves, not bit for bit.
+Kernels run as machine code that numba makes, or as their Python text with NumPy. The two round differently: results
+agree to about 1e-9 of themselves, not bit for bit.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
-import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from importlib.util import find_spec
+from typing import Any, TypeVar
 
-from hdlimit.errors import HdlimitWarning, InvalidInput, NotAvailable
+import numpy as np
+
+from hdlimit.errors import HdlimitWarning, InvalidInput, NotAvailable, warn
 
 BACKENDS = ("auto", "compiled", "numpy")
+# Rows of a matrix from which its eigenvalues are computed aside from the main thread: 0.1 s of one core.
+_LONG = 500
+_LOG = logging.getLogger("hdlimit")
+_here = threading.local()
+# The flag of work that no study ends: it stays 0.
+_NEVER = np.zeros(1, dtype=np.int64)
+_NEVER.setflags(write=False)
+_said: list[bool] = []
+T = TypeVar("T")
+
+
+def tell(sentence: str) -> None:
+    """Say on stderr what goes on, through the logger "hdlimit", whose level or handlers switch it off."""
+    _LOG.warning("hdlimit: %s", sentence)
+
+
+class Stopped(Exception):
+    """The study that this thread computes for has ended early; nobody waits for what it computes."""
+
+
+def stop_flag() -> np.ndarray[Any, Any]:
+    """Return the flag of the study that this thread computes for, shape (1,): not 0 once the study has ended early."""
+    flag: np.ndarray[Any, Any] = getattr(_here, "flag", _NEVER)
+    return flag
+
+
+def check_stop() -> None:
+    """Raise Stopped where the study that this thread computes for has ended early, by Ctrl-C or by an error."""
+    if stop_flag()[0]:
+        raise Stopped
+
+
+@contextmanager
+def compiling(kept: bool) -> Iterator[None]:
+    """Say so when a kernel is compiled in the block and not read from the disk, once, and end it with its study.
+
+    kept: whether what is compiled is stored for later processes.
+    """
+    from numba.core import event
+
+    class Begun(event.Listener):
+        def on_start(self, event: Any) -> None:
+            check_stop()
+            if event.kind == "numba:compile" and not _said:
+                _said.append(True)
+                tell("compiling, once" if kept else "compiling, as no folder for compiled code can be written")
+
+        def on_end(self, event: Any) -> None:
+            pass
+
+    with event.install_listener("numba:compile", Begun()), event.install_listener("numba:run_pass", Begun()):
+        yield
+
+
+def flagged(flag: np.ndarray[Any, Any], work: Callable[[Any], T], runs: Any) -> T:
+    """Compute runs in this thread, which may read the flag meanwhile."""
+    before, _here.flag = stop_flag(), flag
+    try:
+        check_stop()
+        return work(runs)
+    finally:
+        _here.flag = before
+
+
+def _aside(function: Callable[[Any], T], matrix: Any) -> T:
+    """Compute in another thread what does not hold the interpreter, so that the main thread hears Ctrl-C meanwhile."""
+    if threading.current_thread() is not threading.main_thread():
+        return function(matrix)
+    found: list[T | BaseException] = []
+
+    def run() -> None:
+        try:
+            found.append(function(matrix))
+        except BaseException as error:
+            found.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join()
+    if isinstance(found[0], BaseException):
+        raise found[0]
+    return found[0]
+
+
+def symmetric_eigen(matrix: Any) -> tuple[Any, Any]:
+    """Return the eigenvalues of a symmetric matrix, ascending, and its eigenvectors as columns.
+
+    NumPy's routine lets other threads run meanwhile, SciPy's does not: with that, Ctrl-C waits for minutes.
+    """
+    compute = np.linalg.eigh if len(matrix) < _LONG else lambda given: _aside(np.linalg.eigh, given)
+    values, vectors = compute(matrix)
+    return values, vectors
+
+
+def symmetric_eigenvalues(matrix: Any) -> Any:
+    """Return the eigenvalues of a symmetric matrix, ascending, as `symmetric_eigen` does."""
+    return np.linalg.eigvalsh(matrix) if len(matrix) < _LONG else _aside(np.linalg.eigvalsh, matrix)
 
 
 class _State:
@@ -84,7 +187,7 @@ def compiled() -> bool:
             raise NotAvailable("HDLIMIT_BACKEND: 'compiled' needs numba, which is not installed")
         state.plain = True
         sentence = "numba is not installed: hdlimit computes in NumPy, which is slower, and does not simulate"
-        warnings.warn(sentence, HdlimitWarning, stacklevel=2)
+        warn(HdlimitWarning(sentence))
     return not state.plain
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -32,6 +32,8 @@ class Observable(Declaration):
     >>> risk.mean.tolist(), risk.quantile(0.25).tolist()
     ([2.0, 1.0], [1.5, 0.75])
     """
+
+    shapes: ClassVar[dict[str, str]] = {"values": "runs T"}
 
     name: str
     values: FloatArray

@@ -9,15 +9,18 @@ from __future__ import annotations
 import math
 import os
 import pickle
+import secrets
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, ThreadPoolExecutor, as_completed
+from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, ThreadPoolExecutor, as_completed, wait
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from typing import Any
 
 import numpy as np
 
+from hdlimit.core.backend import flagged, tell
 from hdlimit.errors import InvalidInput, WorkersLost
 from hdlimit.execution.checkpoint import Checkpoint, Store
 
@@ -33,8 +36,12 @@ _TASKS_A_THREAD = 16
 _ROUNDS = 3
 # Seconds before work is sent again, for workers to come back.
 _PAUSE = 0.5
-# Seconds between two looks at whether workers are still there.
-_WATCH = 5.0
+# Seconds between two looks at whether workers and the checkpoint are still there.
+_WATCH = 1.0
+# Seconds without a Dask worker after which a sentence says so, and after which the study ends.
+_SENTENCE, _PATIENCE = 5.0, 25.0
+# Seconds in which the threads of a study that ends early may see its flag: they look once a block of steps.
+_GRACE = 1.0
 
 
 def collect(
@@ -77,8 +84,11 @@ def collect(
     with nullcontext() if checkpoint is None else checkpoint.opened() as store:
         if executor is None:
             workers = os.cpu_count() or 1
-            with ThreadPoolExecutor(workers) as threads:
+            threads = ThreadPoolExecutor(workers)
+            try:
                 return _Study(work, runs, threads, store).run(_TASKS_A_THREAD * workers, progress)
+            finally:
+                threads.shutdown(wait=False, cancel_futures=True)
         return _Study(work, runs, executor, store).run(math.floor(runs * seconds / _TASK_SECONDS), progress)
 
 
@@ -87,6 +97,13 @@ class _Study:
 
     def __init__(self, work: Work, runs: int, executor: Executor, store: Store | None) -> None:
         self.work, self.runs, self.executor, self.store = work, runs, executor, store
+        self._client = getattr(executor, "_client", None)
+        self.flag, self.name = np.zeros(1, dtype=np.int64), secrets.token_hex(8)
+        self.sent = work
+        if isinstance(executor, ThreadPoolExecutor):
+            self.sent = partial(flagged, self.flag, work)
+        elif self._client is not None:
+            self.sent = partial(flagged_by_name, self.name, work)
         self.parts = [] if store is None else list(store.parts)
         self.done = {run for numbers, _ in self.parts for run in numbers}
         self.advance: Callable[[int], object] = _nothing
@@ -116,7 +133,7 @@ class _Study:
         try:
             for batch in todo:
                 try:
-                    future = self.executor.submit(self.work, batch)
+                    future = self.executor.submit(self.sent, batch)
                 except Exception as error:
                     refusal = self._refusal(error)
                     break
@@ -128,25 +145,52 @@ class _Study:
             for future in self._finished(waiting):
                 self._take(future, waiting[future])
         except BaseException as error:
-            for future in waiting:
-                future.cancel()
+            self._abandon(waiting)
             self._check_pickles(error)
             raise
         if refusal is not None:
             self.death = refusal
             raise self._lost("and the executor takes no more work") from refusal
 
+    def _abandon(self, waiting: Iterable[Future[Arrays]]) -> None:
+        """Let nothing of the study go on: what waits is cancelled, threads see the flag, processes are ended."""
+        self.flag[0] = 1
+        running = [future for future in waiting if not future.cancel()]
+        if isinstance(self.executor, ThreadPoolExecutor):
+            wait(running, _GRACE)
+        elif running and self._client is not None and self._client.status == "running":
+            self._client.run(raise_flag, self.name)
+        elif running and hasattr(self.executor, "end_running"):
+            self.executor.end_running()
+
     def _finished(self, waiting: Iterable[Future[Arrays]]) -> Iterator[Future[Arrays]]:
-        """Futures as they finish; those of a Dask client that has closed since never do."""
-        left = set(waiting)
+        """Futures as they finish; those of a Dask client that has closed, or has no workers, never do."""
+        left, since = set(waiting), math.inf
         while left:
             try:
                 for future in as_completed(left.copy(), _WATCH):
                     left.remove(future)
                     yield future
             except TimeoutError:
-                if getattr(getattr(self.executor, "_client", None), "status", None) == "closed":
+                if self.store is not None:
+                    self.store.check()
+                if self._client is None:
+                    continue
+                if self._client.status == "closed":
                     return
+                since = self._without_workers(since)
+
+    def _without_workers(self, since: float) -> float:
+        """Return since when Dask has no workers, inf where it has some; WorkersLost where none came back for long."""
+        assert self._client is not None
+        if self._client.scheduler_info()["workers"]:
+            return math.inf
+        lost = time.monotonic() - since
+        if lost > _PATIENCE:
+            raise self._lost(f"and none came back within {_PATIENCE:g} s")
+        if lost > _SENTENCE > lost - _WATCH:
+            tell(f"executor: no Dask worker is left; it is given {_PATIENCE - _SENTENCE:g} s to come back")
+        return min(since, time.monotonic())
 
     def _take(self, future: Future[Arrays], runs: Runs) -> None:
         try:
@@ -209,6 +253,19 @@ def batches(runs: Runs, count: int) -> list[Runs]:
     """
     ends = [len(runs) * k // count for k in range(count + 1)]
     return [runs[first:last] for first, last in zip(ends, ends[1:]) if first < last]
+
+
+_flags: dict[str, np.ndarray[Any, Any]] = {}
+
+
+def flagged_by_name(name: str, work: Work, runs: Runs) -> Arrays:
+    """Compute runs under the flag that a study has in this process."""
+    return flagged(_flags.setdefault(name, np.zeros(1, dtype=np.int64)), work, runs)
+
+
+def raise_flag(name: str) -> None:
+    """Tell the threads of this process that compute for a study that it has ended early."""
+    _flags.setdefault(name, np.zeros(1, dtype=np.int64))[0] = 1
 
 
 def _deaths() -> tuple[type[BaseException], ...]:

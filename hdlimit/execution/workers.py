@@ -1,30 +1,49 @@
 """Executors: processes of this machine that are replaced when one dies, and the workers of a Dask cluster.
 
 Both are made for a command that owns its workers; any other concurrent.futures.Executor does as well.
+
+A worker process has a thread of this process and a pipe to it. What is computed is sent once to each worker, and after
+that arguments alone. Workers ignore Ctrl-C: this process ends them.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import multiprocessing
 import os
+import pickle
 import signal
+import traceback
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from concurrent.futures import Executor, Future
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
-from threading import Thread
-from typing import Any
+from contextlib import contextmanager, suppress
+from multiprocessing import resource_tracker
+from multiprocessing.connection import Connection
+from queue import Empty, SimpleQueue
+from threading import Lock, Thread
+from typing import Any, NamedTuple
 
 from hdlimit.core import checks
+from hdlimit.core.backend import tell
 from hdlimit.errors import InvalidInput
 
 # Seconds in which a Dask scheduler has to answer.
 DASK_SECONDS = 5.0
 
 
+class _Call(NamedTuple):
+    """future: of the result; work, arguments: pickled; number: of the work."""
+
+    future: Future[Any]
+    number: int
+    work: bytes
+    arguments: bytes
+
+
 class Processes(Executor):
-    """Processes of this machine, started afresh; a pool in which one died is replaced by a new one.
+    """Processes of this machine, started afresh; one that died is replaced by a new one.
 
     The processes end when this process ends, also when it is killed.
 
@@ -35,30 +54,175 @@ class Processes(Executor):
     """
 
     def __init__(self, workers: int) -> None:
-        self._workers = checks.count("workers", workers)
-        self._pool = self._new()
-
-    def _new(self) -> ProcessPoolExecutor:
-        return ProcessPoolExecutor(self._workers, multiprocessing.get_context("spawn"), initializer=_begin)
+        count = checks.count("workers", workers)
+        self._calls: SimpleQueue[_Call | None] = SimpleQueue()
+        self._sent: tuple[Any, int, bytes] = (None, 0, b"")
+        self._said: set[str] = set()
+        self._running: set[_Worker] = set()
+        self._lock, self._closed = Lock(), False
+        self._threads = [Thread(target=self._serve, daemon=True) for _ in range(count)]
+        for thread in self._threads:
+            thread.start()
 
     def submit(self, work: Callable[..., Any], /, *args: Any, **options: Any) -> Future[Any]:
-        """Hand out a call; after the death of a worker, to new ones."""
-        try:
-            return self._pool.submit(work, *args, **options)
-        except BrokenProcessPool:
-            self._pool.shutdown()
-            self._pool = self._new()
-            return self._pool.submit(work, *args, **options)
+        """Hand out a call; `work` is sent again only where it is another object than that of the call before."""
+        with self._lock:
+            if self._closed:
+                raise RuntimeError("cannot schedule new futures after shutdown")
+            known, number, data = self._sent
+            if known is not work:
+                number, data = number + 1, pickle.dumps(work)
+                self._sent = work, number, data
+            call = _Call(Future(), number, data, pickle.dumps((args, options)))
+            self._calls.put(call)
+        return call.future
+
+    def end_running(self) -> None:
+        """End the processes that compute something; their calls fail as if they had died."""
+        for worker in list(self._running):
+            worker.process.kill()
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Take no more work, and end the processes when what they have is done."""
-        self._pool.shutdown(wait, cancel_futures=cancel_futures)
+        with self._lock:
+            self._closed = True
+            if cancel_futures:
+                with suppress(Empty):
+                    while (call := self._calls.get_nowait()) is not None:
+                        call.future.cancel()
+            for _ in self._threads:
+                self._calls.put(None)
+        if wait:
+            for thread in self._threads:
+                thread.join()
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        if kind is not None:
+            self.end_running()
+        self.shutdown(cancel_futures=kind is not None)
+
+    def _serve(self) -> None:
+        """Let one process compute call after call."""
+        worker: _Worker | None = None
+        while (call := self._calls.get()) is not None:
+            if not call.future.set_running_or_notify_cancel():
+                continue
+            try:
+                worker = worker or _Worker()
+                self._running.add(worker)
+                worker.compute(call, self._say)
+            except (EOFError, OSError):
+                end = "could not be started" if worker is None else f"ended with exit code {worker.end()}"
+                call.future.set_exception(BrokenProcessPool(f"a worker process {end}"))
+            except BaseException as error:
+                call.future.set_exception(error)
+            finally:
+                if worker is not None:
+                    self._running.discard(worker)
+                    worker = worker if worker.process.is_alive() else None
+        if worker is not None:
+            worker.end()
+
+    def _say(self, sentence: str) -> None:
+        """Pass on what a worker says, once."""
+        if sentence not in self._said:
+            self._said.add(sentence)
+            tell(sentence)
 
 
-def _begin() -> None:
-    """Let an interrupt, and the end of the process that started it, end a new worker without a message."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+class _Worker:
+    """A process, and this end of the pipe to it."""
+
+    def __init__(self) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.pipe, other = context.Pipe()
+        self.process = context.Process(target=_answer, args=(other,), daemon=True)
+        with _interrupts_blocked():
+            self.process.start()
+        other.close()
+        self.number = 0
+
+    def compute(self, call: _Call, say: Callable[[str], None]) -> None:
+        """Set the result of a call, or what it raised. Raises EOFError or OSError where the process died."""
+        if call.number != self.number:
+            self.pipe.send_bytes(call.work)
+            self.number = call.number
+        self.pipe.send_bytes(b"")
+        self.pipe.send_bytes(call.arguments)
+        while True:
+            kind, value = pickle.loads(self.pipe.recv_bytes())
+            if kind == "said":
+                say(value)
+            elif kind == "raised":
+                call.future.set_exception(value)
+                return
+            else:
+                call.future.set_result(value)
+                return
+
+    def end(self) -> int | None:
+        """End the process: it holds nothing that is wanted."""
+        self.process.kill()
+        self.process.join()
+        self.pipe.close()
+        return self.process.exitcode
+
+
+@contextmanager
+def _interrupts_blocked() -> Iterator[None]:
+    """Start a process with Ctrl-C blocked, which else would end it before it can say that it ignores that."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    resource_tracker.ensure_running()  # starting it would unblock the signal
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _answer(pipe: Connection) -> None:
+    """Compute calls until the pipe is closed: the main function of a worker."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     Thread(target=_end_with_parent, daemon=True).start()
+    logging.getLogger("hdlimit").addHandler(_ToParent(pipe))
+    work: Any = None
+    with suppress(EOFError, OSError):
+        while True:
+            if data := pipe.recv_bytes():
+                work = data
+                continue
+            arguments = pipe.recv_bytes()
+            try:
+                work = pickle.loads(work) if isinstance(work, bytes) else work
+                args, options = pickle.loads(arguments)
+                answer = pickle.dumps(("computed", work(*args, **options)))
+            except BaseException as error:
+                answer = _raised(error)
+            pipe.send_bytes(answer)
+
+
+def _raised(error: BaseException) -> bytes:
+    error.add_note("in a worker process:\n" + "".join(traceback.format_exception(error)))
+    try:
+        pickle.loads(data := pickle.dumps(("raised", error)))
+    except Exception:
+        return pickle.dumps(("raised", RuntimeError(f"{type(error).__name__}: {error}")))
+    return data
+
+
+class _ToParent(logging.Handler):
+    """Sends what a worker says to the process that started it."""
+
+    def __init__(self, pipe: Connection) -> None:
+        super().__init__()
+        self.pipe = pipe
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Send one sentence."""
+        with suppress(OSError):
+            self.pipe.send_bytes(pickle.dumps(("said", record.getMessage().removeprefix("hdlimit: "))))
 
 
 def _end_with_parent() -> None:

@@ -13,6 +13,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from hdlimit.core.backend import symmetric_eigen
 from hdlimit.core.declaration import FloatArray
 from hdlimit.finite_size.noise_modes import check_spread, noise_modes
 from hdlimit.kernels import sde as kernels
@@ -219,10 +220,8 @@ def homogenized(problem: Problem, optimizer: Optimizer) -> Homogenized:
 
 
 def _full(b: Basis, w: FloatArray, moving: np.ndarray) -> Homogenized:
-    from scipy.linalg import eigh
-
     noise = np.ascontiguousarray(b.noise[np.ix_(moving, moving)])
-    values, vectors = eigh(noise)
+    values, vectors = symmetric_eigen(noise)
     factor = vectors * np.sqrt(np.maximum(values, 0.0))
     return Homogenized(b.rate[moving], w[moving], np.ones(int(moving.sum())), noise, factor)
 
@@ -251,12 +250,12 @@ def corrected(
     NotAvailable
         Where the spread of single runs does not exist or is not known.
     """
-    check_spread(problem, optimizer)
+    limit = limit_of(problem, optimizer)
+    check_spread(limit)
     modes = noise_modes(problem, optimizer, BINS)
     logs = np.linspace(math.log(v_range[0] / BEYOND), math.log(v_range[1] * BEYOND), NODES)
     low, high = max(c_range[0], 1e-6 * c_range[1]) if c_range[1] < math.inf else c_range[0], c_range[1]
     controls = np.geomspace(low, high, LEVELS) if low < high else np.array([high])
-    limit = limit_of(problem, optimizer)
     table = np.array([[_covariance(limit, math.exp(x), c) for x in logs] for c in controls.tolist()])
     spacing = float(logs[1] - logs[0])
     single, start = modes.single / problem.dimension, np.sqrt(modes.start)

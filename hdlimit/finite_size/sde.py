@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
@@ -16,9 +15,10 @@ from hdlimit.core.observable import Observable
 from hdlimit.core.seeds import Seed, as_int, seed_sequence
 from hdlimit.core.timegrid import check_horizon, default_times
 from hdlimit.core.version import __version__
-from hdlimit.errors import DivergenceWarning, InvalidInput, Outcome, Status
+from hdlimit.errors import DivergenceWarning, InvalidInput, Outcome, Status, warn
 from hdlimit.execution.parallel import collect
 from hdlimit.finite_size.sde_paths import _MODE_SECONDS, Task, make_task, sample_paths
+from hdlimit.limit.system import limit_of
 from hdlimit.limit.validity import warn_caveats
 from hdlimit.optimizers.base import Optimizer, check_types
 from hdlimit.plotting.risk import plot_ensemble
@@ -62,6 +62,9 @@ class SdePaths(Record):
 
     table: ClassVar[tuple[str, ...]] = ("time", "mean", "spread", "stderr")
     facts: ClassVar[tuple[str, ...]] = ("runs", "diffusion", "steps", "entropy", "spawn_key")
+    kinds: ClassVar[dict[str, type]] = {"optimizer": Optimizer}
+    shapes: ClassVar[dict[str, str]] = {"time": "T", "risk": "paths T"}
+    ordered: ClassVar[tuple[str, ...]] = ("time",)
 
     problem: Problem
     optimizer: Any
@@ -234,14 +237,14 @@ def sample_sde(
         raise InvalidInput("executor", "a concurrent.futures.Executor or None", repr(executor)[:120])
     step = None if step is None else checks.positive("step", step)
     time = default_times(horizon, problem.dimension) if times is None else checks.times("times", times, horizon)
-    warn_caveats(problem, optimizer, horizon)
+    warn_caveats(problem, horizon, limit_of(problem, optimizer))
     entropy, spawn_key = as_int(sequence.entropy), tuple(sequence.spawn_key)
     task = make_task(problem, optimizer, horizon, time, diffusion, step, entropy, spawn_key)
     seconds = task.grid.size * task.diffusion.start.size * _MODE_SECONDS
     risk, ends = collect(partial(sample_paths, task), paths, seconds, executor, progress)
     outcome = _outcome(ends, task)
     if outcome.status is Status.DIVERGED:
-        warnings.warn(outcome.sentence, DivergenceWarning, stacklevel=2)
+        warn(DivergenceWarning(outcome.sentence))
     steps = task.grid.size - 1
     return SdePaths(problem, optimizer, horizon, time, risk, diffusion, steps, entropy, spawn_key, outcome, __version__)
 

@@ -9,6 +9,7 @@ from functools import cached_property, lru_cache
 
 import numpy as np
 
+from hdlimit.core.backend import check_stop
 from hdlimit.core.declaration import FloatArray, IntArray
 from hdlimit.errors import InvalidInput, NotAvailable
 from hdlimit.finite_size import diffusions
@@ -20,7 +21,6 @@ from hdlimit.optimizers.base import Optimizer
 from hdlimit.optimizers.schedules import Schedule
 from hdlimit.problem.noise_law import NoiseLaw
 from hdlimit.problem.problem import Problem
-from hdlimit.response.residual_maps import residual_map
 from hdlimit.response.response import Compiled, MapResponse
 
 # Longest default step times eta mu lambda_max: the mean is then off by up to 0.2 % (see sample_sde).
@@ -91,7 +91,7 @@ class Task:
     @cached_property
     def response(self) -> MapResponse:
         """(mu, nu) as functions of v."""
-        return MapResponse(residual_map(self.optimizer), self.noise, self.optimizer.batch_size)
+        return MapResponse.of(self.optimizer, self.noise)
 
     @property
     def c_range(self) -> tuple[float, float]:
@@ -132,7 +132,7 @@ def make_task(
     InvalidInput
         For a step that is too long.
     """
-    limit = limit_of(problem, optimizer)
+    limit = limit_of(problem, optimizer).told(horizon)
     solution = solve(limit, limit.modes, horizon, _RTOL)
     if not solution.steps:
         raise NotAvailable(f"sample_sde: no step can be taken in double precision, choose other units ({optimizer!r})")
@@ -241,6 +241,7 @@ def _attempt(task: Task, path: int, response: Compiled) -> tuple[FloatArray, flo
     rng = np.random.Generator(np.random.SFC64(np.random.SeedSequence(task.entropy, spawn_key=(*task.spawn_key, path))))
     length = max(_BLOCK // w.size, 1)
     for first in range(0, steps.size, length):
+        check_stop()
         part = slice(first, min(first + length, steps.size))
         window, v = Window(steps[part], task.lr[part], task.control[part]), np.empty(steps[part].size)
         draws = system.draw(rng, v.size)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
@@ -97,6 +97,9 @@ class DenseOutput:
     coefficients : array, shape (s, k, 4)
         Of theta, ..., theta^4 on every step, theta = (t - knot)/(step length).
     """
+
+    shapes: ClassVar[dict[str, str]] = {"start": "s k", "coefficients": "s k 4", "knots": "s+1"}
+    rising: ClassVar[tuple[str, ...]] = ("knots",)
 
     knots: FloatArray
     start: FloatArray

@@ -14,6 +14,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from hdlimit.core.backend import symmetric_eigen
 from hdlimit.core.declaration import BoolArray, FloatArray
 from hdlimit.limit.feature_maps import FEATURES, FeatureMap
 from hdlimit.limit.moments import MomentSystem
@@ -55,10 +56,8 @@ def basis(covariance: CovarianceModel, features: str) -> Basis:
 
 
 def _full_basis(k: FloatArray, g: FeatureMap, gain: FloatArray, moving: BoolArray, dimension: int) -> Basis:
-    from scipy.linalg import eigh
-
     root = np.sqrt(gain)
-    rate, vectors = eigh(root[:, None] * k * root)
+    rate, vectors = symmetric_eigen(root[:, None] * k * root)
     rate = np.where(rate > 1e-13 * rate.size * rate[-1], rate, 0.0)
     if g.linear:
         return Basis(moving, rate, gain, vectors, rate / dimension)

@@ -6,16 +6,17 @@ dm_i/dt = -2 eta(t) mu(v) lambda_i m_i + eta(t)^2 nu(v) c_i/d,   v = 2R = sum_i 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Self
 
 from hdlimit.limit.dynamics import identity, sign
 from hdlimit.limit.moments import MomentSystem
+from hdlimit.limit.piecewise import told
 from hdlimit.optimizers.base import Optimizer
 from hdlimit.optimizers.schedules import Schedule
-from hdlimit.problem.problem import DIVERGED, Problem
+from hdlimit.problem.least_squares import DIVERGED, LeastSquares
 from hdlimit.problem.spectral_measure import Compression
-from hdlimit.response.residual_maps import residual_map
 from hdlimit.response.response import MapResponse, Response
 
 # The member of a feature map, by its name in hdlimit.limit.feature_maps.
@@ -27,7 +28,7 @@ class Limit:
     """Everything that the limit depends on.
 
     modes: the mode system; response: (mu, nu); lr, control: schedules of t; step: 1/d, the time of one step;
-    compression: what was done to the spectrum, None for every eigenvalue.
+    compression: what was done to the spectrum, None for every eigenvalue; features: name of the feature map.
     """
 
     modes: MomentSystem
@@ -36,6 +37,7 @@ class Limit:
     control: Schedule
     step: float
     compression: Compression | None = None
+    features: str = "identity"
 
     @cached_property
     def scale(self) -> float:
@@ -48,12 +50,25 @@ class Limit:
         return self.response.bounded(float(self.control(0.0)))
 
     @property
+    def has_spread(self) -> bool:
+        """Whether single runs have a finite variance: not with an unbounded residual map and infinite E eps^4."""
+        return self.bounded or math.isfinite(self.response.noise.fourth_moment)
+
+    @property
     def escape(self) -> float:
         """Value of v above which a run counts as diverged: 1e12 max(v(0), E eps^2); inf for bounded residual maps."""
         return math.inf if self.bounded or self.scale == 0 else DIVERGED * self.scale
 
+    def told(self, horizon: float) -> Self:
+        """Return the limit with schedules that say where they bend, up to a horizon.
 
-def limit_of(problem: Problem, optimizer: Optimizer, compress: bool | float = True) -> Limit:
+        Raises: InvalidInput for a schedule that is too rough.
+        """
+        lr, control = (told(schedule, horizon, self.step) for schedule in (self.lr, self.control))
+        return self if lr is self.lr and control is self.control else replace(self, lr=lr, control=control)
+
+
+def limit_of(problem: LeastSquares, optimizer: Optimizer, compress: bool | float = True) -> Limit:
     """Return the limit of an optimizer on a problem.
 
     Parameters
@@ -75,7 +90,31 @@ def limit_of(problem: Problem, optimizer: Optimizer, compress: bool | float = Tr
     NoLimit
         Where nu is infinite.
     """
-    response = MapResponse(residual_map(optimizer), problem.noise, optimizer.batch_size)
+    response = MapResponse.of(optimizer, problem.noise)
     response(2 * problem.initial_risk, float(optimizer.control_schedule(0.0)))
     modes, done = MEMBERS[optimizer.features](problem, optimizer, compress)
-    return Limit(modes, response, optimizer.lr_schedule, optimizer.control_schedule, 1 / problem.dimension, done)
+    return limit_on(modes, problem, optimizer, done)
+
+
+def limit_on(
+    modes: MomentSystem, problem: LeastSquares, optimizer: Optimizer, compression: Compression | None = None
+) -> Limit:
+    """Return the limit of an optimizer whose mode system is known already.
+
+    Parameters
+    ----------
+    modes : MomentSystem
+        Of the optimizer's feature map on the problem.
+    problem, optimizer
+        As in `limit_of`.
+    compression : Compression, optional
+        What was done to the spectrum.
+
+    Returns
+    -------
+    Limit
+        The mode system, the response and the schedules.
+    """
+    schedules = optimizer.lr_schedule, optimizer.control_schedule
+    response = MapResponse.of(optimizer, problem.noise)
+    return Limit(modes, response, *schedules, 1 / problem.dimension, compression, optimizer.features)

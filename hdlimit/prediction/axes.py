@@ -65,6 +65,16 @@ def _values(name: str, value: Any, noise: NoiseLaw) -> Values:
     return numbers
 
 
+def are_axes(problem: Problem, optimizer: Any, axes: dict[str, Any]) -> bool:
+    """Whether these are values on axes as `checked_axes` returns them."""
+    try:
+        checked = checked_axes(problem, optimizer, axes) if axes else {}
+    except (InvalidInput, TypeError, ValueError):
+        return False
+    kinds = [[(type(values), getattr(values, "dtype", None)) for values in one.values()] for one in (checked, axes)]
+    return kinds[0] == kinds[1]
+
+
 def _moves(value: Any) -> bool:
     return isinstance(value, Schedule) or callable(value)
 

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from hdlimit.core.declaration import BoolArray, FloatArray
 from hdlimit.core.timegrid import steps_taken
-from hdlimit.errors import NotAvailable, Outcome, ValidityWarning
+from hdlimit.errors import NotAvailable, Outcome, ValidityWarning, warn
 from hdlimit.finite_size.linear_noise import LinearNoise, linear_noise
 from hdlimit.limit.interpolant import DenseOutput
+from hdlimit.optimizers.base import Optimizer
 from hdlimit.plotting.risk import plot_curve
 from hdlimit.prediction.dense_curve import DenseCurve
 from hdlimit.problem.problem import Problem
@@ -69,6 +70,9 @@ class Curve(DenseCurve, Record):
 
     table: ClassVar[tuple[str, ...]] = ("time", "samples", "risk", "distance", "gradient_norm")
     facts: ClassVar[tuple[str, ...]] = ("rtol",)
+    kinds: ClassVar[dict[str, type]] = {"optimizer": Optimizer}
+    shapes: ClassVar[dict[str, str]] = {"time": "T", "risk": "T"}
+    ordered: ClassVar[tuple[str, ...]] = ("time",)
 
     problem: Problem
     optimizer: Any
@@ -138,12 +142,11 @@ class Curve(DenseCurve, Record):
         spread = self._spread
         wide = spread > TRUSTED * self.risk
         if wide.any():
-            warnings.warn(
+            sentence = (
                 f"spread: above {TRUSTED:g} of the risk from t = {self.time[wide][0]:.3g} on: fluctuations are not "
-                "small there, and linear noise is a rough guide only",
-                ValidityWarning,
-                stacklevel=2,
+                "small there, and linear noise is a rough guide only"
             )
+            warn(ValidityWarning(sentence))
         return spread
 
     @property

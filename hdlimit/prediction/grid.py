@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from hdlimit.core.backend import check_stop
 from hdlimit.core.declaration import FloatArray, IntArray
 from hdlimit.errors import NotAvailable
 from hdlimit.execution.parallel import collect
@@ -32,6 +33,10 @@ from hdlimit.response.response import Compiled, MapResponse, Response
 TASKS_A_THREAD = 8
 # Time of a mode and curve, for the number of tasks; a rough figure of one core.
 SECONDS = 1e-6
+# The time that a point takes beside its modes, in modes; a rough figure of one core.
+OVERHEAD = 50
+# Seconds between two looks at whether a sweep has ended early: Ctrl-C is answered in two. Chosen, not measured.
+BREATH = 0.2
 # Factor by which the range of a table of v grows at a time; chosen, not measured.
 WIDER = 16.0
 Range = tuple[float, float]
@@ -91,14 +96,19 @@ class Prepared:
     rtol: float
 
     @cached_property
+    def limit(self) -> Limit:
+        """The limit of the first point, its schedules read up to the horizon."""
+        return self.column.limit.told(self.horizon)
+
+    @cached_property
     def control(self) -> Piecewise:
         """The control as the kernel reads it."""
-        return tabulate(self.column.limit.control, self.horizon)
+        return tabulate(self.limit.control, self.horizon)
 
     @cached_property
     def lr(self) -> Piecewise:
         """The limit's own step size as the kernel reads it."""
-        return tabulate(self.column.limit.lr, self.horizon)
+        return tabulate(self.limit.lr, self.horizon)
 
     @cached_property
     def response(self) -> Response:
@@ -117,8 +127,7 @@ class Prepared:
     @cached_property
     def ends(self) -> FloatArray:
         """Where the integration starts anew."""
-        limit = self.column.limit
-        return stops((limit.lr, limit.control), self.horizon, esdirk.SAFETY * self.rtol)
+        return stops((self.limit.lr, self.limit.control), self.horizon, esdirk.SAFETY * self.rtol)
 
     @cached_property
     def floor(self) -> FloatArray:
@@ -129,6 +138,11 @@ class Prepared:
     def modes(self) -> MomentSystem:
         """The moments, with v as what is read off."""
         return self.column.limit.modes.of_v
+
+    @property
+    def at_once(self) -> int:
+        """How many points are integrated between two looks at whether the sweep has ended early."""
+        return max(1, math.floor(BREATH / (SECONDS * (OVERHEAD + self.modes.size))))
 
     def points(self, points: IntArray) -> tuple[FloatArray, FloatArray]:
         """Return v at the times, shape (m, T), and the reports of m points of the column."""
@@ -141,7 +155,9 @@ class Prepared:
             missed: dict[Range, list[int]] = {}
             for v_range, some in todo.items():
                 response = self.response.compiled(v_range, value_range(self.control))
-                v[some], reports[some] = self._run(points[some], response)
+                for few in np.array_split(some, math.ceil(some.size / self.at_once)):
+                    check_stop()
+                    v[few], reports[few] = self._run(points[few], response)
                 for k in some.tolist():
                     low, high = reports[k, kernels.LOW], reports[k, kernels.HIGH]
                     if low < response.low or high > response.high:

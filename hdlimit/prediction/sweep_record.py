@@ -13,8 +13,9 @@ import numpy as np
 from hdlimit.core import checks
 from hdlimit.core.declaration import FloatArray
 from hdlimit.errors import InvalidInput, NotAvailable, Outcome, Status
+from hdlimit.optimizers.base import Optimizer
 from hdlimit.plotting.grids import plot_sweep
-from hdlimit.prediction.axes import Values, at, labels, plain
+from hdlimit.prediction.axes import Values, are_axes, at, labels, plain
 from hdlimit.prediction.curve import Curve
 from hdlimit.prediction.predict import predict
 from hdlimit.problem.problem import Problem
@@ -57,6 +58,9 @@ class Sweep(Record):
 
     table: ClassVar[tuple[str, ...]] = ("time", "risk")
     facts: ClassVar[tuple[str, ...]] = ("rtol", "names")
+    kinds: ClassVar[dict[str, type]] = {"optimizer": Optimizer}
+    shapes: ClassVar[dict[str, str]] = {"time": "T"}
+    ordered: ClassVar[tuple[str, ...]] = ("time",)
 
     problem: Problem
     optimizer: Any
@@ -75,6 +79,19 @@ class Sweep(Record):
         grid = " x ".join(f"{len(values)} {name}" for name, values in self.axes.items())
         kind = "risks" if self.final else "curves"
         return f"Sweep({grid or 'one point'}: {kind} to t={self.horizon:g}, {self.outcome.sentence})"
+
+    def _misfit(self) -> str | None:
+        """Return the name of a field that does not fit the others, None if all do; read from a file they might not."""
+        if not len(self.names) == len(self.axes) == len(self.values):
+            return "names"
+        if not are_axes(self.problem, self.optimizer, self.axes):
+            return "values"
+        shape = tuple(map(len, self.values))
+        if not isinstance(self.status, np.ndarray) or not np.isin(self.status, list(Status)).all():
+            return "status"
+        if self.risk.shape not in (shape, (*shape, self.time.size)):
+            return "risk"
+        return next((name for name in ("status", "end") if getattr(self, name).shape != shape), None)
 
     @property
     def axes(self) -> dict[str, Values]:

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from hdlimit.core import checks
+from hdlimit.core.backend import symmetric_eigenvalues
 from hdlimit.core.declaration import Declaration, FloatArray
 from hdlimit.errors import InvalidInput, NotAvailable
-from hdlimit.problem.spectral_measure import Indexed
 
 # Range of the largest variance: the square of a risk stays within double precision.
 SMALLEST_VARIANCE, LARGEST_VARIANCE = 1e-140, 1e140
@@ -24,6 +24,14 @@ MANY = 4096
 MOST_NUMBERS = 10**8
 # Default error of a compressed spectrum: a tenth of the default rtol of predict.
 TOLERANCE = 1e-7
+
+
+class Indexed(NamedTuple):
+    """Nodes in ascending order and the error of Compression."""
+
+    value: FloatArray
+    mass: FloatArray
+    error: float
 
 
 class CovarianceModel(Declaration):
@@ -86,9 +94,7 @@ class CovarianceModel(Declaration):
         """Eigenvalues of K in ascending order, shape (d,), negative rounding errors set to 0."""
         if self.diagonal is not None:
             return np.sort(self.diagonal)
-        from scipy.linalg import eigvalsh
-
-        values = eigvalsh(self.matrix)
+        values = symmetric_eigenvalues(self.matrix)
         return np.where(values > 1e-13 * values[-1] * values.size, values, 0.0)
 
     @property
@@ -182,10 +188,6 @@ def _frozen(values: FloatArray) -> FloatArray:
     return values
 
 
-def _unit_trace(values: FloatArray) -> FloatArray:
-    return _frozen(values * (values.shape[0] / (values.sum() if values.ndim == 1 else np.trace(values))))
-
-
 @dataclass(frozen=True, eq=False, repr=False)
 class Rotated(CovarianceModel):
     """Another model's spectrum in a uniformly random orthonormal basis.
@@ -225,7 +227,7 @@ class Covariance(CovarianceModel):
     ----------
     K : array_like, shape (d, d) or (d,)
         A symmetric positive semi-definite matrix, or the diagonal of a diagonal one. Its largest variance is between
-        1e-140 and 1e140.
+        1e-140 and 1e140. A matrix may miss symmetry and positivity by rounding in its own type of numbers.
 
     Raises
     ------
@@ -252,7 +254,7 @@ class Covariance(CovarianceModel):
             expected = f"a largest variance from {SMALLEST_VARIANCE:g} to {LARGEST_VARIANCE:g}"
             raise InvalidInput("K", expected, f"{largest:g}")
         if k.ndim == 2:
-            k = _symmetric(k)
+            k = _symmetric(k, np.asarray(self.K).dtype)
         elif (k < 0).any():
             raise InvalidInput("K", "variances >= 0", f"a smallest variance of {k.min():g}")
         self._set(K=k)
@@ -272,28 +274,14 @@ class Covariance(CovarianceModel):
         return self.K if self.K.ndim == 2 else np.diag(self.K)
 
 
-def _symmetric(k: FloatArray) -> FloatArray:
+def _symmetric(k: FloatArray, given: np.dtype[Any]) -> FloatArray:
+    rounding = max(1e-10, 8 * float(np.finfo(given).eps)) if given.kind == "f" else 1e-10
     if k.shape[0] != k.shape[1]:
         raise InvalidInput("K", "a square matrix", f"shape {k.shape}")
     scale, skew = float(np.abs(k).max()), float(np.abs(k - k.T).max())
-    if skew > 1e-10 * scale:
-        raise InvalidInput(
-            "K", "a symmetric matrix", f"entries that differ from their mirror image by up to {skew:.2g}"
-        )
+    if skew > rounding * scale:
+        raise InvalidInput("K", "a symmetric matrix", f"entries that differ from their mirror image by {skew:.2g}")
     smallest = float(np.linalg.eigvalsh(k)[0])
-    if smallest < -1e-10 * scale * k.shape[0]:
+    if smallest < -rounding * scale * k.shape[0]:
         raise InvalidInput("K", "a positive semi-definite matrix", f"an eigenvalue of {smallest:.3g}")
     return _frozen((k + k.T) / 2)
-
-
-def as_covariance(covariance: CovarianceModel | ArrayLike) -> CovarianceModel:
-    """Return a covariance model as it is, or make one of what Covariance takes; raise InvalidInput for others."""
-    if isinstance(covariance, CovarianceModel):
-        return covariance
-    try:
-        return Covariance(np.asarray(covariance))
-    except InvalidInput as error:
-        raise InvalidInput("covariance", f"a covariance model, or {error.expected}", error.got) from None
-    except ValueError:
-        got = f"a {type(covariance).__name__} with rows of different lengths"
-        raise InvalidInput("covariance", "a covariance model or an array of shape (d, d) or (d,)", got) from None

@@ -21,7 +21,7 @@ from typing import NamedTuple
 import numpy as np
 
 from hdlimit.core.declaration import FloatArray
-from hdlimit.problem.laplace_transform import ComplexArray, Points
+from hdlimit.problem.noise_law import ComplexArray, Points
 
 # x times the point where contours of w (for large x/v) or of q (for small) leave the real axis: e^START is the loss of
 # digits, e^(-START S/x) what keeps larger S out.

@@ -8,7 +8,7 @@ import numpy as np
 
 from hdlimit.core.declaration import FloatArray
 from hdlimit.kernels.laplace_transform import cells_transform
-from hdlimit.problem.laplace_transform import Points
+from hdlimit.problem.noise_law import Points
 
 # |w| times the length of a cell up to which its transform is right, and the moments of a cell:
 # (PHASE/2)^ORDER/ORDER! = 1e-15.

@@ -16,9 +16,7 @@ import numpy as np
 from hdlimit.core.declaration import FloatArray
 from hdlimit.kernels import laplace_transform as kernels
 from hdlimit.problem.density import ORDER, density, panels
-from hdlimit.problem.laplace_transform import ComplexArray, Points, Transform
-from hdlimit.problem.noise_law import NoiseLaw
-from hdlimit.problem.normal_mixtures import Components
+from hdlimit.problem.noise_law import ComplexArray, Components, NoiseLaw, Points, Transform
 from hdlimit.response.contours import PANEL, log1p, panel
 from hdlimit.response.moment_cells import PHASE, Cells, Masses, cells_of
 

@@ -10,8 +10,9 @@ from hdlimit.core.declaration import FloatArray
 from hdlimit.core.observable import Observable
 from hdlimit.core.timegrid import steps_taken
 from hdlimit.errors import NotAvailable, Outcome
+from hdlimit.optimizers.base import Optimizer
 from hdlimit.plotting.risk import plot_ensemble
-from hdlimit.problem.problem import Problem
+from hdlimit.problem.least_squares import LeastSquares
 from hdlimit.storage.records import Record
 
 if TYPE_CHECKING:
@@ -67,8 +68,11 @@ class Ensemble(Record):
 
     table: ClassVar[tuple[str, ...]] = ("time", "samples", "mean", "spread", "stderr")
     facts: ClassVar[tuple[str, ...]] = ("runs", "rows", "method", "entropy", "spawn_key")
+    kinds: ClassVar[dict[str, type]] = {"optimizer": Optimizer}
+    shapes: ClassVar[dict[str, str]] = {"time": "T", "risk": "runs T"}
+    ordered: ClassVar[tuple[str, ...]] = ("time",)
 
-    problem: Problem
+    problem: LeastSquares
     optimizer: Any
     horizon: float
     time: FloatArray
@@ -86,6 +90,10 @@ class Ensemble(Record):
             f"Ensemble({self.optimizer!r}, d={self.problem.dimension}, runs={self.runs}, t={self.time[-1]:g}, "
             f"risk {self.mean[-1]:.4g} +- {self.stderr[-1]:.2g})"
         )
+
+    def _misfit(self) -> str | None:
+        """Return the name of a field that does not fit the others, None if all do; read from a file they might not."""
+        return None if all(one.values.shape == self.risk.shape for one in self.recorded) else "recorded"
 
     @property
     def runs(self) -> int:

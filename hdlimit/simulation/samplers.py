@@ -7,23 +7,26 @@ batch size and the step alone: not on how many runs there are or where they are 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hdlimit.core import checks
+from hdlimit.core.backend import check_stop, stop_flag, symmetric_eigen
 from hdlimit.core.declaration import FloatArray
 from hdlimit.errors import InvalidInput
 from hdlimit.problem.covariance import Covariance
+from hdlimit.problem.least_squares import LeastSquares
 from hdlimit.problem.noise_law import NoiseLaw
-from hdlimit.problem.problem import Problem
 from hdlimit.simulation.kernels import steps as stream
 
 _BLOCK_NUMBERS = 2**19  # features of a block: 4 MB
 # Steps of a chunk at most, so that Ctrl-C and divergence are seen soon.
 _LONGEST_BLOCK = 4096
+# Multiplications between two looks at whether the study has ended early: some tenths of a second. Chosen, not measured.
+_BREATH = 2**29
 
 
 def block_steps(dimension: int, batch_size: int) -> int:
@@ -46,7 +49,7 @@ class Rule:
 
     def steps(self, noise: FloatArray, part: slice) -> stream.Steps:
         """Return what the kernels take, for a part of the steps and the noise of its samples."""
-        return stream.Steps(noise, self.step[part], self.control[part], self.update, self.table)
+        return stream.Steps(noise, self.step[part], self.control[part], self.update, self.table, stop_flag())
 
 
 class Block(Protocol):
@@ -169,7 +172,10 @@ class FullSampler:
         z = np.zeros((count + count % 2, self.factor.shape[0]))
         z[:count, :d] = features.standard_normal((count, d))
         x = np.empty((z.shape[0], d))
-        stream.product(x, z, self.factor)
+        at_once = max(2, _BREATH // self.factor.size // 2 * 2)
+        for first in range(0, len(z), at_once):
+            check_stop()
+            stream.product(x[first : first + at_once], z[first : first + at_once], self.factor)
         values = block_of_noise(self.noise, noise, d, self.batch_size)
         return _Rows(x, np.arange(count), values, self.batch_size, scratch)
 
@@ -218,24 +224,22 @@ def factor(matrix: FloatArray) -> FloatArray:
     return vectors * np.sqrt(values)
 
 
-def in_eigenbasis(problem: Problem) -> Problem:
+def in_eigenbasis(problem: LeastSquares) -> LeastSquares:
     """Return the same problem, without its rows, in the coordinates Q^T theta, K = Q diag(lambda) Q^T.
 
     With x = F z, F = Q sqrt(lambda), its features sqrt(lambda) z are made of the same normals z.
     """
     values, vectors = _eigen(problem.covariance.matrix)
     error = vectors.T @ problem.initial_error
-    return Problem(Covariance(values), problem.noise, target=np.zeros_like(error), start=error)
+    return replace(problem, covariance=Covariance(values), target=np.zeros_like(error), start=error, rows=None)
 
 
 def _eigen(matrix: FloatArray) -> tuple[FloatArray, FloatArray]:
-    from scipy.linalg import eigh
-
-    values, vectors = eigh(matrix)
+    values, vectors = symmetric_eigen(matrix)
     return np.maximum(values, 0.0), vectors
 
 
-def choose_rows(problem: Problem, rows: str | None) -> str:
+def choose_rows(problem: LeastSquares, rows: str | None) -> str:
     """Where features come from: "data" or "gaussian"; None: "data" where the problem has rows."""
     if rows is None:
         return "gaussian" if problem.rows is None else "data"
@@ -252,7 +256,7 @@ def _padded(matrix: FloatArray) -> FloatArray:
     return padded
 
 
-def sampler_of(problem: Problem, batch_size: int, rows: str) -> Sampler:
+def sampler_of(problem: LeastSquares, batch_size: int, rows: str) -> Sampler:
     """Return the sampler of a problem.
 
     Parameters

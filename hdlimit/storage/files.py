@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import errno
 import os
-import secrets
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from hdlimit.errors import InvalidInput
+from hdlimit.errors import InvalidInput, NotWritten
 
 if TYPE_CHECKING:
     from os import PathLike
+
+# Files that are being written, under names that they do not keep.
+unfinished: set[Path] = set()
+_DISK = {errno.ENOSPC, errno.EIO, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC), None}
 
 
 def checked_path(path: str | PathLike[str], endings: tuple[str, ...]) -> Path:
@@ -33,7 +38,8 @@ def checked_path(path: str | PathLike[str], endings: tuple[str, ...]) -> Path:
     Raises
     ------
     InvalidInput
-        For another ending, a missing folder, a path that is a folder, and a folder without permission to write.
+        For another ending, a missing folder, a path that is a folder, a device or a pipe, and one without permission
+        to write.
     """
     target = Path(path) if isinstance(path, str | os.PathLike) and "\0" not in str(path) else None
     if target is None or target.suffix.lower() not in endings:
@@ -41,11 +47,23 @@ def checked_path(path: str | PathLike[str], endings: tuple[str, ...]) -> Path:
         raise InvalidInput("path", expected, repr(path)[:120])
     if not os.path.isdir(target.parent):
         raise _not_writable(target, "no such folder")
-    if os.path.isdir(target):
-        raise _not_writable(target, "a folder")
     if not os.access(target.parent, os.W_OK):
         raise _not_writable(target, "no permission")
+    _existing(target)
     return target
+
+
+def _existing(path: Path) -> os.stat_result | None:
+    """Return what is known of a file that would be replaced; InvalidInput for anything else of that name."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    if not stat.S_ISREG(found.st_mode):
+        raise _not_writable(path, "a folder" if stat.S_ISDIR(found.st_mode) else "a device, a pipe or a socket")
+    if not os.access(path, os.W_OK):
+        raise _not_writable(path, "no permission")
+    return found
 
 
 def _not_writable(path: str | PathLike[str], reason: object) -> InvalidInput:
@@ -59,7 +77,8 @@ def new_file(path: str | PathLike[str]) -> Iterator[IO[bytes]]:
     Parameters
     ----------
     path : str or path-like
-        Path of the file; an existing one is replaced.
+        Path of the file; an existing regular file is replaced, with its owner and mode where they can be kept and never
+        readable to more than it was.
 
     Yields
     ------
@@ -69,18 +88,41 @@ def new_file(path: str | PathLike[str]) -> Iterator[IO[bytes]]:
     Raises
     ------
     InvalidInput
-        Where it cannot be written.
+        Where it cannot be written: NotWritten where the disk is full or fails.
     """
     target = Path(path).resolve()
-    temporary = target.with_name(f".hdlimit-{secrets.token_hex(8)}.tmp")
+    temporary = target.with_name(f".hdlimit-{os.urandom(8).hex()}.tmp")
     try:
-        with open(temporary, "xb") as file:
+        old = _existing(target)
+        mode = 0o666 if old is None else 0o600
+        unfinished.add(temporary)
+        with open(temporary, "xb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
+            if old is not None:
+                _keep_access(file.fileno(), old)
         os.replace(temporary, target)
     except OSError as error:
-        raise _not_writable(path, error.strerror) from error
+        found = _not_writable(path, error.strerror or error)
+        if error.errno in _DISK:
+            found = NotWritten(found.argument, "a disk that takes what is written", found.got)
+        raise found from error
     finally:
         with suppress(OSError):
             temporary.unlink()
+        unfinished.discard(temporary)
+
+
+def _keep_access(number: int, old: os.stat_result) -> None:
+    """Give an open file the owner and the mode of another; without its group, no rights for a group."""
+    if not hasattr(os, "fchmod"):
+        return
+    mode = stat.S_IMODE(old.st_mode)
+    new = os.fstat(number)
+    if (new.st_uid, new.st_gid) != (old.st_uid, old.st_gid):
+        try:
+            os.fchown(number, old.st_uid, old.st_gid)
+        except OSError:
+            mode &= ~(stat.S_IRWXG | stat.S_ISUID | stat.S_ISGID)
+    os.fchmod(number, mode)

@@ -8,35 +8,17 @@ from __future__ import annotations
 
 import json
 import math
-import zipfile
-import zlib
 from os import PathLike
-from pathlib import Path
 from typing import IO, Any, ClassVar
 
 import numpy as np
 
-from hdlimit.core.declaration import registered
-from hdlimit.errors import InvalidInput
-from hdlimit.storage.encoding import decode, encode
+from hdlimit.core.declaration import encode, registered
 from hdlimit.storage.files import checked_path, new_file
 
 RESULT_FILES = (".npz", ".csv", ".json")
-_FORMAT = "hdlimit-result-1"
-_METADATA = "metadata"
-_BROKEN = (
-    AttributeError,
-    EOFError,
-    IndexError,
-    KeyError,
-    NotImplementedError,
-    OSError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
+FORMAT = "hdlimit-result-1"
+METADATA = "metadata"
 
 
 class Record:
@@ -48,10 +30,19 @@ class Record:
         Names of the attributes that are columns of a .csv or .json file.
     facts : tuple of str
         Names of the attributes that are metadata there.
+    kinds : dict of str to type
+        Classes of the fields whose annotation is Any; `storage.contents` has the meaning of this and the next two.
+    shapes : dict of str to str
+        Names of the axes of the arrays.
+    ordered : tuple of str
+        Names of the arrays that never fall.
     """
 
     table: ClassVar[tuple[str, ...]] = ()
     facts: ClassVar[tuple[str, ...]] = ()
+    kinds: ClassVar[dict[str, type]] = {}
+    shapes: ClassVar[dict[str, str]] = {}
+    ordered: ClassVar[tuple[str, ...]] = ()
 
     def __init_subclass__(cls) -> None:
         registered(cls)
@@ -94,42 +85,6 @@ class Record:
             writers[target.suffix.lower()](self, file)
 
 
-def read(path: str | PathLike[str]) -> Record:
-    """Return a result from a .npz file, equal to the saved one bit for bit; its class has to be imported.
-
-    Parameters
-    ----------
-    path : str or path-like
-        A .npz file written by `Record.save`.
-
-    Returns
-    -------
-    Record
-        The result.
-
-    Raises
-    ------
-    InvalidInput
-        For a file that is missing, truncated, changed, or not written by `Record.save`.
-    """
-    expected = "a .npz file written by save"
-    try:
-        with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as stored:
-            header = json.loads(str(stored[_METADATA]))
-            arrays = {name: stored[name] for name in stored.files if name != _METADATA}
-        if header["format"] != _FORMAT:
-            raise InvalidInput("path", expected, f"{str(path)!r} (format {header['format']!r})")
-        result = decode(header["result"], arrays, str(path))
-    except InvalidInput:
-        raise
-    except _BROKEN as error:
-        reason = getattr(error, "strerror", None) or "foreign, truncated or changed"
-        raise InvalidInput("path", expected, f"{str(path)!r} ({reason})") from error
-    if not isinstance(result, Record):
-        raise InvalidInput("path", expected, f"{str(path)!r} (a {type(result).__name__})")
-    return result
-
-
 def finite_or_none(value: Any) -> Any:
     """Return a value for JSON, with None in place of NaN and inf.
 
@@ -158,8 +113,8 @@ def _npz(result: Record, file: IO[bytes]) -> None:
         arrays[name] = array
         return {"array": name}
 
-    header = {"format": _FORMAT, "result": encode(result, reference)}
-    arrays[_METADATA] = np.array(json.dumps(header))
+    header = {"format": FORMAT, "result": encode(result, reference)}
+    arrays[METADATA] = np.array(json.dumps(header))
     np.savez(file, **arrays)
 
 

@@ -50,7 +50,8 @@ class ClipSchedule:
     clipped_fraction, rate_gain : ndarray, shape (T,)
         Along the curve.
     gain : float
-        R of SGD at its best constant lr over the risk here, at the horizon; inf where SGD has no limit.
+        R of SGD at its best constant lr over the risk here, at the horizon; inf where SGD has no limit. With a target
+        of `tune_clip` the ratio of the times to it, inf where SGD does not reach it, 0 where this schedule does not.
 
     Examples
     --------

@@ -1,20 +1,25 @@
 """The greedy step size: at every time the step with the fastest decrease of the risk.
 
 eta*(t) = mu A/(nu Bq),   A = sum lambda_i^2 m_i,  Bq = sum lambda_i c_i/d,   dR/dt = -(mu^2/nu) A^2/(2 Bq)
+
+In the clock s with ds = eta* mu dt neither mu nor nu enters the modes any more: they are a sum of exponentials.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from hdlimit.core import checks
-from hdlimit.core.declaration import FloatArray
 from hdlimit.errors import InvalidInput, NotAvailable
+from hdlimit.kernels.responses import SMALLEST
 from hdlimit.limit.compression import binned
+from hdlimit.limit.moments import MomentSystem
+from hdlimit.limit.system import limit_of
 from hdlimit.limit.validity import warn_caveats
 from hdlimit.optimizers.base import Optimizer
 from hdlimit.optimizers.schedules import Constant, Table
@@ -22,7 +27,6 @@ from hdlimit.optimizers.sgd import SGD
 from hdlimit.optimizers.sign import SignSGD
 from hdlimit.problem.problem import Problem
 from hdlimit.response.closed_loop import at_threshold
-from hdlimit.response.residual_maps import residual_map
 from hdlimit.response.response import MapResponse, Response
 from hdlimit.tuning.clip_schedule import ClipSchedule
 from hdlimit.tuning.search import best_step
@@ -31,6 +35,11 @@ from hdlimit.tuning.trial import checked_trial
 
 # Modes and times of the greedy integration: accuracy of the table against the time of LSODA. Chosen, not measured.
 BINS, POINTS = 100, 300
+# Relative tolerance of the clock: 1e-8 of the exponent of a falling v. Chosen, not measured.
+RTOL = 1e-10
+# Share of the mean noise weight that a mode without noise is given, so that the modes have a symmetric form: its error
+# against that of rounding, which grows with the inverse of its root. Chosen, not measured.
+UNFORCED = 1e-12
 
 
 def greedy_lr(problem: Problem, optimizer: Any, horizon: float) -> Table:
@@ -87,16 +96,16 @@ def greedy_lr(problem: Problem, optimizer: Any, horizon: float) -> Table:
     if not isinstance(optimizer, Optimizer) or not isinstance(optimizer.control_schedule, Constant):
         raise InvalidInput("optimizer", "SGD, SignSGD or an optimizer with a constant threshold", repr(optimizer)[:120])
     c = optimizer.control_schedule.value
-    exact = MapResponse(residual_map(optimizer), problem.noise, optimizer.batch_size)
+    exact = MapResponse.of(optimizer, problem.noise)
     response = at_threshold(exact, c) if exact.map.clips else exact
     table = greedy_table(problem, response, c, optimizer.features, horizon)
     followed: Any = optimizer
-    warn_caveats(problem, replace(followed, lr=table), horizon)
+    warn_caveats(problem, horizon, limit_of(problem, replace(followed, lr=table)))
     return table
 
 
 def greedy_table(problem: Problem, response: Response, c: float, features: str, horizon: float) -> Table:
-    """Compute eta*(t) for a response, by integration of binned modes with the step in feedback.
+    """Compute eta*(t) for a response, from binned modes with the step in feedback.
 
     Parameters
     ----------
@@ -120,27 +129,52 @@ def greedy_table(problem: Problem, response: Response, c: float, features: str, 
 
     trial = checked_trial(problem, horizon, features)
     modes = binned(trial.modes, BINS)
-    rate, forcing = modes.rate, modes.diffusion
-    quadratic = float(forcing.sum())
+    quadratic, decay = float(modes.diffusion.sum()), _decay(modes)
     gain = response.lookup(c)
 
-    def step(u: FloatArray) -> tuple[float, float, float]:
-        mu, nu = gain(max(float(u.sum()), 1e-280))
-        return mu * float(rate @ u) / (nu * quadratic), mu, nu
+    def pace(clock: float) -> tuple[float, float]:
+        """Return the greedy step and its eta mu at a time of the modes' own clock."""
+        v, rate = decay(clock)
+        mu, nu = gain(v)
+        eta = mu * v * rate / (nu * quadratic)
+        return eta, eta * mu
 
-    def slope(t: float, u: FloatArray) -> FloatArray:
-        eta, mu, nu = step(u)
-        change: FloatArray = -2 * eta * mu * rate * u + eta**2 * nu * forcing
-        return change
-
-    first = 1e-3 / (step(modes.start)[0] * step(modes.start)[1] * float(rate.max()))
-    time = np.concatenate([[0.0], np.geomspace(min(first, trial.horizon / 10), trial.horizon, POINTS)])
+    fastest = 1e3 * pace(0.0)[1] * modes.fastest
+    first = min(1 / max(fastest, SMALLEST), trial.horizon / 10)
+    time = np.concatenate([[0.0], np.geomspace(first, trial.horizon, POINTS)])
     time[-1] = trial.horizon
-    small = 1e-12 * float(modes.start.sum())
-    found = solve_ivp(slope, (0.0, trial.horizon), modes.start, "LSODA", time, rtol=1e-6, atol=small / rate.size)
+    found = solve_ivp(
+        lambda t, clock: [pace(float(clock[0]))[1]],
+        (0.0, trial.horizon),
+        [0.0],
+        "LSODA",
+        time,
+        rtol=RTOL,
+        atol=RTOL / modes.fastest,
+    )
     if not found.success:
         raise NotAvailable(f"greedy step size: the integration stopped: {found.message}")
-    return Table(time, np.array([step(u)[0] for u in np.maximum(found.y, 0.0).T]))
+    return Table(time, np.array([pace(clock)[0] for clock in found.y[0].tolist()]))
+
+
+def _decay(modes: MomentSystem) -> Callable[[float], tuple[float, float]]:
+    """Return v and A/v as functions of the clock s.
+
+    du/ds = -2 lambda u + f A/Bq for the modes u = lambda m is linear, and symmetric in w = sqrt(lambda/f) u:
+    A = sum of a exp(-y s) and, as dv/ds = -A, v = sum of a/y exp(-y s), with positive y.
+    """
+    rate, whole = modes.rate, float(modes.diffusion.sum())
+    forcing = np.maximum(modes.diffusion, UNFORCED * whole / rate.size)
+    pull = np.sqrt(rate * forcing)
+    y, vectors = np.linalg.eigh(np.diag(2 * rate) - pull[:, None] * pull / whole)
+    weight = (vectors.T @ pull) * (vectors.T @ (np.sqrt(rate / forcing) * modes.start))
+
+    def decay(clock: float) -> tuple[float, float]:
+        left = weight * np.exp(-(y - y[0]) * clock)
+        v = float((left / y).sum())
+        return max(v * math.exp(-y[0] * clock), SMALLEST), float(left.sum()) / v
+
+    return decay
 
 
 def greedy_clip(problem: Problem, horizon: float, batch_size: int = 1) -> ClipSchedule:
@@ -192,5 +226,5 @@ def greedy_clip(problem: Problem, horizon: float, batch_size: int = 1) -> ClipSc
     sgd = None if math.isinf(problem.noise.second_moment) else best_step(trial, SGD(1.0, batch_size))
     sgd_risk = math.inf if sgd is None else math.exp(sgd.value)
     schedule = clip_schedule(trial, Followed(rule, lr, math.nan), batch_size, sgd_risk)
-    warn_caveats(problem, schedule.optimizer, trial.horizon)
+    warn_caveats(problem, trial.horizon, limit_of(problem, schedule.optimizer))
     return schedule

@@ -2,8 +2,9 @@
 
     mu_c = P(|r| <= c),   nu_c = E min(r^2, c^2),   gain = (mu_c^2/nu_c) E r^2
 
-with means over the rows. The log must hold values from before the update, in a window in which the risk is about
-constant, one row a step. Batches of B: q = sqrt(r_1^2 + ... + r_B^2)/B takes the place of |r|, and
+with means over the rows. The log must hold values from before the update, one row a step in order of time. Where the
+size of the residuals changes along it, only the last rows, which show no change, are used. Batches of B:
+q = sqrt(r_1^2 + ... + r_B^2)/B takes the place of |r|, and
 
     mu_c = P(q <= c) + (1 - 1/B) E[c/q; q > c].
 """
@@ -11,95 +12,27 @@ constant, one row a step. Batches of B: q = sqrt(r_1^2 + ... + r_B^2)/B takes th
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from hdlimit.core import checks
 from hdlimit.core.declaration import FloatArray
-from hdlimit.errors import InvalidInput, NotAvailable
+from hdlimit.errors import InvalidInput, shown
 from hdlimit.optimizers.base import loss_factor
+from hdlimit.tuning.log_answer import Found, Log, LogTuning, answered, too_few
 from hdlimit.tuning.log_sample import LogSample
+from hdlimit.tuning.log_trend import fall, steady_rows
 
 # Rows below which no threshold is recommended: missed gains against false ones. Chosen, not measured.
 FEWEST_ROWS = 200
-# Share of the sum of squares in one row above which the gain is called a lower bound. Chosen, not measured.
-HEAVY_SHARE = 0.1
-
-
-@dataclass(frozen=True)
-class LogTuning:
-    """A clip threshold from a log.
-
-    Parameters
-    ----------
-    threshold : float
-        In residual units, inf for "do not clip".
-    interval : tuple of float
-        Its bootstrap interval.
-    clipped_fraction : float
-        Share of the rows above it.
-    rate_gain : float
-        Factor by which the best decrease of the risk exceeds SGD's, each half of the rows judged at the other half's
-        threshold.
-    rate_gain_interval : tuple of float
-        Its bootstrap interval.
-    max_norm : float or None
-        The threshold in units of the gradient norms, None without them.
-    rows : int
-        Number of rows.
-    helps : bool
-        Whether the interval of the gain lies above 1.
-    sentence : str
-        All of it in words, or why no threshold is recommended.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> import hdlimit as hd
-    >>> log = np.random.default_rng(0).standard_t(2, size=2000)
-    >>> tuning = hd.tune_clip_from_residuals(log, bootstrap=50)
-    >>> tuning.helps, tuning.rows
-    (True, 2000)
-    """
-
-    threshold: float
-    interval: tuple[float, float]
-    clipped_fraction: float
-    rate_gain: float
-    rate_gain_interval: tuple[float, float]
-    max_norm: float | None
-    rows: int
-    helps: bool
-    sentence: str
-
-    def __str__(self) -> str:
-        return self.sentence
-
-    def trainer(self) -> dict[str, float]:
-        """Return the trainer's setting {"max_norm": ...}, inf for "do not clip".
-
-        Returns
-        -------
-        dict
-            With the key `max_norm`.
-
-        Raises
-        ------
-        NotAvailable
-            When the log came without gradient norms, from which the unit of max_norm is read.
-        """
-        if self.max_norm is None:
-            raise NotAvailable("max_norm: the log has no gradient norms; max_norm is the threshold times sqrt(tr K)")
-        return {"max_norm": self.max_norm}
 
 
 def tune_clip_from_residuals(
     residuals: Any = None,
     *,
     losses: Any = None,
-    loss: str = "half_squared",
+    loss: str | None = None,
     batch_size: int = 1,
     gradient_norms: Any = None,
     confidence: float = 0.9,
@@ -111,11 +44,11 @@ def tune_clip_from_residuals(
     Parameters
     ----------
     residuals : array_like, shape (n,) or (n, B)
-        r = <x, theta> - y before the update, with the risk about constant; (n, B) for batches.
+        r = <x, theta> - y before the update, in order of time; (n, B) for batches.
     losses : array_like, shape (n,)
         In place of residuals: per-sample losses, their mean for batches.
     loss : {"half_squared", "squared"}
-        What the losses are: r^2/2 or r^2.
+        What the losses are: r^2/2 or r^2 (PyTorch's MSELoss). Required with losses.
     batch_size : int
         B, where the mean gradient is clipped.
     gradient_norms : array_like, shape (n,), optional
@@ -130,7 +63,8 @@ def tune_clip_from_residuals(
     Returns
     -------
     LogTuning
-        Below 200 rows, or when the gain's interval reaches 1, it says so and its threshold is inf.
+        Its answer is "cannot tell" below 200 rows that are not zero and whose size does not change, and where the
+        interval of the gain reaches from 1 or below to 1.05 or above.
 
     Raises
     ------
@@ -163,14 +97,15 @@ def tune_clip_from_residuals(
     batch = checks.integer("batch_size", batch_size)
     size = _sizes(residuals, losses, loss, batch)
     confidence = checks.fraction("confidence", confidence)
-    resamples = checks.integer("bootstrap", bootstrap, 20)
-    unit = _norm_unit(gradient_norms, size)
+    resamples = checks.count("bootstrap", bootstrap, 20)
     generator = np.random.default_rng(checks.integer("seed", seed, 0))
-    n = size.size
-    if (used := int((size > 0).sum())) < FEWEST_ROWS:
-        reason = f"{used} rows that are not zero are too few to tell a threshold: at least {FEWEST_ROWS} are needed"
-        return _refusal(reason, n, unit)
-    # a random half, so that a drift in the log does not separate the halves
+    unit = _norm_unit(gradient_norms, size)
+    used = steady_rows(size, FEWEST_ROWS)
+    log = Log(size.size, used, loss, fall(size))
+    size = size[-used:] if used else size
+    if not used or (size > 0).sum() < FEWEST_ROWS:
+        return too_few(log, int((size > 0).sum()), FEWEST_ROWS)
+    # a random half, so that the halves do not differ in time
     halves = [LogSample(part, batch) for part in np.array_split(generator.permutation(size), 2)]
     whole = LogSample(size, batch)
     c = whole.best(whole.ones)
@@ -179,41 +114,17 @@ def tune_clip_from_residuals(
     thresholds = [whole.best(whole.resample(generator)) for _ in range(resamples)]
     gains = [_crossed(halves, chosen, [half.resample(generator) for half in halves]) for _ in range(resamples)]
     ends = ((1 - confidence) / 2, (1 + confidence) / 2)
-    interval = _quantiles(thresholds, ends)
-    gain_interval = _quantiles(gains, ends)
-    clipped = float((size > c).mean())
-    shown = f"{100 * confidence:g} %: {gain_interval[0]:.4g} to {gain_interval[1]:.4g}"
-    if not gain_interval[0] > 1 or math.isinf(c):
-        reason = f"no gain from clipping can be told from these {n} rows: the rate gain is {gain:.4g} ({shown})"
-        return _refusal(reason, n, unit, interval, gain, gain_interval)
-    sentence = (
-        f"clip at {c:.4g} in residual units ({100 * confidence:g} %: {interval[0]:.4g} to {interval[1]:.4g}), "
-        f"{100 * clipped:.3g} % of the rows; rate gain {gain:.4g} ({shown})"
-    )
-    if (share := float(size.max() ** 2 / (size**2).sum())) > HEAVY_SHARE:
-        sentence += f"; one row carries {100 * share:.0f} % of the sum of squares: the gain is a lower bound"
-    max_norm = None if unit is None else c * unit
-    return LogTuning(c, interval, clipped, gain, gain_interval, max_norm, n, True, sentence)
+    found = Found(c, _quantiles(thresholds, ends), gain, _quantiles(gains, ends), 100 * confidence)
+    return answered(log, size, found, unit)
 
 
-def _refusal(
-    reason: str,
-    rows: int,
-    unit: float | None,
-    interval: tuple[float, float] = (0.0, math.inf),
-    gain: float = 1.0,
-    gain_interval: tuple[float, float] = (0.0, math.inf),
-) -> LogTuning:
-    """Return "do not clip", with the reason."""
-    max_norm = None if unit is None else math.inf
-    return LogTuning(math.inf, interval, 0.0, gain, gain_interval, max_norm, rows, False, "do not clip: " + reason)
-
-
-def _sizes(residuals: Any, losses: Any, loss: str, batch: int) -> FloatArray:
+def _sizes(residuals: Any, losses: Any, loss: str | None, batch: int) -> FloatArray:
     """Return q = norm(r_1, ..., r_B)/B of every row, |r| for B = 1."""
-    factor = 2 / loss_factor(loss)
     if (residuals is None) == (losses is None):
         raise InvalidInput("residuals", "either residuals or losses", "neither" if residuals is None else "both")
+    if residuals is not None and loss is not None:
+        raise InvalidInput("loss", "None with residuals, which are in their own units", shown(loss))
+    factor = 1.0 if losses is None else loss_factor(loss)
     name = "residuals" if losses is None else "losses"
     if losses is None and batch > 1:
         values = checks.array(name, residuals, 2, (None, batch))
@@ -227,7 +138,8 @@ def _sizes(residuals: Any, losses: Any, loss: str, batch: int) -> FloatArray:
     if largest == 0:
         raise InvalidInput(name, "rows that are not all zero", f"{values.size} zeros")
     if losses is not None:
-        return np.sqrt(values) * math.sqrt(factor / batch)
+        roots: FloatArray = np.sqrt(values) * math.sqrt(2 / factor / batch)
+        return roots
     if batch > 1:
         norms: FloatArray = np.linalg.norm(values / largest, axis=1) * (largest / batch)
         return norms

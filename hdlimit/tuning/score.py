@@ -17,8 +17,9 @@ from hdlimit.limit.system import Limit
 from hdlimit.optimizers.residual_table import ResidualTable
 from hdlimit.optimizers.schedules import Constant, Table, as_schedule
 from hdlimit.optimizers.score import ScoreSGD
+from hdlimit.problem.least_squares import checked_problem
 from hdlimit.problem.noise_law import NoiseLaw
-from hdlimit.problem.problem import Problem, checked_problem
+from hdlimit.problem.problem import Problem
 from hdlimit.response.fisher import Ceiling, smooth_information
 from hdlimit.response.residual_law import ResidualLaw
 
@@ -112,8 +113,7 @@ def score_of(problem: Problem, lr: Any, horizon: float, batch_size: int) -> tupl
         end = float(solution.dense.knots[-1])
         raise InvalidInput("lr", "a step size at which the risk stays bounded", f"{lr!r}: it diverges at t = {end:g}")
     grid = default_times(horizon, problem.dimension)
-    bends = schedule.knots[schedule.knots < horizon] if schedule.knots.size < grid.size else np.empty(0)
-    times = np.union1d(grid, bends)
+    times = grid if isinstance(schedule, Constant) else np.union1d(grid, solution.dense.knots)
     v = np.maximum(solution.dense(times, 0), SMALLEST * solution.dense.start[:, 0].max())
     return score_table(problem.noise, float(v.min()), float(v.max())), Table(times, v)
 

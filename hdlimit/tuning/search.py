@@ -22,10 +22,10 @@ from hdlimit.optimizers.sgd import SGD, ClippedSGD
 from hdlimit.optimizers.sign import SignSGD
 from hdlimit.problem.problem import Problem
 from hdlimit.response.closed_loop import Feedback, at_threshold
-from hdlimit.response.residual_maps import CLIP, residual_map
+from hdlimit.response.residual_maps import CLIP
 from hdlimit.response.response import MapResponse, Response
 from hdlimit.response.threshold_grid import BatchGrid
-from hdlimit.tuning.trial import Trial, check_found, checked_trial
+from hdlimit.tuning.trial import WORST, Trial, check_found, checked_trial, compensated_step
 
 # Spacing of the rough grid in log of the step: missed minima against trials. Chosen, not measured.
 SPACING = math.log(4.0)
@@ -67,7 +67,7 @@ def scan(value: Value, low: float, high: float, spacing: float, more: int = 40) 
         x = points[best][0] + (step if best else -step)
         new = (x, value(x))
         points = [*points, new] if best else [new, *points]
-        if new[1] > points[-2 if best else 1][1] - 1e-7:
+        if WORST > new[1] > points[-2 if best else 1][1] - 1e-7:
             break
     return points
 
@@ -115,7 +115,7 @@ class Constants(NamedTuple):
     optimizer : Optimizer
         The one that has them.
     value : float
-        Its objective, log risk or log time.
+        Its objective, log risk or log time; WORST where every trial failed, and the step then says nothing.
     """
 
     optimizer: Optimizer
@@ -124,16 +124,16 @@ class Constants(NamedTuple):
 
 def best_step(trial: Trial, optimizer: Optimizer) -> Constants:
     """Return the optimizer with its best constant lr; its own lr is ignored, its constant threshold is kept."""
-    response = MapResponse(residual_map(optimizer), trial.problem.noise, optimizer.batch_size)
+    response = MapResponse.of(optimizer, trial.problem.noise)
     if not isinstance(optimizer.control_schedule, Constant):
         raise InvalidInput("optimizer", "one with a constant threshold", repr(optimizer))
     c = optimizer.control_schedule.value
     quick: Response = at_threshold(response, c) if response.map.clips else response
     mu = response(2 * trial.problem.initial_risk, c)[0]
-    x, _ = best_scale(trial, quick, lambda x: math.exp(x) / mu, c)
-    (x,), value = polish(lambda p: trial.value(quick, Constant(math.exp(p[0]) / mu), c, fine=True), [x])
+    x, _ = best_scale(trial, quick, lambda x: compensated_step(x, mu), c)
+    (x,), value = polish(lambda p: trial.value(quick, Constant(compensated_step(p[0], mu)), c, fine=True), [x])
     tuned: Any = optimizer
-    return Constants(replace(tuned, lr=math.exp(x) / mu), value)
+    return Constants(tuned if value >= WORST else replace(tuned, lr=compensated_step(x, mu)), value)
 
 
 class Family:
@@ -213,10 +213,10 @@ def best_clip(trial: Trial, batch_size: int = 1, lr: Schedule | None = None) -> 
         grid = BatchGrid(noise, batch_size, trial.thresholds[0] - 4, trial.thresholds[1] + 4)
         drift = lru_cache(maxsize=256)(lambda y: grid(v, math.exp(y))[0])
         member = lambda y: Feedback(lambda u: grid(u, math.exp(y)), noise, batch_size, GRID_ERROR)  # noqa: E731
-    family = Family(trial, member, lambda x, y: math.exp(x) / drift(y), math.exp, lr)
+    family = Family(trial, member, lambda x, y: compensated_step(x, drift(y)), math.exp, lr)
     x, y, value = family.best(*trial.thresholds)
     given: Any = lr.value if isinstance(lr, Constant) else lr
-    step = family.step(x, y) if lr is None else given
+    step = family.step(x, y) if lr is None and value < WORST else given or 1.0
     clipped = Constants(ClippedSGD(step, math.exp(y), batch_size), value)
     if math.isinf(noise.second_moment):
         return clipped

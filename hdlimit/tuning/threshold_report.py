@@ -49,9 +49,10 @@ class Tuning:
     rate_gain : float
         The value (mu^2/nu) E r^2/B of the clipping criterion (CCC) at the horizon's v.
     gain : float
-        R_SGD/R_tuned at the horizon, SGD at its best constant lr; inf where SGD has no limit.
+        R_SGD/R_tuned at the horizon, SGD at its best constant lr; inf where SGD has no limit. With a target the ratio
+        of the times to it, SGD at the constant lr that gets there first; inf where none gets there by the horizon.
     sgd : SGD or None
-        That SGD, None without a limit.
+        That SGD, None where there is none.
     schedule, heuristic : ClipSchedule or None
         The two schedules of `schedule=True`.
 
@@ -81,7 +82,14 @@ class Tuning:
     heuristic: ClipSchedule | None
 
     def __repr__(self) -> str:
-        return f"Tuning({self.optimizer!r}, t={self.horizon:g}, risk {self.risk:.4g}, gain {self.gain:.4g})"
+        reached = "" if self.time is None else f", risk {self.target:g} at t={self.time:.4g}"
+        gain = f"gain {self.gain:.4g} in {self._measure}"
+        return f"Tuning({self.optimizer!r}, t={self.horizon:g}, risk {self.risk:.4g}{reached}, {gain})"
+
+    @property
+    def _measure(self) -> str:
+        """What a gain is a ratio of."""
+        return "risk" if self.target is None else "time"
 
     @property
     def threshold(self) -> float:
@@ -162,14 +170,21 @@ class Tuning:
         if self.time is not None:
             steps = self.time * self.problem.dimension
             lines.append(f"risk {self.target:g} is reached at t = {self.time:.6g}, after {steps:.0f} steps")
-        if self.sgd is None:
-            lines.append("SGD without clipping has no limit here: the noise has infinite variance")
-        else:
-            lines.append(f"SGD at its best constant lr {self.sgd.lr:.6g} has {self.gain:.4g} times this risk")
+        lines.append(self._rival())
         for name, schedule in (("max-CCC schedule", self.schedule), ("heuristic schedule", self.heuristic)):
             if schedule is not None:
-                lines.append(f"{name}: {_describe(schedule)}")
+                lines.append(f"{name}: {_describe(schedule)} in {self._measure}")
         return "\n".join(lines)
+
+    def _rival(self) -> str:
+        """Say how SGD compares, in a sentence."""
+        if math.isinf(self.problem.noise.second_moment):
+            return "SGD without clipping has no limit here: the noise has infinite variance"
+        if self.sgd is None:
+            return f"SGD at no constant lr reaches risk {self.target:g} by t = {self.horizon:g}"
+        if self.target is None:
+            return f"SGD at its best constant lr {self.sgd.lr:.6g} has {self.gain:.4g} times this risk"
+        return f"SGD at its fastest constant lr {self.sgd.lr:.6g} takes {self.gain:.4g} times this time"
 
     def facts(self) -> dict[str, Any]:
         """Return the answer as plain values.
@@ -183,7 +198,12 @@ class Tuning:
         facts |= {"horizon": self.horizon, "target": self.target, "batch_size": self.optimizer.batch_size}
         facts |= {"lr": self.lr if isinstance(self.lr, float) else repr(self.lr)}
         facts |= {name: getattr(self, name) for name in ("threshold", "max_norm", "clipped_fraction", "risk", "time")}
-        facts |= {"gain": self.gain, "rate_gain": self.rate_gain, "sgd_lr": None if self.sgd is None else self.sgd.lr}
+        facts |= {
+            "gain": self.gain,
+            "gain_in": self._measure,
+            "rate_gain": self.rate_gain,
+            "sgd_lr": None if self.sgd is None else self.sgd.lr,
+        }
         for name, schedule in (("schedule", self.schedule), ("heuristic", self.heuristic)):
             if schedule is not None:
                 columns = ("time", "threshold", "lr", "risk", "clipped_fraction")

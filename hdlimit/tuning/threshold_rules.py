@@ -110,7 +110,7 @@ def tuned_heuristic(trial: Trial, batch_size: int, lr: Schedule | None) -> Follo
     return Followed(heuristic(problem, math.exp(y)), Constant(math.exp(x)) if lr is None else lr, value)
 
 
-def clip_schedule(trial: Trial, found: Followed, batch_size: int, sgd_risk: float) -> ClipSchedule:
+def clip_schedule(trial: Trial, found: Followed, batch_size: int, rival: float) -> ClipSchedule:
     """Compute both schedules along the predicted curve of a rule.
 
     Parameters
@@ -121,8 +121,8 @@ def clip_schedule(trial: Trial, found: Followed, batch_size: int, sgd_risk: floa
         The rule and its compensated step.
     batch_size : int
         B.
-    sgd_risk : float
-        Risk of SGD at its best constant lr at the horizon, inf without one.
+    rival : float
+        Risk of SGD at its best constant lr at the horizon, or its time to the target of the trial; inf without one.
 
     Returns
     -------
@@ -150,7 +150,7 @@ def clip_schedule(trial: Trial, found: Followed, batch_size: int, sgd_risk: floa
         problem, trial.horizon, found.rule.k, optimizer, time, risk, c, eta / mu, mu,
         np.array([clipped_fraction(noise, *pair, batch_size) for pair in pairs]),
         np.array([rate_gain(noise, *pair, batch_size) for pair in pairs]),
-        max(sgd_risk, trial.lowest) / max(float(risk[-1]), trial.lowest),
+        trial.gain(rival, float(risk[-1]), found.value),
     )  # fmt: skip
 
 

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from hdlimit.core import checks
+from hdlimit.limit.system import limit_of
 from hdlimit.limit.validity import warn_caveats
 from hdlimit.optimizers.schedules import as_schedule
 from hdlimit.optimizers.sgd import SGD
@@ -90,13 +91,16 @@ def tune_clip(
     optimizer: Any = found.optimizer
     curve = quiet_curve(problem, optimizer, trial.horizon)
     c, v, noise = float(optimizer.threshold), 2 * float(curve.risk[-1]), problem.noise
-    sgd = None if math.isinf(noise.second_moment) else best_step(untargeted(trial), SGD(1.0, batch_size))
-    sgd_risk = math.inf if sgd is None else math.exp(sgd.value)
+    sgd = None if math.isinf(noise.second_moment) else best_step(trial, SGD(1.0, batch_size))
+    if sgd is not None and trial.missed(sgd.value):
+        sgd = None
+    rival = math.inf if sgd is None else math.exp(sgd.value)
     schedules: list[ClipSchedule | None] = [None, None]
     if schedule:
         rules = (tuned_max_ccc(trial, batch_size, given), tuned_heuristic(trial, batch_size, given))
-        schedules = [clip_schedule(trial, rule, batch_size, sgd_risk) for rule in rules]
-    warn_caveats(problem, optimizer, trial.horizon, *(each.optimizer for each in schedules if each is not None))
+        schedules = [clip_schedule(trial, rule, batch_size, rival) for rule in rules]
+    found_optimizers = (optimizer, *(each.optimizer for each in schedules if each is not None))
+    warn_caveats(problem, trial.horizon, *(limit_of(problem, each) for each in found_optimizers))
     plain: Any = None if sgd is None else sgd.optimizer
     return Tuning(
         problem,
@@ -107,7 +111,7 @@ def tune_clip(
         None if trial.target is None else math.exp(found.value),
         clipped_fraction(noise, v, c, batch_size),
         rate_gain(noise, v, c, batch_size),
-        max(sgd_risk, trial.lowest) / max(float(curve.risk[-1]), trial.lowest),
+        trial.gain(rival, float(curve.risk[-1]), found.value),
         plain,
         *schedules,
     )

@@ -15,9 +15,11 @@ from hdlimit.limit.compression import binned, compressed
 from hdlimit.limit.integrator import solve
 from hdlimit.limit.interpolant import first_crossing
 from hdlimit.limit.moments import MomentSystem
+from hdlimit.limit.piecewise import told
 from hdlimit.limit.system import Limit
 from hdlimit.optimizers.schedules import Constant, Schedule
-from hdlimit.problem.problem import Problem, checked_problem
+from hdlimit.problem.least_squares import checked_problem
+from hdlimit.problem.problem import Problem
 from hdlimit.response.response import Response
 
 # Relative tolerances of the trials of the rough search and of the polish: time of a trial against the error of the
@@ -28,6 +30,10 @@ ROUGH, FINE = 1e-4, 3e-7
 # Share of the initial risk by which the best step must lower the risk; below it the constants found mean nothing.
 # Chosen, not measured.
 LEAST_FALL = 0.01
+
+
+# Least range of log(eta mu) that is searched, however short the horizon is. Chosen, not measured.
+NARROWEST = math.log(16.0)
 
 
 # Objective of a trial that diverged: above the log of every risk in double precision (709.8).
@@ -85,11 +91,15 @@ class Trial:
 
     def value(self, response: Response, lr: Schedule, threshold: float, fine: bool = False) -> float:
         """Return the objective for one response and step-size schedule."""
+        if isinstance(lr, Constant) and not 0 < lr.value * lr.value < math.inf:
+            return WORST
         modes, rtol = (self.modes, FINE) if fine else (self.few_modes, ROUGH)
-        limit = TrialLimit(self.few_modes, response, lr, Constant(threshold), 1 / self.problem.dimension)
+        limit = TrialLimit(self.few_modes, response, self._told(lr), Constant(threshold), 1 / self.problem.dimension)
         level = -math.inf if self.target is None else 2 * self.target
         solution = solve(limit, modes, self.horizon, rtol, level)
         dense = solution.dense
+        if dense.start.size == 0:
+            return WORST
         end = max(float(dense(dense.knots[-1:], 0)[0]) / 2, 1e-300)
         if self.target is None and solution.status != esdirk.REACHED:
             return WORST
@@ -104,12 +114,44 @@ class Trial:
         lowest = min(float(dense.start[:, 0].min()) / 2, end)
         return math.log(self.horizon) + max(math.log(lowest / self.target), 0.0) + 1e-6
 
+    def _told(self, lr: Schedule) -> Schedule:
+        """Return a schedule as read once for all trials."""
+        if lr.told:
+            return lr
+        if lr not in self._read:
+            self._read[lr] = told(lr, self.horizon, 1 / self.problem.dimension)
+        return self._read[lr]
+
+    @cached_property
+    def _read(self) -> dict[Schedule, Schedule]:
+        """Schedules that have been read."""
+        return {}
+
+    def missed(self, value: float) -> bool:
+        """Whether an objective says that the target is not reached."""
+        return self.target is not None and value > math.log(self.horizon)
+
+    def gain(self, rival: float, risk: float, value: float) -> float:
+        """Return what a rival has over what was found: the ratio of the risks at the horizon, of the times to a target.
+
+        Parameters
+        ----------
+        rival : float
+            Its risk, or its time to the target; inf where it has none.
+        risk, value : float
+            Risk at the horizon and objective of what was found.
+        """
+        if self.target is None:
+            return max(rival, self.lowest) / max(risk, self.lowest)
+        return 0.0 if self.missed(value) else rival / math.exp(value)
+
     @cached_property
     def scales(self) -> tuple[float, float]:
         """A range of log(eta mu) that holds the best step of most problems; searches may leave it."""
         modes = self.few_modes
         fastest, forcing = modes.fastest, modes.v_noise
-        return math.log(0.1 / (fastest * self.horizon)), math.log(4 * fastest / forcing)
+        high = math.log(4 * fastest / forcing)
+        return min(math.log(0.1 / (fastest * self.horizon)), high - NARROWEST), high
 
     @cached_property
     def thresholds(self) -> tuple[float, float]:
@@ -117,6 +159,11 @@ class Trial:
         spread = math.sqrt(2 * self.problem.initial_risk)
         width = self.problem.noise.width or spread
         return math.log(0.1 * min(spread, width)), math.log(10 * (spread + width))
+
+
+def compensated_step(x: float, mu: float) -> float:
+    """Return the step e^x/mu, inf where the drift vanishes in double precision, so that no step is large enough."""
+    return math.exp(x) / mu if mu > 0 else math.inf
 
 
 def checked_trial(problem: Problem, horizon: float, features: str = "identity", target: float | None = None) -> Trial:
@@ -156,10 +203,12 @@ def check_found(trial: Trial, value: float, lowest: Callable[[], float]) -> None
         Where the result says nothing.
     """
     if trial.target is not None:
-        if value > math.log(trial.horizon):
+        if trial.missed(value):
             expected = f"at least {lowest():.6g}, the lowest risk that constants reach at t = {trial.horizon:g}"
             raise InvalidInput("target", expected, f"{trial.target:g}")
     elif value > math.log((1 - LEAST_FALL) * trial.problem.initial_risk):
-        fall = -math.expm1(value - math.log(trial.problem.initial_risk))
+        fall = abs(math.expm1(min(value - math.log(trial.problem.initial_risk), 0.0)))
         expected = f"one in which some step size lowers the risk by {LEAST_FALL:.0%}"
-        raise InvalidInput("horizon", expected, f"{trial.horizon:g}, in which the best one lowers it by {fall:.2%}")
+        raise InvalidInput(
+            "horizon", expected, f"{trial.horizon:g}, in which the best one lowers it by {100 * fall:.3g}%"
+        )

@@ -6,7 +6,6 @@ Marchenko-Pastur covariances. For power laws it grows more slowly than d, and th
 
 from __future__ import annotations
 
-import warnings
 from concurrent.futures import Executor
 from dataclasses import replace
 from os import PathLike, fspath
@@ -18,7 +17,16 @@ import numpy as np
 from hdlimit.core import checks
 from hdlimit.core.declaration import IntArray
 from hdlimit.core.seeds import as_int, seed_sequence
-from hdlimit.errors import InvalidInput, LowDimensionWarning, NearCriticalWarning, NotAvailable, VerificationRefused
+from hdlimit.errors import (
+    DivergenceWarning,
+    InvalidInput,
+    LowDimensionWarning,
+    NearCriticalWarning,
+    NotAvailable,
+    Status,
+    VerificationRefused,
+    warn,
+)
 from hdlimit.optimizers.base import Optimizer, check_types
 from hdlimit.problem.problem import Problem
 from hdlimit.simulation.ensemble import Ensemble
@@ -27,7 +35,7 @@ from hdlimit.verification.dimensions import best_method, rescaled
 from hdlimit.verification.report import Report, judge
 from hdlimit.verification.scaling_report import ScalingStudy, assess, predicted_spread
 from hdlimit.verification.sequential import extended, plan, until_decided
-from hdlimit.verification.verify import expected_curve
+from hdlimit.verification.verify import expected_curve, silenced
 
 # Runs below which a standard error of a spread means little. Chosen, not measured.
 FEWEST_RUNS = 8
@@ -137,7 +145,11 @@ def scaling_study(
         ]
         return assess(sizes, tuple(reports), planned.rate)
 
-    ending = until_decided(planned, look, lambda study: "" if study.verdict == "inconclusive" else study.verdict)
+    with silenced(DivergenceWarning):
+        ending = until_decided(planned, look, lambda study: "" if study.verdict == "inconclusive" else study.verdict)
+    for d, runs_at in runs_of.items():
+        if runs_at.outcome.status is Status.DIVERGED:
+            warn(DivergenceWarning(f"at d = {d} {runs_at.outcome.sentence}"))
     predicted = np.array([predicted_spread(report) for report in ending.result.reports])
     return replace(
         ending.result,
@@ -189,9 +201,7 @@ class Case:
         self.problem, self.optimizer = problem, optimizer
         self.method = best_method(problem, optimizer) if method is None else method
         try:
-            with warnings.catch_warnings():
-                for kind in (LowDimensionWarning, NearCriticalWarning):  # small dimensions are what a study is for
-                    warnings.simplefilter("ignore", kind)
+            with silenced(LowDimensionWarning, NearCriticalWarning):  # small dimensions are what a study is for
                 self.curve, self.steps, self.allowed = expected_curve(problem, optimizer, horizon)
         except NotAvailable as error:
             raise VerificationRefused(f"dimensions: d = {problem.dimension} is too small: {error}") from error

@@ -85,7 +85,8 @@ def test_batch_size_is_the_files(tmp_path: Path) -> None:
         (("FILE", "--plot", "x.gif"), "path: expected"),
         (("FILE", "--risk", "9"), "target: expected a risk below the initial risk"),
         (("FILE", "--risk", "1e-9"), "the lowest risk that constants reach"),
-        (("--residuals", "missing.csv"), "a file that exists"),
+        (("--losses", "LOG"), "--losses needs --loss half_squared (r^2/2) or --loss squared"),
+        (("--residuals", "missing.csv"), "No such file"),
         (("--residuals", "LOG", "--column", "x"), "column: expected one column of"),
         (("--residuals", "TEXT"), "'spam' in"),
     ],
@@ -126,7 +127,7 @@ def test_losses_and_gradient_norms(tmp_path: Path) -> None:
     arguments = ("--losses", tmp_path / "losses.npy", "--gradient-norms", tmp_path / "norms.npz", "--json")
     squared = json.loads(run("tune", *arguments, "--loss", "squared").stdout)
     assert squared["threshold"] == pytest.approx(hd.tune_clip_from_residuals(np.abs(r)).threshold)
-    half = json.loads(run("tune", *arguments).stdout)
+    half = json.loads(run("tune", *arguments, "--loss", "half_squared").stdout)
     assert half["threshold"] == pytest.approx(math.sqrt(2) * squared["threshold"])
     line = run("tune", *arguments[:-1], "--loss", "squared").stdout.splitlines()[-1]
     assert line == f"max_norm = {squared['max_norm']:.6g}"
@@ -153,7 +154,7 @@ def test_read_column(tmp_path: Path, name: str, text: str, column: str | None) -
         ("a.csv", b"", None, "lines of numbers"),
         ("a.csv", b"r\n", None, "lines of numbers"),
         ("a.csv", b"r,s\n1,2\n", None, r"one column of .*\(r, s\), got None"),
-        ("a.csv", b"r,s\n1,2\n3\n", "s", "too short in .*line 3"),
+        ("a.csv", b"r,s\n1,2\n3\n", "s", "expected 2 cells in every line, as in the header, got 1 in .*line 3"),
         ("a.csv", b"\xff\xfe\x00", None, "UTF-8"),
         ("a.npy", b"no array", None, "numeric arrays"),
         ("a.npz", b"PK", None, "numeric arrays"),

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from hdlimit.core.declaration import FloatArray
-from hdlimit.core.jit import MATRIX, READ, VECTOR, float64, int64, jit, npy_rng
+from hdlimit.core.jit import MATRIX, READ, READ_INTEGERS, VECTOR, float64, int64, jit, npy_rng
 from hdlimit.simulation.kernels.steps import CLIPPED_GRADIENT, read_table
 
 
@@ -38,7 +38,7 @@ def chi_square(generator: Any, degrees: float, b: float, c: float) -> float:
     return x * x
 
 
-@jit(int64(VECTOR, npy_rng, READ, READ, MATRIX, READ, READ, READ, int64, READ))
+@jit(int64(VECTOR, npy_rng, READ, READ, MATRIX, READ, READ, READ, int64, READ, READ_INTEGERS))
 def advance_blocks(
     length: FloatArray,
     generator: Any,
@@ -50,6 +50,7 @@ def advance_blocks(
     control: FloatArray,
     update: int,
     table: FloatArray,
+    stop: Any,
 ) -> int:
     """Take n steps of the norms rho_b of delta in the eigenspaces of K, for independent normal features.
 
@@ -72,6 +73,8 @@ def advance_blocks(
         power = 0.0
         along[:] = 0.0
         for j in range(k * batch, (k + 1) * batch):
+            if stop[0] != 0:
+                return -1
             residual = -noise[j]
             for b in range(deviation.size):
                 xi[b] = generator.standard_normal()
