@@ -10,17 +10,18 @@ are summed instead (noncentral_law.py).
 from __future__ import annotations
 
 import math
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 import numpy as np
 
 from hdlimit.core.declaration import FloatArray
 from hdlimit.kernels import laplace_transform as kernels
+from hdlimit.problem.noise_law import NoiseLaw
 from hdlimit.response import contours
 from hdlimit.response.contours import NEGLIGIBLE, RANGE, START
-from hdlimit.response.noise_transform import Line, NoiseTransform
-from hdlimit.response.noncentral_law import BatchMoments, NoncentralLaw
+from hdlimit.response.noise_transform import Line, NoiseTransform, noise_transform
+from hdlimit.response.noncentral_law import BatchMoments, NoncentralLaw, sums_of_squares
 
 # Distance in log q of the trapezoids for E S^(-1/2) and E 1/S: 1e-13 of the integrals.
 STEP = 0.25
@@ -167,3 +168,22 @@ def _start(scale: float, ratio: float) -> float:
     """Return q x0 where the image of a line leaves the real axis."""
     w = START * scale
     return w / (1 - 2 * w / ratio)
+
+
+@lru_cache(maxsize=1024)
+def squared_norm(noise: NoiseLaw, size: int, v: float, octaves: int = 0) -> InvertedLaw:
+    """Return the law of S under a noise law, for sqrt(S) up to 2^octaves of the noise's width.
+
+    Where it is inverted from its Laplace transform, v is taken as at least 1e-30 of the squared width of the noise.
+    """
+    few, parts = None, noise.components
+    if parts is not None and (parts.variance == parts.variance[0]).all():
+        sums = _sums(noise, size)
+        few = None if sums is None else NoncentralLaw(*sums, size, v + float(parts.variance[0]))
+    return InvertedLaw(noise_transform(noise, max(octaves, 10)), size, max(v, 1e-30 * noise.width**2), few)
+
+
+@lru_cache(maxsize=64)
+def _sums(noise: NoiseLaw, size: int) -> tuple[FloatArray, FloatArray] | None:
+    assert noise.components is not None
+    return sums_of_squares(noise.components, size)

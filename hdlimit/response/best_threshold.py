@@ -18,11 +18,11 @@ from hdlimit.core import checks
 from hdlimit.core.declaration import FloatArray, IntArray
 from hdlimit.problem.noise import as_noise
 from hdlimit.problem.noise_law import Components, NoiseLaw
+from hdlimit.response.batch_law import squared_norm
 from hdlimit.response.clip_condition import Condition, mixture_condition
 from hdlimit.response.mixtures import density_components
 from hdlimit.response.residual_maps import CLIP
 from hdlimit.response.response import MapResponse
-from hdlimit.response.squared_norm import squared_norm
 
 # Relative errors of the objective: closed forms, Laplace inversion. A gain below them counts as none
 # (tests/response/test_best_threshold.py, test_batch_law.py).

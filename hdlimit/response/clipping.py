@@ -9,11 +9,11 @@ from numpy.polynomial import chebyshev
 
 from hdlimit.core.declaration import FloatArray
 from hdlimit.problem.noise_law import NoiseLaw
+from hdlimit.response.batch_law import squared_norm
 from hdlimit.response.closed_loop import ClipResponse
 from hdlimit.response.efficiency import share_of_ceiling
 from hdlimit.response.residual_maps import CLIP
 from hdlimit.response.response import MapResponse
-from hdlimit.response.squared_norm import squared_norm
 
 # Chebyshev nodes in log c between which log(mu^2/nu) is interpolated.
 _X = np.cos(np.pi * (np.arange(12) + 0.5) / 12)

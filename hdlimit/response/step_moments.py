@@ -18,11 +18,11 @@ from typing import NamedTuple
 from hdlimit.errors import NotAvailable
 from hdlimit.kernels.responses import SMALLEST, clip_fourth_mixture
 from hdlimit.optimizers.residual_table import ResidualTable
+from hdlimit.response.batch_law import squared_norm
 from hdlimit.response.expectation import expectation
 from hdlimit.response.mixtures import density_components, flat
 from hdlimit.response.residual_maps import SIGN
 from hdlimit.response.response import MapResponse, Response
-from hdlimit.response.squared_norm import squared_norm
 from hdlimit.response.tabulated_map import higher_moments
 
 # Relative step of v in the central difference of nu: the error is of the order of its square. Chosen, not measured.

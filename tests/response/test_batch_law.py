@@ -22,11 +22,10 @@ from hdlimit.problem.gaussian_mixture import GaussianMixture
 from hdlimit.problem.noise import as_noise
 from hdlimit.problem.noise_law import NoiseLaw
 from hdlimit.problem.scipy_noise import ScipyNoise
-from hdlimit.response.batch_law import InvertedLaw
+from hdlimit.response.batch_law import InvertedLaw, squared_norm
 from hdlimit.response.noise_transform import NoiseTransform
 from hdlimit.response.noncentral_law import NoncentralLaw, sums_of_squares
 from hdlimit.response.response import MapResponse
-from hdlimit.response.squared_norm import squared_norm
 
 SIZES = [2, 3, 4, 8, 32]
 THRESHOLDS = [1e-10, 1e-5, 1e-2, 0.1, 0.3, 1.0, 3.0, 1e3, 1e9]

@@ -16,11 +16,11 @@ from hdlimit.kernels import formulas
 from hdlimit.kernels import lazy_table as memory
 from hdlimit.kernels import responses as kernels
 from hdlimit.problem.scipy_noise import ScipyNoise
+from hdlimit.response.batch_law import squared_norm
 from hdlimit.response.expectation import quadrature_response
 from hdlimit.response.mixtures import density_components, flat
 from hdlimit.response.residual_maps import RESIDUALS
 from hdlimit.response.response import MapResponse
-from hdlimit.response.squared_norm import squared_norm
 
 V = [1e-12, 1e-6, 1e-2, 1.0, 1e3, 1e12]
 C = [1e-6, 1e-2, 1.0, 30.0, 1e6]
