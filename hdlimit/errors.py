@@ -10,7 +10,7 @@ LONGEST_MESSAGE, SHOWN = 399, 120
 
 
 def shown(value: object, most: int = SHOWN) -> str:
-    """Return the repr of what came, on one line and of bounded length, whatever it is.
+    """Return the repr of what came, on one line and of bounded length.
 
     Parameters
     ----------

@@ -12,13 +12,14 @@ from typing import Any
 import numpy as np
 
 from hdlimit.core.declaration import FloatArray
-from hdlimit.errors import InvalidInput
+from hdlimit.errors import InvalidInput, shown
 
 # Things held in memory or computed one by one: 8 GB of float64. Chosen, not measured.
 MOST = 10**9
 # Scales whose fourth powers are normal floating-point numbers (1e-280 and 1e280, with room for factors).
 SMALLEST_SCALE, LARGEST_SCALE = 1e-70, 1e70
-_NOT_REAL = bool, np.bool_, str, bytes, complex, np.complexfloating, type(None)
+_BYTES = bytes, bytearray, memoryview
+_NOT_REAL = bool, np.bool_, str, *_BYTES, complex, np.complexfloating, type(None)
 _KINDS = {"c": "complex numbers", "U": "text", "S": "text", "M": "dates", "m": "time differences", "V": "records"}
 
 
@@ -45,11 +46,11 @@ def number(argument: str, value: Any, expected: str = "a finite number") -> floa
         If the value is anything else.
     """
     if isinstance(value, _NOT_REAL):
-        raise InvalidInput(argument, expected, repr(value))
+        raise InvalidInput(argument, expected, shown(value))
     try:
         result = float(value)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise InvalidInput(argument, expected, f"{type(value).__name__} {value!r}"[:120]) from error
+    except Exception as error:  # whatever the __float__ of a stranger raises
+        raise InvalidInput(argument, expected, f"{type(value).__name__} {shown(value, 100)}") from error
     if not math.isfinite(result):
         raise InvalidInput(argument, expected, result)
     return result
@@ -170,7 +171,7 @@ def one_of(argument: str, value: Any, choices: tuple[str, ...]) -> str:
         If the value is anything else.
     """
     if not isinstance(value, str) or value not in choices:
-        raise InvalidInput(argument, "one of " + ", ".join(map(repr, choices)), repr(value)[:120])
+        raise InvalidInput(argument, "one of " + ", ".join(map(repr, choices)), shown(value))
     return value
 
 
@@ -216,6 +217,8 @@ def array(argument: str, value: Any, ndim: int | None, shape: tuple[int | None, 
 
 
 def _real(argument: str, value: Any, wanted: str) -> FloatArray:
+    if isinstance(value, _BYTES):
+        raise InvalidInput(argument, wanted, type(value).__name__)
     try:
         given = np.asarray(value)
         if given.dtype.kind in _KINDS:
@@ -223,7 +226,7 @@ def _real(argument: str, value: Any, wanted: str) -> FloatArray:
         return np.array(given, dtype=np.float64, order="C")
     except InvalidInput:
         raise
-    except (TypeError, ValueError, OverflowError) as error:
+    except Exception as error:  # whatever the __array__ or __float__ of a stranger raises
         raise InvalidInput(argument, wanted, f"{type(value).__name__} that is not numeric") from error
 
 

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hdlimit.core.version import __version__
-from hdlimit.errors import InvalidInput
+from hdlimit.errors import InvalidInput, shown
 from hdlimit.storage.encoding import encode
 from hdlimit.storage.files import new_file
 
@@ -65,7 +65,7 @@ class Checkpoint:
 
     def __init__(self, path: str | PathLike[str], study: Mapping[str, Any]) -> None:
         if not isinstance(path, str | os.PathLike) or "\0" in str(path) or not str(path):
-            raise InvalidInput("checkpoint", "a file name or None", repr(path)[:120])
+            raise InvalidInput("checkpoint", "a file name or None", shown(path))
         self.path = Path(path)
         try:
             facts = {name: encode(value, _hashed) for name, value in study.items()}

@@ -16,7 +16,7 @@ from hdlimit.core.observable import Observable
 from hdlimit.core.seeds import Seed, as_int, seed_sequence
 from hdlimit.core.timegrid import check_horizon, default_times
 from hdlimit.core.version import __version__
-from hdlimit.errors import DivergenceWarning, InvalidInput, Outcome, Status
+from hdlimit.errors import DivergenceWarning, InvalidInput, Outcome, Status, shown
 from hdlimit.execution.parallel import collect
 from hdlimit.finite_size.sde_paths import _MODE_SECONDS, Task, make_task, sample_paths
 from hdlimit.limit.validity import warn_caveats
@@ -234,7 +234,7 @@ def sample_sde(
     sequence = seed_sequence(seed)
     checks.one_of("diffusion", diffusion, DIFFUSIONS)
     if executor is not None and not isinstance(executor, Executor):
-        raise InvalidInput("executor", "a concurrent.futures.Executor or None", repr(executor)[:120])
+        raise InvalidInput("executor", "a concurrent.futures.Executor or None", shown(executor))
     step = None if step is None else checks.positive("step", step)
     time = default_times(horizon, problem.dimension) if times is None else checks.times("times", times, horizon)
     warn_caveats(problem, optimizer, horizon)

@@ -16,6 +16,7 @@ from hdlimit.core import checks
 from hdlimit.core.declaration import Declaration, FloatArray
 from hdlimit.errors import (
     InvalidInput,
+    shown,
 )
 
 
@@ -105,7 +106,7 @@ class Steps(Schedule):
     def __post_init__(self) -> None:
         times = checks.array("times", self.times, 1)
         if (np.diff(times) <= 0).any() or times[0] <= 0:
-            raise InvalidInput("times", "increasing times > 0", repr(times.tolist())[:120])
+            raise InvalidInput("times", "increasing times > 0", shown(times.tolist()))
         values = _no_negative("values", checks.array("values", self.values, 1, (times.size + 1,)))
         self._set(times=times, values=values)
 
@@ -217,7 +218,7 @@ class Table(Schedule):
     def __post_init__(self) -> None:
         times = checks.array("times", self.times, 1)
         if (np.diff(times) <= 0).any() or times[0] < 0:
-            raise InvalidInput("times", "increasing times >= 0", repr(times.tolist())[:120])
+            raise InvalidInput("times", "increasing times >= 0", shown(times.tolist()))
         self._set(times=times, values=_no_negative("values", checks.array("values", self.values, 1, times.shape)))
 
     def _values(self, t: FloatArray) -> FloatArray:
@@ -253,7 +254,7 @@ class Function(Schedule):
 
     def __post_init__(self) -> None:
         if not callable(self.function) or isinstance(self.function, type):
-            raise InvalidInput("function", "a function of t", repr(self.function)[:120])
+            raise InvalidInput("function", "a function of t", shown(self.function))
 
     def _values(self, t: FloatArray) -> FloatArray:
         return np.array([_returned(self.function, float(s)) for s in t.ravel()], dtype=np.float64).reshape(t.shape)

@@ -9,7 +9,7 @@ import numpy as np
 
 from hdlimit.core import checks
 from hdlimit.core.declaration import FloatArray
-from hdlimit.errors import InvalidInput
+from hdlimit.errors import InvalidInput, shown
 from hdlimit.plotting.figure import new_axes, shown_points, thinned
 from hdlimit.plotting.protocols import ResultLike
 
@@ -99,7 +99,7 @@ def _listed(results: Any) -> tuple[list[str], list[Any]]:
     for item in items:
         known = all(hasattr(item, name) for name in _NEEDED)
         if not known or (np.ndim(item.risk) != 1 and not hasattr(item, "quantile")):
-            raise InvalidInput("results", expected, repr(item)[:120])
+            raise InvalidInput("results", expected, shown(item))
     return labels or _described(items), items
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from hdlimit.core import checks
 from hdlimit.core.declaration import FloatArray
-from hdlimit.errors import InvalidInput
+from hdlimit.errors import InvalidInput, shown
 from hdlimit.optimizers.schedules import Constant, Schedule, as_schedule
 from hdlimit.problem.noise import as_noise
 from hdlimit.problem.noise_law import NoiseLaw
@@ -31,7 +31,7 @@ def checked_axes(problem: Problem, optimizer: Any, given: dict[str, Any]) -> dic
     for name in given:
         if name not in known:
             what = "an optimizer that clips" if name == "threshold" else f"one of the axes {', '.join(known)}"
-            raise InvalidInput(name, what, repr(optimizer) if name == "threshold" else "an unknown parameter")
+            raise InvalidInput(name, what, shown(optimizer) if name == "threshold" else "an unknown parameter")
     if "noise" in given and (both := [name for name in given if name in parameters]):
         raise InvalidInput("noise", f"an axis of laws or one of {both[0]}, not both", "both")
     axes = {name: _values(name, value, problem.noise) for name, value in given.items()}
@@ -51,7 +51,7 @@ def _values(name: str, value: Any, noise: NoiseLaw) -> Values:
     if name == "noise":
         laws = tuple(as_noise(law) for law in (value if isinstance(value, list | tuple) else (value,)))
         if not laws or len(set(laws)) < len(laws):
-            raise InvalidInput("noise", "a list of distinct noise laws", repr(value)[:120])
+            raise InvalidInput("noise", "a list of distinct noise laws", shown(value))
         return laws
     if name in _SCHEDULES and isinstance(value, list | tuple) and any(map(_moves, value)):
         return _schedules(name, value)
@@ -84,7 +84,7 @@ def _schedules(name: str, given: Any) -> tuple[Schedule | float, ...]:
     found = [as_schedule(name, value, allow_infinite=name == "threshold") for value in given]
     values = tuple(one.value if isinstance(one, Constant) else one for one in found)
     if len(set(values)) < len(values):
-        raise InvalidInput(name, "distinct schedules", repr(given)[:120])
+        raise InvalidInput(name, "distinct schedules", shown(given))
     return values
 
 
@@ -100,7 +100,7 @@ def _numbers(name: str, value: Any, infinite: bool) -> FloatArray:
     if (values <= 0).any():
         raise InvalidInput(name, "values > 0", f"a smallest value of {values.min():g}")
     if np.unique(values).size < values.size:
-        raise InvalidInput(name, "distinct values", repr(values.tolist())[:120])
+        raise InvalidInput(name, "distinct values", shown(values.tolist()))
     return values
 
 

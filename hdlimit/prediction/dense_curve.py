@@ -10,7 +10,7 @@ import numpy as np
 
 from hdlimit.core import checks
 from hdlimit.core.declaration import FloatArray
-from hdlimit.errors import InvalidInput, NotAvailable
+from hdlimit.errors import InvalidInput, NotAvailable, shown
 from hdlimit.limit.interpolant import DenseOutput, first_crossing
 from hdlimit.limit.pair_moments import pair_squares
 from hdlimit.problem.problem import Problem
@@ -66,7 +66,7 @@ class DenseCurve:
     def _times(self, t: Any) -> FloatArray:
         times = checks.array("t", t, None)
         if not ((times >= 0).all() and (times <= self.end * (1 + 1e-12)).all()):
-            raise InvalidInput("t", f"times between 0 and {self.end:g}, where the curve ends", repr(t)[:80])
+            raise InvalidInput("t", f"times between 0 and {self.end:g}, where the curve ends", shown(t, 80))
         return times
 
     def time_to(self, risk: float) -> float:

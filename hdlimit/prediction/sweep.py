@@ -11,7 +11,7 @@ import numpy as np
 from hdlimit.core import checks
 from hdlimit.core.timegrid import check_horizon, default_times
 from hdlimit.core.version import __version__
-from hdlimit.errors import InvalidInput
+from hdlimit.errors import InvalidInput, shown
 from hdlimit.optimizers.base import Optimizer, check_types
 from hdlimit.prediction.axes import checked_axes
 from hdlimit.prediction.points import Points
@@ -91,7 +91,7 @@ def sweep(
     if threads is not None:
         checks.count("threads", threads)
     if executor is not None and not isinstance(executor, Executor):
-        raise InvalidInput("executor", "a concurrent.futures.Executor or None", repr(executor)[:120])
+        raise InvalidInput("executor", "a concurrent.futures.Executor or None", shown(executor))
     if threads is not None and executor is not None:
         raise InvalidInput("threads", "None with an executor", f"{threads}")
     grid = default_times(horizon, problem.dimension) if times is None else checks.times("times", times, horizon)

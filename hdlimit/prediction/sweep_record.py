@@ -12,7 +12,7 @@ import numpy as np
 
 from hdlimit.core import checks
 from hdlimit.core.declaration import FloatArray
-from hdlimit.errors import InvalidInput, NotAvailable, Outcome, Status
+from hdlimit.errors import InvalidInput, NotAvailable, Outcome, Status, shown
 from hdlimit.optimizers.base import Optimizer
 from hdlimit.plotting.grids import plot_sweep
 from hdlimit.prediction.axes import Values, are_axes, at, labels, plain
@@ -136,7 +136,7 @@ class Sweep(Record):
         Raises: InvalidInput for a sweep that still has axes.
         """
         if self.names:
-            raise InvalidInput("curve", f"one point: sel(...) of {', '.join(self.names)} first", repr(self)[:120])
+            raise InvalidInput("curve", f"one point: sel(...) of {', '.join(self.names)} first", shown(self))
         times = None if self.final else self.time
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -179,7 +179,7 @@ class Sweep(Record):
                 return k
         known = ", ".join(repr(plain(one)) for one in self.axes[name])
         expected = f"one of the values on the axis ({known if len(known) < 200 else known[:200] + '...'})"
-        raise InvalidInput(name, expected, repr(value)[:120])
+        raise InvalidInput(name, expected, shown(value))
 
     def columns(self) -> dict[str, Any]:
         """Return the sweep as columns of one length, a row for every point and time.

@@ -11,7 +11,7 @@ import numpy as np
 
 from hdlimit.core import checks
 from hdlimit.core.declaration import FloatArray
-from hdlimit.errors import InvalidInput, ValidityWarning
+from hdlimit.errors import InvalidInput, ValidityWarning, shown
 from hdlimit.problem.covariance import LARGEST_VARIANCE, MOST_NUMBERS, SMALLEST_VARIANCE, Covariance
 from hdlimit.problem.empirical import Empirical
 from hdlimit.problem.rows import Rows
@@ -92,7 +92,7 @@ def from_data(
     """
     for name, flag in (("intercept", intercept), ("scale", scale)):
         if not isinstance(flag, bool | np.bool_):
-            raise InvalidInput(name, "True or False", repr(flag))
+            raise InvalidInput(name, "True or False", shown(flag))
     names = _names(X, columns)
     x, labels = _checked(X, y, names)
     x, kept, dropped = _features(x, _column_names(names, x.shape[1]), intercept)
@@ -145,7 +145,7 @@ def _response(y: FloatArray, intercept: bool) -> FloatArray:
 def _names(X: Any, columns: Sequence[str] | None) -> tuple[str, ...]:
     """Return the given names, or those of a data frame, or none."""
     if columns is not None and (isinstance(columns, str) or not isinstance(columns, Iterable)):
-        raise InvalidInput("columns", "a sequence of names", repr(columns)[:120])
+        raise InvalidInput("columns", "a sequence of names", shown(columns))
     given = columns if columns is not None else getattr(X, "columns", ())
     return tuple(str(name) for name in given)
 

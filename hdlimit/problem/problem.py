@@ -13,7 +13,7 @@ import numpy as np
 
 from hdlimit.core import checks
 from hdlimit.core.declaration import Declaration, FloatArray
-from hdlimit.errors import InvalidInput, NotAvailable
+from hdlimit.errors import InvalidInput, NotAvailable, shown
 from hdlimit.problem import conditions
 from hdlimit.problem.covariance import MOST_NUMBERS, CovarianceModel, as_covariance
 from hdlimit.problem.estimation import from_data
@@ -159,5 +159,5 @@ class Problem(Declaration):
 def checked_problem(problem: object) -> Problem:
     """Return the problem; raises InvalidInput for anything else."""
     if not isinstance(problem, Problem):
-        raise InvalidInput("problem", "a Problem", repr(problem)[:120])
+        raise InvalidInput("problem", "a Problem", shown(problem))
     return problem

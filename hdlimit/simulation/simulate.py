@@ -25,7 +25,7 @@ from hdlimit.core.observable import Observable
 from hdlimit.core.seeds import Seed, as_int, seed_sequence
 from hdlimit.core.timegrid import check_duration, check_horizon, default_times, steps_at
 from hdlimit.core.version import __version__
-from hdlimit.errors import DivergenceWarning, InvalidInput, Outcome, Status
+from hdlimit.errors import DivergenceWarning, InvalidInput, Outcome, Status, shown
 from hdlimit.execution.checkpoint import Checkpoint
 from hdlimit.execution.parallel import collect
 from hdlimit.optimizers.base import Optimizer, check_named
@@ -183,19 +183,19 @@ def simulate(
 def _check(problem: Any, optimizer: Any, executor: Any) -> None:
     checked_problem(problem)
     if not isinstance(optimizer, Optimizer):
-        raise InvalidInput("optimizer", "an optimizer such as SGD(lr=0.5)", repr(optimizer)[:120])
+        raise InvalidInput("optimizer", "an optimizer such as SGD(lr=0.5)", shown(optimizer))
     check_named(optimizer)
     updates.update_of(optimizer)
     if math.isinf(excess_risk(readable(problem), problem.initial_error)):
         raise InvalidInput("problem", "a start and a target with a finite initial risk", "a risk that overflows")
     if executor is not None and not isinstance(executor, Executor):
-        raise InvalidInput("executor", "a concurrent.futures.Executor or None", repr(executor)[:120])
+        raise InvalidInput("executor", "a concurrent.futures.Executor or None", shown(executor))
 
 
 def checked_record(record: Any, optimizer: Optimizer) -> tuple[str, ...]:
     """Return the names of what is recorded beside the risk, each once; raises InvalidInput for others."""
     if not isinstance(record, Iterable):
-        raise InvalidInput("record", "names out of " + ", ".join(map(repr, RECORDABLE)), repr(record)[:120])
+        raise InvalidInput("record", "names out of " + ", ".join(map(repr, RECORDABLE)), shown(record))
     given = (record,) if isinstance(record, str) else record
     names = tuple(dict.fromkeys(checks.one_of("record", name, RECORDABLE) for name in given))
     if "clipped_fraction" in names and not updates.update_of(optimizer).clips:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from hdlimit.core import checks
-from hdlimit.errors import InvalidInput, NotAvailable
+from hdlimit.errors import InvalidInput, NotAvailable, shown
 from hdlimit.kernels.responses import SMALLEST
 from hdlimit.limit.compression import binned
 from hdlimit.limit.moments import MomentSystem
@@ -94,7 +94,7 @@ def greedy_lr(problem: Problem, optimizer: Any, horizon: float) -> Table:
     if optimizer in (SGD, SignSGD):
         optimizer = optimizer(lr=1.0)
     if not isinstance(optimizer, Optimizer) or not isinstance(optimizer.control_schedule, Constant):
-        raise InvalidInput("optimizer", "SGD, SignSGD or an optimizer with a constant threshold", repr(optimizer)[:120])
+        raise InvalidInput("optimizer", "SGD, SignSGD or an optimizer with a constant threshold", shown(optimizer))
     c = optimizer.control_schedule.value
     exact = MapResponse(residual_map(optimizer), problem.noise, optimizer.batch_size)
     response = at_threshold(exact, c) if exact.map.clips else exact

@@ -10,7 +10,7 @@ import numpy as np
 
 from hdlimit.core import checks
 from hdlimit.core.declaration import FloatArray
-from hdlimit.errors import InvalidInput
+from hdlimit.errors import InvalidInput, shown
 from hdlimit.optimizers.schedules import Constant
 from hdlimit.optimizers.sgd import ClippedSGD
 from hdlimit.plotting.grids import plot_landscape
@@ -150,7 +150,7 @@ def _axis(argument: str, value: Any, infinite: bool) -> FloatArray:
         checks.array(argument, finite, 1)
     values = np.atleast_1d(np.asarray(value, dtype=np.float64))
     if (values <= 0).any() or (np.diff(values) <= 0).any():
-        raise InvalidInput(argument, "increasing values > 0", repr(values.tolist())[:120])
+        raise InvalidInput(argument, "increasing values > 0", shown(values.tolist()))
     return values
 
 
@@ -165,7 +165,7 @@ def around(problem: Problem, optimizer: ClippedSGD, horizon: float) -> Landscape
     lr, threshold = optimizer.lr_schedule, optimizer.control_schedule
     if not (isinstance(lr, Constant) and isinstance(threshold, Constant)):
         raise InvalidInput(
-            "optimizer", "a constant lr and threshold (the landscape is over constants)", repr(optimizer)
+            "optimizer", "a constant lr and threshold (the landscape is over constants)", shown(optimizer)
         )
     c = threshold.value
     if math.isinf(c):

@@ -18,7 +18,14 @@ import numpy as np
 from hdlimit.core import checks
 from hdlimit.core.declaration import IntArray
 from hdlimit.core.seeds import as_int, seed_sequence
-from hdlimit.errors import InvalidInput, LowDimensionWarning, NearCriticalWarning, NotAvailable, VerificationRefused
+from hdlimit.errors import (
+    InvalidInput,
+    LowDimensionWarning,
+    NearCriticalWarning,
+    NotAvailable,
+    VerificationRefused,
+    shown,
+)
 from hdlimit.optimizers.base import Optimizer, check_types
 from hdlimit.problem.problem import Problem
 from hdlimit.simulation.ensemble import Ensemble
@@ -164,10 +171,10 @@ def _dimensions(dimensions: Any) -> IntArray:
     expected = "at least 3 different integers >= 2"
     given = checks.array("dimensions", dimensions, 1)
     if (given != np.floor(given)).any() or (given < 2).any() or (given > checks.MOST).any():
-        raise InvalidInput("dimensions", expected, repr(given.tolist())[:120])
+        raise InvalidInput("dimensions", expected, shown(given.tolist()))
     sizes = np.unique(given.astype(np.int64))
     if sizes.size != given.size or sizes.size < 3:
-        raise InvalidInput("dimensions", expected, repr(given.tolist())[:120])
+        raise InvalidInput("dimensions", expected, shown(given.tolist()))
     return sizes
 
 
