@@ -18,8 +18,7 @@ from hdlimit.errors import InvalidInput, shown
 MOST = 10**9
 # Scales whose fourth powers are normal floating-point numbers (1e-280 and 1e280, with room for factors).
 SMALLEST_SCALE, LARGEST_SCALE = 1e-70, 1e70
-_BYTES = bytes, bytearray, memoryview
-_NOT_REAL = bool, np.bool_, str, *_BYTES, complex, np.complexfloating, type(None)
+_NOT_REAL = bool, np.bool_, str, bytes, bytearray, memoryview, complex, np.complexfloating, type(None)
 _KINDS = {"c": "complex numbers", "U": "text", "S": "text", "M": "dates", "m": "time differences", "V": "records"}
 
 
@@ -72,6 +71,29 @@ def non_negative(argument: str, value: Any) -> float:
     if result < 0:
         raise InvalidInput(argument, expected, f"{result:g}")
     return result
+
+
+def flag(argument: str, value: Any) -> bool:
+    """Return True or False; nothing else is taken for one of them."""
+    if not isinstance(value, bool | np.bool_):
+        raise InvalidInput(argument, "True or False", shown(value))
+    return bool(value)
+
+
+def risk(argument: str, value: Any) -> float:
+    """Return a number from 1e-140 to 1e140, whose square neither overflows nor vanishes."""
+    result, low, high = positive(argument, value), SMALLEST_SCALE**2, LARGEST_SCALE**2
+    if not low <= result <= high:
+        raise InvalidInput(argument, f"a number from {low:g} to {high:g}", f"{result:g}")
+    return result
+
+
+def is_scalar(value: Any) -> bool:
+    """Whether NumPy takes a value for one thing, not for an array."""
+    try:
+        return np.ndim(value) == 0
+    except Exception:  # of rows of different lengths, and of a stranger's __array__
+        return False
 
 
 def scale(argument: str, value: Any) -> float:
@@ -204,7 +226,7 @@ def array(argument: str, value: Any, ndim: int | None, shape: tuple[int | None, 
         wanted = f"a finite array of shape ({lengths}{',' if ndim == 1 else ''})"
     else:
         wanted = "a finite array" + ("" if ndim is None else f" with {ndim} dimension{'s' if ndim > 1 else ''}")
-    result = _real(argument, value, wanted)
+    result = real(argument, value, wanted)
     wrong = ndim is not None and result.ndim != ndim
     if wrong or (shape is not None and any(n not in (None, m) for n, m in zip(shape, result.shape, strict=True))):
         raise InvalidInput(argument, wanted, f"shape {result.shape}")
@@ -216,9 +238,12 @@ def array(argument: str, value: Any, ndim: int | None, shape: tuple[int | None, 
     return result
 
 
-def _real(argument: str, value: Any, wanted: str) -> FloatArray:
-    if isinstance(value, _BYTES):
+def real(argument: str, value: Any, wanted: str) -> FloatArray:
+    """Return a float64 array, whatever its shape; raises InvalidInput for what is not numeric."""
+    if isinstance(value, bytearray | memoryview):
         raise InvalidInput(argument, wanted, type(value).__name__)
+    if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
+        raise InvalidInput(argument, wanted, f"{int(np.ma.getmaskarray(value).sum())} masked entries")
     try:
         given = np.asarray(value)
         if given.dtype.kind in _KINDS:

@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from hdlimit.core import checks
 from hdlimit.core.backend import flagged, tell
 from hdlimit.errors import InvalidInput, WorkersLost
 from hdlimit.execution.checkpoint import Checkpoint, Store
@@ -81,6 +82,7 @@ def collect(
     WorkersLost
         When workers die several times in a row.
     """
+    checks.flag("progress", progress)
     with nullcontext() if checkpoint is None else checkpoint.opened() as store:
         if executor is None:
             workers = os.cpu_count() or 1

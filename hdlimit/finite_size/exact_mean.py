@@ -237,7 +237,7 @@ def _check_exists(problem: Problem, optimizer: Optimizer) -> None:
 
 def _step_numbers(steps: Any) -> IntArray:
     expected = "a number of steps, an integer >= 0, or non-decreasing step numbers"
-    if np.ndim(steps) == 0:
+    if checks.is_scalar(steps):
         if (last := checks.integer("steps", steps, 0)) > _MOST_HELD:
             held = f"at most {_MOST_HELD:g} for all of 0, ..., K; an array of step numbers for later ones"
             raise InvalidInput("steps", held, f"{float(last):g}")

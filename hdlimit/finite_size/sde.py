@@ -28,6 +28,8 @@ from hdlimit.storage.records import Record
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+# Steps of a path, whose times are held: 0.1 GB. Chosen, not measured.
+MOST_STEPS = 10**7
 DIFFUSIONS = ("homogenized", "corrected")
 
 
@@ -236,6 +238,8 @@ def sample_sde(
     if executor is not None and not isinstance(executor, Executor):
         raise InvalidInput("executor", "a concurrent.futures.Executor or None", shown(executor))
     step = None if step is None else checks.positive("step", step)
+    if step is not None and horizon / step > MOST_STEPS:
+        raise InvalidInput("step", f"at least {horizon / MOST_STEPS:g}: {MOST_STEPS:g} steps a path", f"{step:g}")
     time = default_times(horizon, problem.dimension) if times is None else checks.times("times", times, horizon)
     warn_caveats(problem, optimizer, horizon)
     entropy, spawn_key = as_int(sequence.entropy), tuple(sequence.spawn_key)

@@ -32,7 +32,13 @@ class Schedule(Declaration):
 
     def __call__(self, t: Any) -> FloatArray:
         """Return the values at times t of any shape."""
-        return self._values(np.asarray(t, dtype=np.float64))
+        try:
+            times = np.asarray(t, dtype=np.float64)
+        except Exception as error:  # whatever the __array__ or __float__ of a stranger raises
+            raise InvalidInput("t", "times", shown(t)) from error
+        if not np.isfinite(times).all():
+            raise InvalidInput("t", "finite times", shown(t))
+        return self._values(times)
 
     def _values(self, t: FloatArray) -> FloatArray:
         raise NotImplementedError

@@ -134,4 +134,4 @@ class ClippedSGD(Optimizer):
             With the threshold in units of the residual.
         """
         scale = math.sqrt(checked_problem(problem).covariance.trace) * loss_factor(loss)
-        return cls(lr=lr, threshold=checks.positive("max_norm", max_norm) / scale, batch_size=batch_size)
+        return cls(lr=lr, threshold=checks.scale("max_norm", max_norm) / scale, batch_size=batch_size)

@@ -10,7 +10,7 @@ import numpy as np
 from hdlimit.core import checks
 from hdlimit.core.declaration import FloatArray
 from hdlimit.errors import InvalidInput, shown
-from hdlimit.plotting.figure import new_axes, shown_points, thinned
+from hdlimit.plotting.figure import axes_of, shown_points, thinned
 from hdlimit.plotting.protocols import ResultLike
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def plot(results: Any, band: float | None = 0.8, x: str = "t", *, ax: Axes | Non
     if band is not None:
         checks.fraction("band", band)
     labels, items = _listed(results)
-    ax = new_axes() if ax is None else ax
+    ax = axes_of(ax)
     colours: dict[Any, Any] = {}
     for label, result in zip(labels, items):
         look: dict[str, Any] = {"label": label, "color": colours.get((result.problem, result.optimizer))}

@@ -142,6 +142,9 @@ class SweepLike(Protocol):
     def best(self) -> dict[str, Any]: ...  # noqa: D102
 
     @property
+    def over_problems(self) -> bool: ...  # noqa: D102
+
+    @property
     def time(self) -> FloatArray: ...  # noqa: D102
 
     @property

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hdlimit.plotting.figure import new_axes
+from hdlimit.plotting.figure import axes_of
 from hdlimit.plotting.protocols import StudyLike
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def plot_scaling(study: StudyLike, ax: Axes | None = None, **line: Any) -> Axes:
     matplotlib.axes.Axes
         The axes with the figure.
     """
-    ax = new_axes() if ax is None else ax
+    ax = axes_of(ax)
     lost = np.abs(study.bias) < study.bias_stderr
     bias = np.where(lost, study.bias_stderr, np.abs(study.bias))
     reach = np.where(lost, 0.5 * bias, np.minimum(study.bias_stderr, 0.9 * bias)), np.where(lost, 0, study.bias_stderr)

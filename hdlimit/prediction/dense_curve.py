@@ -18,6 +18,9 @@ from hdlimit.response.clipping import clipped_fraction
 from hdlimit.response.efficiency import Efficiency, efficiency
 from hdlimit.response.residual_maps import residual_map
 
+# Beyond every risk of a curve, and twice it is a number.
+HIGHEST = 1e300
+
 # Times of the efficiencies when none are given; each takes three responses. Chosen for a readable table.
 _EFFICIENCY_TIMES = 40
 
@@ -87,7 +90,7 @@ class DenseCurve:
         InvalidInput
             If `risk` is not a finite number.
         """
-        return first_crossing(self.dense, 2 * checks.number("risk", risk))
+        return first_crossing(self.dense, 2 * np.clip(checks.number("risk", risk), -HIGHEST, HIGHEST))
 
     @cached_property
     def _squares(self) -> Callable[[FloatArray], FloatArray]:

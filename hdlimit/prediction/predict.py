@@ -113,7 +113,7 @@ def predict(
     grid = default_times(horizon, problem.dimension) if times is None else checks.times("times", times, horizon)
     limit = limit_of(problem, optimizer, min(TOLERANCE, rtol / 10) if compress is True else compress)
     warn_caveats(problem, optimizer, horizon)
-    level = -math.inf if until is None else 2 * checks.positive("until", until)
+    level = -math.inf if until is None else 2 * checks.risk("until", until)
     solution = solve(limit, limit.modes, horizon, rtol, level)
     if not solution.steps:
         sizes = f"initial risk {problem.initial_risk:.3g}, {problem.noise!r}, {optimizer!r}"

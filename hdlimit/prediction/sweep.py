@@ -86,7 +86,7 @@ def sweep(
     horizon, rtol = check_horizon(horizon, problem.dimension), checks.positive("rtol", rtol)
     if not TIGHTEST <= rtol <= LOOSEST:
         raise InvalidInput("rtol", f"a number from {TIGHTEST:g} to {LOOSEST:g}", f"{rtol:g}")
-    if final and times is not None:
+    if checks.flag("final", final) and times is not None:
         raise InvalidInput("times", "None with final=True, which keeps the risk at the horizon alone", "times")
     if threads is not None:
         checks.count("threads", threads)

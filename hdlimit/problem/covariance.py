@@ -290,9 +290,6 @@ def as_covariance(covariance: CovarianceModel | ArrayLike) -> CovarianceModel:
     if isinstance(covariance, CovarianceModel):
         return covariance
     try:
-        return Covariance(np.asarray(covariance))
+        return Covariance(covariance)  # type: ignore[arg-type]
     except InvalidInput as error:
         raise InvalidInput("covariance", f"a covariance model, or {error.expected}", error.got) from None
-    except ValueError:
-        got = f"a {type(covariance).__name__} with rows of different lengths"
-        raise InvalidInput("covariance", "a covariance model or an array of shape (d, d) or (d,)", got) from None

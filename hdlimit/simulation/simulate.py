@@ -197,7 +197,11 @@ def checked_record(record: Any, optimizer: Optimizer) -> tuple[str, ...]:
     if not isinstance(record, Iterable):
         raise InvalidInput("record", "names out of " + ", ".join(map(repr, RECORDABLE)), shown(record))
     given = (record,) if isinstance(record, str) else record
-    names = tuple(dict.fromkeys(checks.one_of("record", name, RECORDABLE) for name in given))
+    try:
+        listed = list(given)
+    except Exception as error:  # of a stranger's __iter__
+        raise InvalidInput("record", "names out of " + ", ".join(map(repr, RECORDABLE)), shown(record)) from error
+    names = tuple(dict.fromkeys(checks.one_of("record", name, RECORDABLE) for name in listed))
     if "clipped_fraction" in names and not updates.update_of(optimizer).clips:
         raise InvalidInput("record", "'clipped_fraction' for an optimizer that clips only", f"it for {optimizer!r}")
     return names

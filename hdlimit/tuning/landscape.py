@@ -14,6 +14,7 @@ from hdlimit.errors import InvalidInput, shown
 from hdlimit.optimizers.schedules import Constant
 from hdlimit.optimizers.sgd import ClippedSGD
 from hdlimit.plotting.grids import plot_landscape
+from hdlimit.prediction.axes import numbers
 from hdlimit.prediction.points import Points
 from hdlimit.problem.problem import Problem
 from hdlimit.tuning.trial import checked_trial
@@ -135,7 +136,7 @@ def landscape(problem: Problem, horizon: float, lr: Any, threshold: Any, batch_s
     """
     horizon = checked_trial(problem, horizon).horizon
     steps, clips = _axis("lr", lr, False), _axis("threshold", threshold, True)
-    optimizer = ClippedSGD(1.0, 1.0, checks.integer("batch_size", batch_size))
+    optimizer = ClippedSGD(1.0, 1.0, checks.count("batch_size", batch_size))
     points = Points(problem, optimizer, {"lr": steps, "threshold": clips})
     risk = points.solve(horizon, np.array([horizon]), True, RTOL).risk
     grown = np.where(risk > GROWN * problem.initial_risk, math.inf, risk)
@@ -144,11 +145,7 @@ def landscape(problem: Problem, horizon: float, lr: Any, threshold: Any, batch_s
 
 def _axis(argument: str, value: Any, infinite: bool) -> FloatArray:
     """Check the values along an axis."""
-    finite = np.asarray(value, dtype=np.float64)
-    finite = finite[np.isfinite(finite)] if infinite and finite.ndim == 1 and not np.isnan(finite).any() else finite
-    if finite.size or not infinite:
-        checks.array(argument, finite, 1)
-    values = np.atleast_1d(np.asarray(value, dtype=np.float64))
+    values = numbers(argument, value, infinite)
     if (values <= 0).any() or (np.diff(values) <= 0).any():
         raise InvalidInput(argument, "increasing values > 0", shown(values.tolist()))
     return values

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from hdlimit.core import checks
 from hdlimit.core.declaration import FloatArray
 from hdlimit.core.timegrid import check_horizon, default_times
 from hdlimit.errors import InvalidInput, shown
@@ -98,7 +99,7 @@ def score_of(problem: Problem, lr: Any, horizon: float, batch_size: int) -> tupl
     """
     checked_problem(problem)
     horizon = check_horizon(horizon, problem.dimension)
-    schedule = as_schedule("lr", lr)
+    schedule, batch_size = as_schedule("lr", lr), checks.count("batch_size", batch_size)
     if problem.initial_risk == 0 and problem.noise.width == 0:
         raise InvalidInput("problem", "a start that is not the target, or label noise", shown(problem))
     modes = compressed(problem, "identity", True)[0]

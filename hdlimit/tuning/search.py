@@ -278,9 +278,9 @@ def best_constants(
     >>> bool(abs(hd.predict(problem, optimizer, horizon=5.0).risk[-1] / risk - 1) < 1e-4)
     True
     """
-    if optimizer_type not in (SGD, ClippedSGD, SignSGD):
+    if not any(optimizer_type is one for one in (SGD, ClippedSGD, SignSGD)):
         raise InvalidInput("optimizer_type", "SGD, ClippedSGD or SignSGD", shown(optimizer_type))
-    batch_size = checks.integer("batch_size", batch_size)
+    batch_size = checks.count("batch_size", batch_size)
     trial = checked_trial(problem, horizon, optimizer_type.features, target)
     found = searched(trial, optimizer_type, batch_size)
     return found.optimizer, math.exp(found.value)

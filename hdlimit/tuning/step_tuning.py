@@ -106,7 +106,7 @@ def tune_lr(problem: Problem, optimizer: Any, horizon: float, target: float | No
     >>> bool(best.risk < hd.predict(problem, hd.SGD(lr=1.5 * best.lr), horizon=5.0).risk[-1])
     True
     """
-    if optimizer in (SGD, SignSGD):
+    if optimizer is SGD or optimizer is SignSGD:
         optimizer = optimizer(lr=1.0)
     if not isinstance(optimizer, Optimizer):
         raise InvalidInput("optimizer", "SGD, SignSGD or an optimizer with its threshold", shown(optimizer))
