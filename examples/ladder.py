@@ -24,8 +24,7 @@ from matplotlib.lines import Line2D
 
 import hdlimit as hd
 from hdlimit.plotting import label_axes, plot_curve, style
-from hdlimit.problem.row_moments import non_gaussianity
-from hdlimit.problem.rows import Rows
+from hdlimit.problem.row_moments import Rows, non_gaussianity
 
 LOOKS = {
     "Gaussian x": ("#0072B2", "o"),

@@ -30,7 +30,7 @@ from hdlimit.optimizers.declared import OPTIMIZERS
 from hdlimit.optimizers.schedules import Function, Schedule
 from hdlimit.problem.declared import COVARIANCES, NOISES
 from hdlimit.problem.problem import Problem, checked_problem
-from hdlimit.problem.rows import Rows
+from hdlimit.problem.row_moments import Rows
 from hdlimit.problem.scipy_noise import ScipyNoise
 from hdlimit.storage.decoding import decode
 from hdlimit.storage.encoding import encode
@@ -55,7 +55,7 @@ class Run(Declaration):
     ----------
     horizon : float
         Length of the run in units of t = k/d.
-    runs, seed, false_alarm
+    runs, seed, false_alarm, must_detect
         Of `verify`.
     rtol : float
         Relative tolerance of `predict`.
@@ -69,6 +69,7 @@ class Run(Declaration):
     rtol: float = 1e-6
     false_alarm: float = 0.01
     times: FloatArray | None = None
+    must_detect: float = 0.2
 
     def __post_init__(self) -> None:
         self._set(
@@ -77,6 +78,7 @@ class Run(Declaration):
             seed=checks.integer("seed", self.seed, 0),
             rtol=checks.fraction("rtol", self.rtol),
             false_alarm=checks.fraction("false_alarm", self.false_alarm),
+            must_detect=checks.positive("must_detect", self.must_detect),
         )
         if self.times is not None:
             self._set(times=checks.times("times", self.times, self.horizon))
@@ -166,7 +168,7 @@ def to_toml(problem: Problem, optimizer: Optimizer, horizon: float, **run: Any) 
     horizon : float
         Length of the run in units of t = k/d.
     **run
-        runs, seed, rtol, false_alarm, times: as in `predict` and `verify`.
+        runs, seed, rtol, false_alarm, must_detect, times: as in `predict` and `verify`.
 
     Returns
     -------

@@ -12,7 +12,7 @@ from hdlimit.problem.covariance import Covariance
 from hdlimit.problem.named_covariances import Isotropic, PowerLaw, Wishart
 from hdlimit.problem.noise import Gaussian, StudentT
 from hdlimit.problem.problem import Problem
-from hdlimit.problem.rows import Rows
+from hdlimit.problem.row_moments import Rows
 from hdlimit.response.response import MapResponse
 
 
@@ -44,6 +44,13 @@ LIMITS: list[tuple[hd.Problem, Optimizer]] = [
     (hd.Problem(hd.Wishart(20, 2.0), hd.Rademacher(0.3)), hd.ClippedSGD(hd.schedules.Cosine(0.5, 0.0, 10), 0.5)),
     (hd.Problem(hd.PowerLaw(30, 0.8), hd.Laplace(0.3)), hd.SignSGD(hd.schedules.Steps([2.0], [0.5, 0.1]))),
 ]
+
+
+def heavy_rows() -> Problem:
+    """Rows with norms of log-width 1.5: SGD diverges on them where it converges on Gaussian ones."""
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((400, 3)) * np.exp(1.5 * rng.standard_normal(400))[:, None]
+    return Problem.from_data(x, x.sum(axis=1) + 0.1 * rng.standard_normal(400), scale=True)
 
 
 class Planted(MapResponse):

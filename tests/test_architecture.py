@@ -359,3 +359,11 @@ def test_feature_maps_have_the_moments_of_their_functions() -> None:
             gain, variance = (float(f(np.array([s * s]))[0]) for f in (FEATURES[name].gain, FEATURES[name].variance))
             assert gain == pytest.approx(float(mass @ (g(x) * x)) / s**2, rel=1e-10)
             assert variance == pytest.approx(float(mass @ g(x) ** 2), rel=1e-10)
+
+
+def test_warnings_are_issued_in_one_place() -> None:
+    """errors.warn finds the user's line; a stacklevel counted by hand is wrong as soon as a function moves."""
+    for module in MODULES:
+        if module != "hdlimit.errors":
+            calls = [n for n in ast.walk(tree_of(module)) if isinstance(n, ast.Attribute) and n.attr == "warn"]
+            assert not calls, f"{module}: use hdlimit.errors.warn"

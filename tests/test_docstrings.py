@@ -44,7 +44,7 @@ def raises_and_warns(function: Callable[..., Any]) -> set[str]:
     """Sections that a function's own statements ask for; what is called may raise too, which no text can tell."""
     (tree,) = ast.parse(inspect.cleandoc("\n" + inspect.getsource(inspect.unwrap(function)))).body
     calls = (node.func for node in ast.walk(tree) if isinstance(node, ast.Call))
-    warns = any(isinstance(f, ast.Attribute) and f.attr == "warn" for f in calls)
+    warns = any(isinstance(f, ast.Name) and f.id in ("warn", "warn_caveats") for f in calls)
     raises = any(isinstance(node, ast.Raise) for node in ast.walk(tree))
     return ({"Raises"} if raises else set()) | ({"Warns"} if warns else set())
 

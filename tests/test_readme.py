@@ -33,8 +33,8 @@ def test_python_block_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         "PowerLaw(1000": "PowerLaw(60",
         "runs=32": "runs=4",
         "paths=32": "paths=4",
-        "runs=64": "runs=8",
-        "[64, 128, 256]": "[32, 48, 64]",
+        "runs=500": "runs=8",
+        "[16, 32, 64, 128]": "[8, 12, 16]",
     }
     small = code
     for size, less in smaller.items():

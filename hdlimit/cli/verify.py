@@ -16,6 +16,8 @@ from hdlimit.errors import InvalidInput, shown
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
+    from hdlimit.study import Run
+
 _EXIT_CODES = {"consistent": 0, "inconsistent": 1, "inconclusive": 3}
 
 
@@ -41,6 +43,11 @@ _EXIT_CODES = {"consistent": 0, "inconsistent": 1, "inconclusive": 3}
     type=click.Choice(("distance", "gradient_norm", "clipped_fraction")),
     help="Verify this too, beside the risk; may be repeated.",
 )
+@click.option(
+    "--must-detect",
+    type=float,
+    help="Consistent only if an error of this share of the curve would be seen.  [default: the file's, or 0.2]",
+)
 @click.option("--workers", type=click.IntRange(min=1), help="Run on this many processes.  [default: threads]")
 @click.option("--dask", metavar="ADDRESS", help="Run on the Dask cluster with this scheduler (tcp://HOST:PORT).")
 @click.option(
@@ -55,6 +62,7 @@ def verify(
     file: str,
     runs: int | None,
     seed: int | None,
+    must_detect: float | None,
     plot: str | None,
     out: str | None,
     as_json: bool,
@@ -74,14 +82,15 @@ def verify(
     \b
     Exit codes:  0  consistent
                  1  inconsistent: the runs contradict the curve
-                 3  inconclusive: this d is too small for a verdict, or runs diverged, or too few runs of a study
+                 3  inconclusive: this d is too small for a verdict, or runs diverged, or there are too few of them
     Every other end has another exit code: 'hdlimit -h' lists them.
     """  # noqa: D301
     from hdlimit.study import read_toml
 
     options.check_targets(plot, out)
-    judge = _verification(dimensions, how)
     study = read_toml(file)
+    how["must_detect"] = must_detect
+    judge = _verification(dimensions, how, study.run)
     with _executor(workers, dask) as executor:
         report = judge(
             study.problem,
@@ -99,17 +108,19 @@ def verify(
     raise SystemExit(_EXIT_CODES[report.verdict])
 
 
-def _verification(dimensions: str | None, how: dict[str, Any]) -> Any:
-    """Return the function that is asked for: verify, or a scaling study."""
+def _verification(dimensions: str | None, how: dict[str, Any], run: Run) -> Any:
+    """Return the function that is asked for, verify or a scaling study; `how` then holds its arguments."""
     if dimensions is None:
         from hdlimit.verification.verify import verify as verify_curve
 
         how["method"] = how["method"] or "direct"
+        how["must_detect"] = run.must_detect if how["must_detect"] is None else how["must_detect"]
         return verify_curve
     from hdlimit.verification.scaling import scaling_study
 
-    if how.pop("record"):
-        raise click.UsageError("--record does not go with --dimensions")
+    for name in ("record", "must_detect"):
+        if how.pop(name):
+            raise click.UsageError(f"--{name.replace('_', '-')} does not go with --dimensions")
     try:
         sizes = [int(d) for d in dimensions.split(",")]
     except ValueError:

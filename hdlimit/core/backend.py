@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import os
 import threading
-import warnings
 from collections.abc import Callable
 from functools import cache
 from importlib.util import find_spec
@@ -17,7 +16,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from hdlimit.errors import HdlimitWarning, InvalidInput, NotAvailable, shown
+from hdlimit.errors import HdlimitWarning, InvalidInput, NotAvailable, shown, warn
 
 BACKENDS = ("auto", "compiled", "numpy")
 # Rows of a matrix from which its eigenvalues are computed aside from the main thread: 0.1 s of one core.
@@ -164,7 +163,7 @@ def compiled() -> bool:
             raise NotAvailable("HDLIMIT_BACKEND: 'compiled' needs numba, which is not installed")
         state.plain = True
         sentence = "numba is not installed: hdlimit computes in NumPy, which is slower, and does not simulate"
-        warnings.warn(sentence, HdlimitWarning, stacklevel=2)
+        warn(HdlimitWarning(sentence))
     return not state.plain
 
 

@@ -88,6 +88,11 @@ def risk(argument: str, value: Any) -> float:
     return result
 
 
+def is_inf(value: Any) -> bool:
+    """Whether a value is the float inf, of Python or NumPy."""
+    return isinstance(value, float | np.floating) and bool(value == math.inf)
+
+
 def is_scalar(value: Any) -> bool:
     """Whether NumPy takes a value for one thing, not for an array."""
     try:

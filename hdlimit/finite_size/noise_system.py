@@ -50,7 +50,7 @@ class _System:
     def __init__(self, curve: Integrated, bins: int, diffusion: str, shifted: bool) -> None:
         problem, optimizer = curve.problem, curve.optimizer
         check_spread(problem, optimizer)
-        self.curve, self.limit = curve, limit_of(problem, optimizer)
+        self.curve, self.limit = curve, limit_of(problem, optimizer).told(curve.horizon)
         self.modes = noise_modes(problem, optimizer, bins)
         self.batch, self.d = optimizer.batch_size, problem.dimension
         self.linear = FEATURES[optimizer.features].linear

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
@@ -16,7 +15,7 @@ from hdlimit.core.observable import Observable
 from hdlimit.core.seeds import Seed, as_int, seed_sequence
 from hdlimit.core.timegrid import check_horizon, default_times
 from hdlimit.core.version import __version__
-from hdlimit.errors import DivergenceWarning, InvalidInput, Outcome, Status, shown
+from hdlimit.errors import DivergenceWarning, InvalidInput, Outcome, Status, shown, warn
 from hdlimit.execution.parallel import collect
 from hdlimit.finite_size.sde_paths import _MODE_SECONDS, Task, make_task, sample_paths
 from hdlimit.limit.validity import warn_caveats
@@ -248,7 +247,7 @@ def sample_sde(
     risk, ends = collect(partial(sample_paths, task), paths, seconds, executor, progress)
     outcome = _outcome(ends, task)
     if outcome.status is Status.DIVERGED:
-        warnings.warn(outcome.sentence, DivergenceWarning, stacklevel=2)
+        warn(DivergenceWarning(outcome.sentence))
     steps = task.grid.size - 1
     return SdePaths(problem, optimizer, horizon, time, risk, diffusion, steps, entropy, spawn_key, outcome, __version__)
 

@@ -133,7 +133,7 @@ def make_task(
     InvalidInput
         For a step that is too long.
     """
-    limit = limit_of(problem, optimizer)
+    limit = limit_of(problem, optimizer).told(horizon)
     solution = solve(limit, limit.modes, horizon, _RTOL)
     if not solution.steps:
         raise NotAvailable(f"sample_sde: no step can be taken in double precision, choose other units ({optimizer!r})")

@@ -59,6 +59,7 @@ def prepared(
     limit: Limit, modes: MomentSystem, horizon: float, rtol: float, level: float = -math.inf
 ) -> tuple[esdirk.Arrays, tuple[float, float]]:
     """Return the arguments of esdirk.advance up to the response, and the range of the control."""
+    limit = limit.told(horizon)
     ends = stops((limit.lr, limit.control), horizon, esdirk.SAFETY * rtol)
     lr, control = tabulate(limit.lr, horizon), tabulate(limit.control, horizon)
     settings = settings_of(limit, rtol)

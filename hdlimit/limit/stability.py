@@ -10,7 +10,8 @@ from hdlimit.core.timegrid import LONGEST_HORIZON
 from hdlimit.errors import Outcome, Status
 from hdlimit.limit.system import Limit, limit_of
 from hdlimit.optimizers.base import Optimizer, check_types
-from hdlimit.optimizers.schedules import Constant, largest_lr
+from hdlimit.optimizers.reading import largest_lr
+from hdlimit.optimizers.schedules import Constant
 from hdlimit.problem.conditions import exact_critical_batch, exact_critical_lr
 from hdlimit.problem.problem import Problem
 from hdlimit.response.residual_maps import residual_map
@@ -89,12 +90,14 @@ def stability(problem: Problem, optimizer: Optimizer, horizon: float = LONGEST_H
 
 def is_stable(problem: Problem, optimizer: Optimizer, limit: Limit, horizon: float) -> bool:
     """Whether the largest lr up to the horizon is below the critical one; see stability."""
-    return limit.bounded or largest_lr(limit.lr, horizon) < exact_critical_lr(problem.covariance, optimizer.batch_size)
+    return limit.bounded or largest_lr(limit.lr, horizon, limit.step) < exact_critical_lr(
+        problem.covariance, optimizer.batch_size
+    )
 
 
 def judge(problem: Problem, optimizer: Optimizer, limit: Limit, horizon: float) -> Stability:
     """Return the stability of an optimizer whose limit is known; see stability."""
-    lr = largest_lr(limit.lr, horizon)
+    lr = largest_lr(limit.lr, horizon, limit.step)
     if limit.bounded:
         return Stability(
             True,

@@ -6,11 +6,13 @@ dm_i/dt = -2 eta(t) mu(v) lambda_i m_i + eta(t)^2 nu(v) c_i/d,   v = 2R = sum_i 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Self
 
 from hdlimit.limit.dynamics import identity, sign
 from hdlimit.limit.moments import MomentSystem
+from hdlimit.limit.piecewise import told
 from hdlimit.optimizers.base import Optimizer
 from hdlimit.optimizers.schedules import Schedule
 from hdlimit.problem.problem import DIVERGED, Problem
@@ -51,6 +53,14 @@ class Limit:
     def escape(self) -> float:
         """Value of v above which a run counts as diverged: 1e12 max(v(0), E eps^2); inf for bounded residual maps."""
         return math.inf if self.bounded or self.scale == 0 else DIVERGED * self.scale
+
+    def told(self, horizon: float) -> Self:
+        """Return the limit with schedules that say where they bend, up to a horizon.
+
+        Raises: InvalidInput for a schedule that is too rough.
+        """
+        lr, control = (told(schedule, horizon, self.step) for schedule in (self.lr, self.control))
+        return self if lr is self.lr and control is self.control else replace(self, lr=lr, control=control)
 
 
 def limit_of(problem: Problem, optimizer: Optimizer, compress: bool | float = True) -> Limit:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Iterator
 
 from hdlimit.core.timegrid import LONGEST_HORIZON
-from hdlimit.errors import NonGaussianWarning, ValidityWarning
+from hdlimit.errors import NonGaussianWarning, ValidityWarning, warn
 from hdlimit.kernels.responses import SMALLEST
 from hdlimit.limit.feature_maps import FEATURES
 from hdlimit.optimizers.base import Optimizer
-from hdlimit.optimizers.schedules import largest_lr
+from hdlimit.optimizers.reading import MOST_READ, largest_lr, unread
 from hdlimit.problem import conditions
 from hdlimit.problem.problem import Problem
 from hdlimit.problem.row_moments import row_effects
@@ -26,6 +25,8 @@ LARGE_BATCH = 0.25
 DRIFT = 0.04
 # Spread of the norms of rows, beyond the Gaussian one, that is told: examples/where_it_ends.py.
 NORMS_VARY = 0.08
+# Length of a feature of a schedule that may be missed, from which it is told; chosen: lr = 1 moves v by 10 % in it.
+UNREAD = 0.05
 # Share of the drift that clipping takes off, below which it counts as SGD; chosen.
 HARDLY = 0.01
 
@@ -65,7 +66,7 @@ def caveats(problem: Problem, optimizer: Optimizer, horizon: float = LONGEST_HOR
         Empty where nothing is known to fail.
     """
     found = [*conditions.low_dimension(problem.covariance)]
-    lr, bounded = largest_lr(optimizer.lr_schedule, horizon), _bounded(optimizer)
+    lr, bounded = largest_lr(optimizer.lr_schedule, horizon, 1 / problem.dimension), _bounded(optimizer)
     found += _large_batch(problem, optimizer) if bounded else conditions.heavy_tail(problem.noise)
     psi = residual_map(optimizer)
     if psi.clips or not bounded:
@@ -74,7 +75,17 @@ def caveats(problem: Problem, optimizer: Optimizer, horizon: float = LONGEST_HOR
         found += near if near and (not bounded or _hardly_clips(problem, optimizer, lr)) else []
     if not FEATURES[optimizer.features].linear:
         found += _aligned(problem, optimizer)
-    return found + list(_non_gaussian(problem, optimizer, lr))
+    return [*found, *_non_gaussian(problem, optimizer, lr), *_unread(problem, optimizer, horizon)]
+
+
+def _unread(problem: Problem, optimizer: Optimizer, horizon: float) -> Iterator[Warning]:
+    """Yield how long a feature of a schedule is that may be missed, where it has too many steps to read them all."""
+    for name, schedule in (("lr", optimizer.lr_schedule), ("the control", optimizer.control_schedule)):
+        if (length := unread(schedule, horizon, 1 / problem.dimension)) > UNREAD:
+            yield ValidityWarning(
+                f"{name} is a function that is read at {MOST_READ} times up to t = {horizon:g}: what it does within a "
+                f"time of {length:.2g} can be missed; a Table or Steps say where they bend"
+            )
 
 
 def _bounded(optimizer: Optimizer) -> bool:
@@ -149,7 +160,7 @@ def largest_alignment(problem: Problem) -> float:
 
 
 def warn_caveats(problem: Problem, optimizer: Optimizer, horizon: float, *others: Optimizer) -> None:
-    """Issue the caveats of an optimizer, and of others, as warnings of the caller's caller, each text once."""
+    """Issue the caveats of an optimizer, and of others, as warnings, each text once."""
     found = {str(caveat): caveat for each in (optimizer, *others) for caveat in caveats(problem, each, horizon)}
     for caveat in found.values():
-        warnings.warn(caveat, stacklevel=3)
+        warn(caveat)

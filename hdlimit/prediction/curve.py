@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from hdlimit.core.declaration import BoolArray, FloatArray
 from hdlimit.core.timegrid import steps_taken
-from hdlimit.errors import NotAvailable, Outcome, ValidityWarning
+from hdlimit.errors import NotAvailable, Outcome, ValidityWarning, warn
 from hdlimit.finite_size.linear_noise import LinearNoise, linear_noise
 from hdlimit.limit.interpolant import DenseOutput
 from hdlimit.optimizers.base import Optimizer
@@ -142,12 +142,11 @@ class Curve(DenseCurve, Record):
         spread = self._spread
         wide = spread > TRUSTED * self.risk
         if wide.any():
-            warnings.warn(
+            sentence = (
                 f"spread: above {TRUSTED:g} of the risk from t = {self.time[wide][0]:.3g} on: fluctuations are not "
-                "small there, and linear noise is a rough guide only",
-                ValidityWarning,
-                stacklevel=2,
+                "small there, and linear noise is a rough guide only"
             )
+            warn(ValidityWarning(sentence))
         return spread
 
     @property

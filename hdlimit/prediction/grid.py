@@ -96,14 +96,19 @@ class Prepared:
     rtol: float
 
     @cached_property
+    def limit(self) -> Limit:
+        """The limit of the first point, its schedules read up to the horizon."""
+        return self.column.limit.told(self.horizon)
+
+    @cached_property
     def control(self) -> Piecewise:
         """The control as the kernel reads it."""
-        return tabulate(self.column.limit.control, self.horizon)
+        return tabulate(self.limit.control, self.horizon)
 
     @cached_property
     def lr(self) -> Piecewise:
         """The limit's own step size as the kernel reads it."""
-        return tabulate(self.column.limit.lr, self.horizon)
+        return tabulate(self.limit.lr, self.horizon)
 
     @cached_property
     def response(self) -> Response:
@@ -122,8 +127,7 @@ class Prepared:
     @cached_property
     def ends(self) -> FloatArray:
         """Where the integration starts anew."""
-        limit = self.column.limit
-        return stops((limit.lr, limit.control), self.horizon, esdirk.SAFETY * self.rtol)
+        return stops((self.limit.lr, self.limit.control), self.horizon, esdirk.SAFETY * self.rtol)
 
     @cached_property
     def floor(self) -> FloatArray:

@@ -94,7 +94,7 @@ class Points:
         status[codes == esdirk.ESCAPED] = Status.DIVERGED.value
         return status
 
-    def caveats(self) -> list[Warning]:
+    def caveats(self, horizon: float) -> list[Warning]:
         """Return what a reader of the predictions must know, each kind once."""
         found: dict[Any, Warning] = {}
         axes = [
@@ -103,6 +103,6 @@ class Points:
         axes += ["lr"] if isinstance(self.axes.get("lr"), tuple) else []
         last = {"threshold": max(self.axes["threshold"], key=at_start)} if "threshold" in self.axes else {}
         for values in product(*(self.axes[name] for name in axes)):
-            for caveat in caveats(*at(self.problem, self.optimizer, dict(zip(axes, values)) | last)):
+            for caveat in caveats(*at(self.problem, self.optimizer, dict(zip(axes, values)) | last), horizon):
                 found.setdefault((type(caveat), str(caveat).split()[0]), caveat)
         return list(found.values())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from concurrent.futures import Executor
 from typing import Any
 
@@ -11,7 +10,7 @@ import numpy as np
 from hdlimit.core import checks
 from hdlimit.core.timegrid import check_horizon, default_times
 from hdlimit.core.version import __version__
-from hdlimit.errors import InvalidInput, shown
+from hdlimit.errors import InvalidInput, shown, warn
 from hdlimit.optimizers.base import Optimizer, check_types
 from hdlimit.prediction.axes import checked_axes
 from hdlimit.prediction.points import Points
@@ -97,8 +96,8 @@ def sweep(
     grid = default_times(horizon, problem.dimension) if times is None else checks.times("times", times, horizon)
     checked = checked_axes(problem, optimizer, axes)
     points = Points(problem, optimizer, checked)
-    for caveat in points.caveats():
-        warnings.warn(caveat, stacklevel=2)
+    for caveat in points.caveats(horizon):
+        warn(caveat)
     how: Any = {"threads": threads, "executor": executor, "progress": progress}
     kept = np.array([horizon]) if final else grid
     risk, status, end = points.solve(horizon, kept, final, rtol, compress, **how)

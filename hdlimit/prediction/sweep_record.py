@@ -14,7 +14,6 @@ from hdlimit.core import checks
 from hdlimit.core.declaration import FloatArray
 from hdlimit.errors import InvalidInput, NotAvailable, Outcome, Status, shown
 from hdlimit.optimizers.base import Optimizer
-from hdlimit.optimizers.schedules import is_inf
 from hdlimit.plotting.grids import plot_sweep
 from hdlimit.prediction.axes import OPTIMIZER_AXES, Values, are_axes, at, labels, plain
 from hdlimit.prediction.curve import Curve
@@ -190,7 +189,7 @@ class Sweep(Record):
     def _position(self, name: str, value: Any) -> int:
         held = self.axes[name]
         if isinstance(held, np.ndarray):
-            number = value if is_inf(value) else checks.number(name, value)
+            number = value if checks.is_inf(value) else checks.number(name, value)
             with np.errstate(invalid="ignore"):
                 off = np.where(held == number, 0.0, np.abs(held - number))
             if (off <= ROUNDING * held).any():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -11,10 +10,10 @@ import numpy as np
 
 from hdlimit.core import checks
 from hdlimit.core.declaration import FloatArray
-from hdlimit.errors import InvalidInput, ValidityWarning, shown
+from hdlimit.errors import InvalidInput, ValidityWarning, shown, warn
 from hdlimit.problem.covariance import LARGEST_VARIANCE, MOST_NUMBERS, SMALLEST_VARIANCE, Covariance
 from hdlimit.problem.empirical import Empirical
-from hdlimit.problem.rows import Rows
+from hdlimit.problem.row_moments import Rows
 
 # Half a range over a size below which a column counts as constant: rounding of its values.
 ROUNDING = 8 * float(np.finfo(np.float64).eps)
@@ -101,7 +100,7 @@ def from_data(
         x *= np.sqrt(x.size / np.sum(x * x))
     fit = _least_squares(x, labels, ridge, intercept)
     for doubt in _doubts(x, fit, intercept):
-        warnings.warn(doubt, ValidityWarning, stacklevel=4)
+        warn(ValidityWarning(doubt))
     noise = labels - x @ fit.theta
     for values in (x, noise):
         values.setflags(write=False)

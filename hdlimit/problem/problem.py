@@ -19,7 +19,7 @@ from hdlimit.problem.covariance import MOST_NUMBERS, CovarianceModel, as_covaria
 from hdlimit.problem.estimation import from_data
 from hdlimit.problem.noise import NoNoise, as_noise
 from hdlimit.problem.noise_law import NoiseLaw
-from hdlimit.problem.rows import Rows
+from hdlimit.problem.row_moments import Rows
 
 # A run or a curve has diverged above this many times the larger of its start and of the noise: far above what any
 # stable step reaches (1.84 times the limit at 0.99 of the critical step, examples/where_it_ends.py).

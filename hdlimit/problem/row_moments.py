@@ -1,16 +1,39 @@
-"""How far the rows of a problem are from what the theory takes them for: Gaussian features, independent noise."""
+"""Rows of data, and how far they are from what the theory takes them for: Gaussian features, independent noise."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
-from hdlimit.core.declaration import FloatArray
+from hdlimit.core.declaration import Declaration, FloatArray
 from hdlimit.errors import InvalidInput, shown
-from hdlimit.problem.rows import Rows
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Rows(Declaration):
+    """Centred data rows that the simulator can stream.
+
+    Attributes
+    ----------
+    x : ndarray, shape (n, d)
+        Features; columns of mean 0, unless made with intercept=False.
+    noise : ndarray, shape (n,)
+        y - <x, theta*>.
+    columns : tuple of str
+        Names of the d features kept.
+    dropped : tuple of str
+        Names of the constant columns that were left out.
+    """
+
+    shapes: ClassVar[dict[str, str]] = {"x": "n d", "noise": "n"}
+
+    x: FloatArray
+    noise: FloatArray
+    columns: tuple[str, ...] = ()
+    dropped: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 import os
-import warnings
 from collections.abc import Iterable
 from concurrent.futures import Executor
 from functools import partial
@@ -25,7 +24,7 @@ from hdlimit.core.observable import Observable
 from hdlimit.core.seeds import Seed, as_int, seed_sequence
 from hdlimit.core.timegrid import check_duration, check_horizon, default_times, steps_at
 from hdlimit.core.version import __version__
-from hdlimit.errors import DivergenceWarning, InvalidInput, Outcome, Status, shown
+from hdlimit.errors import DivergenceWarning, InvalidInput, Outcome, Status, shown, warn
 from hdlimit.execution.checkpoint import Checkpoint
 from hdlimit.execution.parallel import collect
 from hdlimit.optimizers.base import Optimizer, check_named
@@ -162,7 +161,7 @@ def simulate(
     values, ends = collect(partial(simulate_runs, task), runs, cost, executor, progress, store)
     outcome = _outcome(ends, task)
     if outcome.status is Status.DIVERGED:
-        warnings.warn(outcome.sentence, DivergenceWarning, stacklevel=2)
+        warn(DivergenceWarning(outcome.sentence))
     risk, *others = (values[:, k, place] for k in range(1 + len(record)))
     return Ensemble(
         problem=problem,

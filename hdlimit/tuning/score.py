@@ -113,8 +113,7 @@ def score_of(problem: Problem, lr: Any, horizon: float, batch_size: int) -> tupl
         end = float(solution.dense.knots[-1])
         raise InvalidInput("lr", "a step size at which the risk stays bounded", f"{lr!r}: it diverges at t = {end:g}")
     grid = default_times(horizon, problem.dimension)
-    bends = schedule.knots[schedule.knots < horizon] if schedule.knots.size < grid.size else np.empty(0)
-    times = np.union1d(grid, bends)
+    times = grid if isinstance(schedule, Constant) else np.union1d(grid, solution.dense.knots)
     v = np.maximum(solution.dense(times, 0), SMALLEST * solution.dense.start[:, 0].max())
     return score_table(problem.noise, float(v.min()), float(v.max())), Table(times, v)
 

@@ -15,6 +15,7 @@ from hdlimit.limit.compression import binned, compressed
 from hdlimit.limit.integrator import solve
 from hdlimit.limit.interpolant import first_crossing
 from hdlimit.limit.moments import MomentSystem
+from hdlimit.limit.piecewise import told
 from hdlimit.limit.system import Limit
 from hdlimit.optimizers.schedules import Constant, Schedule
 from hdlimit.problem.problem import Problem, checked_problem
@@ -92,7 +93,7 @@ class Trial:
         if isinstance(lr, Constant) and not 0 < lr.value * lr.value < math.inf:
             return WORST
         modes, rtol = (self.modes, FINE) if fine else (self.few_modes, ROUGH)
-        limit = TrialLimit(self.few_modes, response, lr, Constant(threshold), 1 / self.problem.dimension)
+        limit = TrialLimit(self.few_modes, response, self._told(lr), Constant(threshold), 1 / self.problem.dimension)
         level = -math.inf if self.target is None else 2 * self.target
         solution = solve(limit, modes, self.horizon, rtol, level)
         dense = solution.dense
@@ -111,6 +112,19 @@ class Trial:
             return math.log(max(reached, 1 / self.problem.dimension))
         lowest = min(float(dense.start[:, 0].min()) / 2, end)
         return math.log(self.horizon) + max(math.log(lowest / self.target), 0.0) + 1e-6
+
+    def _told(self, lr: Schedule) -> Schedule:
+        """Return a schedule as read once for all trials."""
+        if lr.told:
+            return lr
+        if lr not in self._read:
+            self._read[lr] = told(lr, self.horizon, 1 / self.problem.dimension)
+        return self._read[lr]
+
+    @cached_property
+    def _read(self) -> dict[Schedule, Schedule]:
+        """Schedules that have been read."""
+        return {}
 
     def missed(self, value: float) -> bool:
         """Whether an objective says that the target is not reached."""

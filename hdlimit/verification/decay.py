@@ -37,7 +37,9 @@ class Slope(Declaration):
 
     def __str__(self) -> str:
         if not self.resolved:
-            return f"not resolved ({self.low:.2f} to {self.high:.2f})"
+            ends = [f", at least {self.low:.2f}"] if math.isfinite(self.low) else []
+            ends += [f", at most {self.high:.2f}"] if math.isfinite(self.high) else []
+            return "not resolved" + "".join(ends)
         return f"{self.value:.2f} ({self.low:.2f} to {self.high:.2f})"
 
 

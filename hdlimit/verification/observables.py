@@ -15,12 +15,14 @@ from hdlimit.errors import NotAvailable
 from hdlimit.finite_size.bias import difference
 from hdlimit.finite_size.exact_mean import exact_bias
 from hdlimit.limit.feature_maps import FEATURES
+from hdlimit.limit.piecewise import told
 from hdlimit.prediction.curve import Curve
 from hdlimit.response.clipping import clipped_fraction
-from hdlimit.response.residual_maps import CLIP, residual_map
+from hdlimit.response.residual_maps import CLIP
 from hdlimit.response.response import MapResponse
 from hdlimit.response.step_moments import overlap
 from hdlimit.simulation.ensemble import Ensemble
+from hdlimit.verification.power import allowance_is_exact
 
 QUANTITIES = ("risk", "distance", "gradient_norm", "clipped_fraction")
 # Midpoints a window at which the clipped fraction is averaged: quadrature error against time. Chosen, not measured.
@@ -28,9 +30,6 @@ POINTS = 8
 # Relative change of v in the difference quotients of the share's bias: their truncation error, of order BEND^2, against
 # the rounding error of the share. Chosen, not measured.
 BEND = 0.02
-# Largest d for the exact bias of SGD, whose time grows with d; beyond it the bias of order 1/d is below the error bars.
-# Chosen, not measured.
-EXACT_UP_TO = 2000
 
 
 def predicted(curve: Curve, steps: FloatArray, quantity: str = "risk") -> FloatArray:
@@ -62,7 +61,8 @@ def predicted(curve: Curve, steps: FloatArray, quantity: str = "risk") -> FloatA
 def _shares(curve: Curve, steps: FloatArray) -> FloatArray:
     """Average the clipped fraction over the steps of every window, cut where a schedule jumps."""
     d = curve.problem.dimension
-    knots = np.concatenate([s.knots for s in (curve.optimizer.lr_schedule, curve.optimizer.control_schedule)])
+    schedules = curve.optimizer.lr_schedule, curve.optimizer.control_schedule
+    knots = np.concatenate([told(schedule, curve.horizon, 1 / d).knots for schedule in schedules])
     edges = np.unique(np.concatenate([[0.0], steps, np.ceil(knots[knots * d < steps[-1]] * d)]))
     length = np.diff(edges)
     middle = edges[:-1, None] + length[:, None] * (np.arange(POINTS) + 0.5) / POINTS
@@ -151,8 +151,7 @@ def allowance(curve: Curve, steps: FloatArray, quantity: str = "risk") -> FloatA
     mean over the curve is between -1.6 and +1.7 times 1/D for B = 1, and at most 2.8 +- 0.3 times 1/D for B = 4.
     """
     t = np.minimum(steps / curve.problem.dimension, curve.end)
-    exact = quantity == "risk" and residual_map(curve.optimizer).linear
-    if exact and curve.problem.dimension <= EXACT_UP_TO:
+    if allowance_is_exact(curve.problem, curve.optimizer, quantity):
         return np.abs(exact_bias(curve.problem, curve.optimizer, steps))
     try:
         noise = curve.linear_noise

@@ -16,19 +16,12 @@ from hdlimit.plotting.risk import plot_report
 from hdlimit.prediction.curve import Curve
 from hdlimit.simulation.ensemble import Ensemble
 from hdlimit.storage.records import Record
+from hdlimit.verification.evidence import CAP, Evidence
 from hdlimit.verification.observables import allowance, measured, predicted, rounding
+from hdlimit.verification.power import POWER
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-
-# Largest allowance relative to the curve: beyond it a wrong curve could hide in the bias at finite d.
-# Part of the definition of the verdict.
-CAP = 0.02
-
-
-# Power at which an error counts as detectable. Part of the definition of the verdict.
-POWER = 0.95
 
 
 # Relative error that a passed verification would have seen. Part of the definition of the verdict.
@@ -36,7 +29,7 @@ TARGET = 0.05
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Report(Record):
+class Report(Evidence, Record):
     """Verdict of a verification.
 
     Parameters
@@ -59,6 +52,8 @@ class Report(Record):
         "risk", or the quantity of one of the `others`.
     quantities : tuple of str
         Those verified beside the risk.
+    must_detect : float
+        Largest detectable error at which the curve is called consistent.
 
     Examples
     --------
@@ -72,8 +67,12 @@ class Report(Record):
     table: ClassVar[tuple[str, ...]] = ("time", "predicted", "mean", "stderr", "allowance", "relative_error")
     facts: ClassVar[tuple[str, ...]] = (
         "verdict",
+        "reason",
         "passed",
         "detectable",
+        "detectable_interval",
+        "must_detect",
+        "runs_needed",
         "z_max",
         "critical",
         "false_alarm",
@@ -82,19 +81,6 @@ class Report(Record):
 
     shapes: ClassVar[dict[str, str]] = dict.fromkeys(("time", "predicted", "mean", "stderr", "allowance"), "T")
     ordered: ClassVar[tuple[str, ...]] = ("time",)
-
-    curve: Curve
-    runs: Ensemble
-    time: FloatArray
-    predicted: FloatArray
-    mean: FloatArray
-    stderr: FloatArray
-    allowance: FloatArray
-    false_alarm: float
-    critical: float
-    stopped: str = ""
-    quantity: str = "risk"
-    quantities: tuple[str, ...] = ()
 
     @cached_property
     def others(self) -> tuple[Report, ...]:
@@ -106,59 +92,55 @@ class Report(Record):
         )
 
     def _at(self, report: Report) -> Report:
-        """Copy the report, with the critical value of another."""
-        return replace(self, critical=report.critical)
-
-    @property
-    def scale(self) -> FloatArray:
-        """What errors are relative to, at every test time: the curve, and 1 for the share of clipped steps."""
-        return np.ones(self.time.size) if self.quantity == "clipped_fraction" else self.predicted
+        """Copy the report, with the critical value and the limit of another."""
+        return replace(self, critical=report.critical, must_detect=report.must_detect)
 
     @cached_property
-    def z(self) -> FloatArray:
-        """max(|mean - curve| - allowance, 0)/stderr at every test time; the allowance is capped at 2 % of the scale."""
-        return exceedance(self.mean - self.predicted, np.minimum(self.allowance, CAP * self.scale), self.stderr)
+    def _judged(self) -> tuple[str, str]:
+        """Verdict and reason, with those of the other quantities."""
+        own = self._own()
+        found = [own, *((verdict, f"{o.quantity}: {reason}") for o in self.others for verdict, reason in [o._own()])]
+        order = ("inconsistent", "inconclusive", "consistent")
+        return min(found, key=lambda each: order.index(each[0]))
 
     @property
-    def z_max(self) -> float:
-        """The largest z over the test times."""
-        return float(self.z.max())
+    def too_much_allowed(self) -> bool:
+        """Whether the allowance of a quantity exceeds 2 % of its scale at a test time: an error may hide there."""
+        return not all(each._narrow() for each in (self, *self.others))
 
-    @property
-    def relative_error(self) -> FloatArray:
-        """(mean - curve)/scale at every test time."""
-        return self._relative(self.mean - self.predicted)
+    def _narrow(self) -> bool:
+        return bool((self.allowance <= CAP * self.scale).all())
 
-    def _relative(self, errors: FloatArray) -> FloatArray:
-        """Return errors/scale, 0/0 = 0."""
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return np.where(errors == 0, 0.0, errors / self.scale)
-
-    @property
-    def detectable(self) -> float:
-        """The smallest relative error of the curve, the same at every time, that is seen.
-
-        Seen with 95 % power at one time at least.
-        """
-        from scipy import stats
-
-        reach = self.critical + float(stats.t.ppf(POWER, self.runs.runs - 1))
-        return float(self._relative(self.allowance + reach * self.stderr).min())
+    def _own(self) -> tuple[str, str]:
+        """Verdict and reason of this quantity alone."""
+        if self.z_max > self.critical:
+            worst = int(self.z.argmax())
+            return "inconsistent", f"the runs contradict the curve at t = {self.time[worst]:.4g}"
+        if not np.isfinite(self.mean).all():
+            return "inconclusive", self.runs.outcome.sentence
+        if not self._narrow():
+            share = float(self._relative(self.allowance).max())
+            return "inconclusive", f"the mean of runs may be {share:.1%} off the curve at this d, more than {CAP:.0%}"
+        if not self.detectable <= self.must_detect:
+            more = self.runs_needed
+            remedy = "no number of runs would show" if more is None else f"about {more} runs would show"
+            return "inconclusive", f"too few runs: {remedy} an error of {100 * self.must_detect:.3g} %"
+        return "consistent", ""
 
     @property
     def verdict(self) -> str:
         """One of consistent, inconsistent and inconclusive.
 
-        Inconclusive: the allowance exceeds 2 % of the curve at a test time, or a run diverged. Otherwise inconsistent
-        when z_max exceeds the critical value. With other quantities: inconsistent where one is, else inconclusive where
-        one is.
+        Inconsistent when z_max exceeds the critical value. Otherwise inconclusive when a run diverged, when the
+        allowance exceeds 2 % of the curve at a test time, or when `detectable` exceeds `must_detect`. With other
+        quantities: inconsistent where one is, else inconclusive where one is.
         """
-        if not np.isfinite(self.mean).all() or (self.allowance > CAP * self.scale).any():
-            own = "inconclusive"
-        else:
-            own = "inconsistent" if self.z_max > self.critical else "consistent"
-        verdicts = {own, *(other.verdict for other in self.others)}
-        return next(verdict for verdict in ("inconsistent", "inconclusive", "consistent") if verdict in verdicts)
+        return self._judged[0]
+
+    @property
+    def reason(self) -> str:
+        """Why the verdict is not consistent, empty where it is."""
+        return self._judged[1]
 
     @property
     def passed(self) -> bool:
@@ -177,22 +159,24 @@ class Report(Record):
         lines = [
             f"{self.verdict}: {self.runs.runs} runs at d = {d}, {self.time.size} times from t = {self.time[0]:.4g} to "
             f"{self.time[-1]:.4g}",
+            *([self.reason] if self.reason else []),
             f"z_max {self.z_max:.2f} against {self.critical:.2f} "
             f"(false alarms: {self.false_alarm:g} of correct curves)",
             *self._errors(),
         ]
         for other in self.others:
-            lines += [f"{other.quantity}: {other.verdict}, z_max {other.z_max:.2f}", *other._errors()]
+            lines += [f"{other.quantity}: {other._own()[0]}, z_max {other.z_max:.2f}", *other._errors()]
         return "\n".join([*lines, self.stopped] if self.stopped else lines)
 
     def _errors(self) -> list[str]:
         """Return the largest error, the allowance and the detectable error in words."""
         worst, share = int(np.abs(self.relative_error).argmax()), float(self._relative(self.allowance).max())
         of, kind = ("of all steps", "") if self.quantity == "clipped_fraction" else ("of the curve", "relative ")
+        low, high = self.detectable_interval
         return [
             f"largest {kind}error {self.relative_error[worst]:+.2%} at t = {self.time[worst]:.4g}; "
             f"allowance for finite d up to {share:.2%} (cap {CAP:.0%})",
-            f"smallest error seen with {POWER:.0%} power: {self.detectable:.2%} {of}"
+            f"smallest error seen with {POWER:.0%} power: {self.detectable:.2%} {of} ({low:.2%} to {high:.2%})"
             + ("" if self.detectable <= TARGET else f", more than {TARGET:.0%}: use more runs"),
         ]
 
@@ -241,15 +225,6 @@ class Report(Record):
             Where it was drawn.
         """
         return plot_report(self, ax, **style)
-
-
-def exceedance(difference: FloatArray, allowance: FloatArray, stderr: FloatArray) -> FloatArray:
-    """Return max(|difference| - allowance, 0)/stderr, 0/0 = 0; inf where a difference has no spread to be judged by."""
-    excess = np.maximum(np.abs(difference) - allowance, 0.0)
-    excess = np.where(excess <= 1e-12 * np.abs(allowance), 0.0, excess)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        z = excess / stderr
-    return np.where(excess == 0, 0.0, np.where(np.isnan(z), math.inf, z))
 
 
 def judge(

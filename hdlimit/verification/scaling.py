@@ -6,7 +6,6 @@ Marchenko-Pastur covariances. For power laws it grows more slowly than d, and th
 
 from __future__ import annotations
 
-import warnings
 from concurrent.futures import Executor
 from dataclasses import replace
 from os import PathLike, fspath
@@ -19,12 +18,16 @@ from hdlimit.core import checks
 from hdlimit.core.declaration import IntArray
 from hdlimit.core.seeds import as_int, seed_sequence
 from hdlimit.errors import (
+    DivergenceWarning,
     InvalidInput,
     LowDimensionWarning,
     NearCriticalWarning,
     NotAvailable,
+    Status,
     VerificationRefused,
     shown,
+    silenced,
+    warn,
 )
 from hdlimit.optimizers.base import Optimizer, check_types
 from hdlimit.problem.problem import Problem
@@ -144,7 +147,11 @@ def scaling_study(
         ]
         return assess(sizes, tuple(reports), planned.rate)
 
-    ending = until_decided(planned, look, lambda study: "" if study.verdict == "inconclusive" else study.verdict)
+    with silenced(DivergenceWarning):
+        ending = until_decided(planned, look, lambda study: "" if study.verdict == "inconclusive" else study.verdict)
+    for d, runs_at in runs_of.items():
+        if runs_at.outcome.status is Status.DIVERGED:
+            warn(DivergenceWarning(f"at d = {d} {runs_at.outcome.sentence}"))
     predicted = np.array([predicted_spread(report) for report in ending.result.reports])
     return replace(
         ending.result,
@@ -196,9 +203,7 @@ class Case:
         self.problem, self.optimizer = problem, optimizer
         self.method = best_method(problem, optimizer) if method is None else method
         try:
-            with warnings.catch_warnings():
-                for kind in (LowDimensionWarning, NearCriticalWarning):  # small dimensions are what a study is for
-                    warnings.simplefilter("ignore", kind)
+            with silenced(LowDimensionWarning, NearCriticalWarning):  # small dimensions are what a study is for
                 self.curve, self.steps, self.allowed = expected_curve(problem, optimizer, horizon)
         except NotAvailable as error:
             raise VerificationRefused(f"dimensions: d = {problem.dimension} is too small: {error}") from error

@@ -14,7 +14,8 @@ from hdlimit.plotting.scaling import plot_scaling
 from hdlimit.storage.records import Record
 from hdlimit.verification.decay import Slope, detectable_constant, positive_slope, signed_slope
 from hdlimit.verification.observables import measured
-from hdlimit.verification.report import POWER, TARGET, Report
+from hdlimit.verification.power import reach
+from hdlimit.verification.report import TARGET, Report
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -233,14 +234,14 @@ def assess(sizes: IntArray, reports: tuple[Report, ...], false_alarm: float) -> 
     runs = reports[0].runs.runs
     size = np.array([report.curve.problem.covariance.smooth_dimension for report in reports])
     quantile = float(stats.t.ppf(1 - false_alarm / 4, runs - 1))
-    reach = quantile + float(stats.t.ppf(POWER, runs - 1))
+    mean_seen = reach(quantile, runs - 1)
     unknown = np.full(size.size, math.nan)
     whole = all(np.isfinite(report.mean).all() for report in reports)
     if whole:
         bias, bias_error, spread, spread_error = np.array([relative_moments(report) for report in reports]).T
         bias_slope = signed_slope(size, bias, bias_error, quantile)
         spread_slope = positive_slope(size, spread, spread_error, quantile)
-        detectable = detectable_constant(size, bias_error, BIAS_SLOPE + BIAS_TOLERANCE, reach)
+        detectable = detectable_constant(size, bias_error, BIAS_SLOPE + BIAS_TOLERANCE, mean_seen)
     else:
         bias, bias_error, spread, spread_error = (unknown,) * 4
         bias_slope = spread_slope = Slope(math.nan, -math.inf, math.inf)

@@ -13,7 +13,7 @@ from hdlimit.core import checks
 from hdlimit.core.declaration import FloatArray
 from hdlimit.core.seeds import seed_sequence
 from hdlimit.core.timegrid import check_horizon, default_times, steps_at
-from hdlimit.errors import Status, VerificationRefused
+from hdlimit.errors import DivergenceWarning, Status, VerificationRefused, silenced, warn
 from hdlimit.limit.system import limit_of
 from hdlimit.limit.validity import has_spread
 from hdlimit.optimizers.base import Optimizer, check_types
@@ -23,6 +23,7 @@ from hdlimit.problem.problem import Problem
 from hdlimit.simulation.ensemble import Ensemble
 from hdlimit.simulation.simulate import checked_record, simulate
 from hdlimit.verification.observables import allowance
+from hdlimit.verification.power import MUST_DETECT
 from hdlimit.verification.report import TARGET, Report, judge
 from hdlimit.verification.sequential import extended, plan, until_decided
 
@@ -66,6 +67,7 @@ def verify(
     max_runs: int | None = None,
     record: Sequence[str] = (),
     method: str = "direct",
+    must_detect: float = MUST_DETECT,
 ) -> Report:
     """Compare the predicted curve with runs of the real algorithm, at a stated rate of false alarms.
 
@@ -83,10 +85,14 @@ def verify(
         As in `simulate`.
     max_runs : int, optional
         None for one look at all runs; else looks at runs, 2 runs, 4 runs, ..., max_runs, each judged at false_alarm
-        over their number, until the verdict is inconsistent, passed, or one that runs do not change.
+        over their number, until the verdict is inconsistent, passed, or one that runs do not change: a run diverged, or
+        an error of 5 % beyond an allowance that is too large would have been seen.
     record : sequence of str
         Quantities to verify beside the risk ("distance", "gradient_norm", "clipped_fraction"), each at an equal share
         of the rate.
+    must_detect : float
+        A curve is called consistent only if an error of this size, relative to it, would have been seen
+        (`Report.detectable`); otherwise the verdict is inconclusive and says how many runs would do.
 
     Returns
     -------
@@ -114,7 +120,8 @@ def verify(
         z_j = max(|mean_j - curve_j| - a_j, 0)/stderr_j
 
     is held against the two-sided Student-t quantile at false_alarm/20 (Bonferroni). The allowance a_j is what is known
-    of the bias of the limit at this d; where it exceeds 2 % of the curve the verdict is "inconclusive".
+    of the bias of the limit at this d. A larger z_j means "inconsistent". Otherwise the verdict is "inconclusive" where
+    a_j exceeds 2 % of the curve, where a run diverged, or where `detectable` exceeds must_detect; else "consistent".
 
     References
     ----------
@@ -130,6 +137,7 @@ def verify(
     """
     check_types(problem, optimizer)
     check_horizon(horizon, problem.dimension)
+    must_detect = checks.positive("must_detect", must_detect)
     planned = plan(checks.integer("runs", runs, 2), max_runs, checks.fraction("false_alarm", false_alarm))
     names = checked_record(record, optimizer)
     curve, steps, allowed = expected_curve(problem, optimizer, horizon)
@@ -144,19 +152,27 @@ def verify(
             made.append(extended(made[-1], size, executor, progress))
         else:
             made.append(simulate(problem, optimizer, horizon, size, sequence, **how))
-        return replace(judge(curve, made[-1], steps, allowed, planned.rate / (1 + len(names))), quantities=names)
+        report = judge(curve, made[-1], steps, allowed, planned.rate / (1 + len(names)))
+        return replace(report, quantities=names, must_detect=must_detect)
 
-    ending = until_decided(planned, look, decided)
+    with silenced(DivergenceWarning):
+        ending = until_decided(planned, look, decided)
+    if made[-1].outcome.status is Status.DIVERGED:
+        warn(DivergenceWarning(made[-1].outcome.sentence))
     return replace(ending.result, false_alarm=planned.false_alarm, stopped=ending.sentence)
 
 
 def decided(report: Report) -> str:
     """Say why more runs would not change the verdict; empty where they might."""
-    if report.verdict == "inconclusive":
-        return "inconclusive at any number of runs"
     if report.verdict == "inconsistent":
         return "inconsistent"
-    return f"consistent, an error of {report.detectable:.1%} <= {TARGET:.0%} would be seen" if report.passed else ""
+    if report.passed:
+        return f"consistent, an error of {report.detectable:.1%} <= {TARGET:.0%} would be seen"
+    if report.verdict == "inconclusive" and report.runs.outcome.status is Status.DIVERGED:
+        return "inconclusive at any number of runs"
+    if report.too_much_allowed and report.beyond_allowance <= TARGET:
+        return f"inconclusive, an error {report.beyond_allowance:.1%} beyond the allowance would be seen"
+    return ""
 
 
 def expected_curve(problem: Problem, optimizer: Optimizer, horizon: float) -> tuple[Curve, FloatArray, FloatArray]:

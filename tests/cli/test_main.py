@@ -50,7 +50,7 @@ TINY = hd.Problem(hd.Isotropic(10), hd.Gaussian(0.5))
 
 @pytest.fixture
 def study(tmp_path: Path) -> Path:
-    return write(tmp_path / "study.toml", SMALL, hd.ClippedSGD(0.4, 0.8), runs=8, seed=3)
+    return write(tmp_path / "study.toml", SMALL, hd.ClippedSGD(0.4, 0.8), runs=16, seed=3)
 
 
 def test_help_loads_nothing_heavy() -> None:
@@ -145,7 +145,7 @@ def test_predict_from_data_optimizers(tmp_path: Path, arguments: list[str], opti
 
 def test_verify_consistent(study: Path, tmp_path: Path) -> None:
     result = run("verify", study, "--plot", tmp_path / "v.png", "--out", tmp_path / "v.npz")
-    report = verify_function(SMALL, hd.ClippedSGD(0.4, 0.8), 5.0, runs=8, seed=3)
+    report = verify_function(SMALL, hd.ClippedSGD(0.4, 0.8), 5.0, runs=16, seed=3)
     assert (result.exit_code, report.verdict) == (0, "consistent")
     assert report.summary() in result.stdout
     stored = hd.load(tmp_path / "v.npz")

@@ -434,7 +434,7 @@ def test_without_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
 def file(tmp_path: Path) -> Path:
     problem = hd.Problem(hd.Isotropic(60), hd.Gaussian(0.5))
     path = tmp_path / "study.toml"
-    path.write_text(hd.to_toml(problem, hd.ClippedSGD(0.4, 0.8), 5.0, runs=8, seed=3))
+    path.write_text(hd.to_toml(problem, hd.ClippedSGD(0.4, 0.8), 5.0, runs=16, seed=3))
     return path
 
 

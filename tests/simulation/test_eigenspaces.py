@@ -28,7 +28,7 @@ from hdlimit.problem.named_covariances import Isotropic, MarchenkoPastur, PowerL
 from hdlimit.problem.noise import Gaussian, NoNoise, Rademacher, StudentT
 from hdlimit.problem.noise_law import NoiseLaw
 from hdlimit.problem.problem import Problem
-from hdlimit.problem.rows import Rows
+from hdlimit.problem.row_moments import Rows
 from hdlimit.simulation.eigenspaces import BlockSampler, block_chain, eigenspaces
 from hdlimit.simulation.ensemble import Ensemble
 from hdlimit.simulation.kernels import eigenspaces as kernels

@@ -18,7 +18,7 @@ from hdlimit.problem.named_covariances import Isotropic
 from hdlimit.problem.noise import Gaussian
 from hdlimit.problem.noise_law import NoiseLaw
 from hdlimit.problem.problem import Problem
-from hdlimit.problem.rows import Rows
+from hdlimit.problem.row_moments import Rows
 from hdlimit.simulation.kernels import steps as stream
 from hdlimit.simulation.samplers import Rule, block_steps, choose_rows, factor, in_eigenbasis, sampler_of
 from hdlimit.simulation.updates import UPDATES, update_of

@@ -17,7 +17,7 @@ from scipy import stats
 
 import hdlimit as hd
 from hdlimit.limit import system
-from hdlimit.verification.decay import contrasts, detectable_constant, positive_slope, signed_slope
+from hdlimit.verification.decay import Slope, contrasts, detectable_constant, positive_slope, signed_slope
 from hdlimit.verification.dimensions import best_method, rescaled
 from hdlimit.verification.report import judge
 from hdlimit.verification.scaling import Case
@@ -25,6 +25,7 @@ from hdlimit.verification.scaling_report import assess, relative_moments
 from hdlimit.verification.sequential import extended, plan, until_decided
 from hdlimit.verification.verify import allowance, decided, expected_curve
 
+README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 SIZES = np.array([64.0, 128.0, 256.0, 512.0])
 QUANTILE = float(stats.norm.ppf(0.995))
 PROBLEM = hd.Problem(hd.Isotropic(2), hd.Gaussian(0.4))
@@ -122,7 +123,30 @@ def test_moments_of_runs() -> None:
         assert found[:, k].std() == pytest.approx(found[:, k + 1].mean(), rel=0.2)
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "text"),
+    [(-1.2, -0.8, "-1.00 (-1.20 to -0.80)"), (-math.inf, math.inf, "not resolved")]
+    + [(-math.inf, -0.8, "not resolved, at most -0.80"), (-1.2, math.inf, "not resolved, at least -1.20")],
+)
+def test_slopes_in_words(low: float, high: float, text: str) -> None:
+    assert str(Slope(-1.0, low, high)) == text
+
+
 # ---- the study
+
+
+def test_the_example_of_the_readme() -> None:
+    """Shows what its comment says: both slopes resolved, the study consistent, no infinity in the figure."""
+    line = next(line for line in README.splitlines() if line.startswith("hd.scaling_study("))
+    given = next(line for line in README.splitlines() if line.startswith("isotropic = ")).removeprefix("isotropic = ")
+    study = eval(line.partition(".plot()")[0], {"hd": hd, "isotropic": eval(given)})
+    assert study.verdict == "consistent" and study.bias_slope.resolved and study.spread_slope.resolved
+    assert study.bias_slope.low <= -1 <= study.bias_slope.high
+    assert study.spread_slope.low <= -0.5 <= study.spread_slope.high
+    few = hd.scaling_study(PROBLEM, hd.SGD(0.5), [16, 32, 64], 2.0, runs=8)
+    for each, said in ((study, False), (few, True)):
+        texts = [text.get_text() for text in each.plot().get_legend().get_texts()]
+        assert ("not resolved" in "".join(texts)) == said and "inf" not in "".join(texts) + each.summary()
 
 
 def test_a_study_of_sgd() -> None:
@@ -330,11 +354,14 @@ def test_verify_in_looks(tmp_path: Path) -> None:
     assert np.array_equal(report.runs.risk, stored.runs.risk) and report.stopped == stored.stopped
 
 
-def test_more_runs_do_not_help_where_the_allowance_is_too_large() -> None:
+def test_looks_end_where_the_allowance_is_too_large_and_errors_beyond_it_would_be_seen() -> None:
     problem = hd.Problem(hd.PowerLaw(60, 1.2), hd.Gaussian(0.3))
     with pytest.warns(hd.errors.LowDimensionWarning):
-        report = hd.verify(problem, hd.SGD(0.5), 5.0, runs=2, max_runs=64)
-    assert report.runs.runs == 2 and report.stopped.endswith("inconclusive at any number of runs")
+        few = hd.verify(problem, hd.SGD(0.5), 1.0, runs=2, max_runs=4)
+        report = hd.verify(problem, hd.SGD(0.5), 1.0, runs=64, max_runs=4096)
+    assert few.verdict == "inconclusive" and few.stopped.endswith("the maximum is reached")
+    assert report.verdict == "inconclusive" and 64 < report.runs.runs < 4096
+    assert report.stopped.endswith("beyond the allowance would be seen")
 
 
 def sequential_verdicts(

@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 from cases import name_of
 from harness import Planted
-from scipy import stats
+from scipy import optimize, stats
 
 import hdlimit as hd
 from hdlimit.finite_size import noise_modes
 from hdlimit.limit import modes, system
 from hdlimit.response.response import MapResponse
-from hdlimit.verification.report import CAP, exceedance, judge
+from hdlimit.verification.evidence import CAP, exceedance
+from hdlimit.verification.report import judge
 from hdlimit.verification.verify import TIMES, allowance, relaxation_time, verification_steps
 
 SEEDS = 200
@@ -91,8 +92,9 @@ def test_report_is_what_the_docstring_says() -> None:
     np.testing.assert_allclose(report.stderr, risk.std(axis=0, ddof=1) / math.sqrt(n))
     z = np.maximum(np.abs(report.mean - report.predicted) - report.allowance, 0) / report.stderr
     assert report.z_max == pytest.approx(z.max())
-    reach = report.critical + stats.t.ppf(0.95, n - 1)
-    assert report.detectable == pytest.approx(((report.allowance + reach * report.stderr) / report.predicted).min())
+    mean_seen = optimize.brentq(lambda mean: stats.nct.sf(report.critical, n - 1, mean) - 0.95, 0, 50)
+    errors = report.allowance + mean_seen * report.stderr
+    assert report.detectable == pytest.approx((errors / report.predicted).min(), rel=1e-4)
     assert report.passed == (report.verdict == "consistent" and report.detectable <= 0.05)
     assert (report.allowance <= CAP * report.predicted).all()
     assert report.time[0] >= relaxation_time(report.curve) - 1 / 200
