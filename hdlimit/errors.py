@@ -6,8 +6,6 @@ import functools
 import os
 import sys
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -17,7 +15,7 @@ LONGEST_MESSAGE, SHOWN = 399, 120
 
 
 def shown(value: object, most: int = SHOWN) -> str:
-    """Return the repr of what came, on one line and of bounded length, whatever its class does."""
+    """Return the repr of what came, on one line and of at most so many characters, whatever it is."""
     if isinstance(value, str | bytes):
         value = value[: most + 1]
     try:
@@ -161,15 +159,6 @@ def warn(warning: Warning) -> None:
     while frame.f_back and frame.f_code.co_filename.startswith((_PACKAGE, functools.__file__)):
         frame, level = frame.f_back, level + 1
     warnings.warn(warning, stacklevel=level)
-
-
-@contextmanager
-def silenced(*kinds: type[HdlimitWarning]) -> Iterator[None]:
-    """Leave out warnings of some kinds while the block runs."""
-    with warnings.catch_warnings():
-        for kind in kinds:
-            warnings.simplefilter("ignore", kind)
-        yield
 
 
 class LowDimensionWarning(HdlimitWarning):

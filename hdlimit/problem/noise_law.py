@@ -4,17 +4,54 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Callable
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hdlimit.core import checks
 from hdlimit.core.declaration import Declaration, FloatArray
 from hdlimit.errors import InvalidInput
 from hdlimit.problem.density import Moments, moments_of_density
-from hdlimit.problem.laplace_transform import Transform
-from hdlimit.problem.normal_mixtures import Components
+
+ComplexArray = NDArray[np.complex128]
+Points = ComplexArray | FloatArray
+
+
+class Components(NamedTuple):
+    """A finite mixture of normal laws.
+
+    Attributes
+    ----------
+    weight, mean, variance : ndarray, shape (k,)
+        Probabilities, means and variances; a variance of 0 is a point mass.
+    """
+
+    weight: FloatArray
+    mean: FloatArray
+    variance: FloatArray
+
+
+class Transform(NamedTuple):
+    """The Laplace transform of r^2 at real or complex q.
+
+    Attributes
+    ----------
+    value, deficit : callable
+        q -> L(q) and q -> 1 - L(q), both to full precision.
+    typical : float
+        A typical size of r^2.
+    real_singularities : bool
+        Whether all singularities of L lie on the negative real axis, so that a contour may bend around them.
+    """
+
+    value: Callable[[Points], Points]
+    deficit: Callable[[Points], Points]
+    typical: float
+    real_singularities: bool
+
 
 # Error of the total mass up to which a sum is trusted: that of the quadrature of responses.
 LARGEST_MASS_ERROR = 1e-9

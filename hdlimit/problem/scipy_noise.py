@@ -13,8 +13,7 @@ import numpy as np
 from hdlimit.core.declaration import FloatArray, _show
 from hdlimit.errors import InvalidInput, shown
 from hdlimit.problem.density import moments_of_density, moments_of_integers
-from hdlimit.problem.noise_law import NoiseLaw, _in_range, _mixture, settled
-from hdlimit.problem.normal_mixtures import Components
+from hdlimit.problem.noise_law import Components, NoiseLaw, _in_range, _mixture, settled
 
 # Likely values of a discrete law, which are listed one by one: some 24 MB. Chosen, not measured.
 MOST_ATOMS = 1_000_000
@@ -99,7 +98,7 @@ class ScipyNoise(NoiseLaw):
             failed = f"{self!r:.120}, whose ppf or pdf of an array raises {type(error).__name__}: {error!s:.120}"
             raise InvalidInput("noise", "a distribution with valid parameters", failed) from None
         if not np.isfinite(quartiles).all():
-            raise InvalidInput("noise", "a distribution with valid parameters", repr(self))
+            raise InvalidInput("noise", "a distribution with valid parameters", shown(self))
         if self.frozen is not None and not quartiles[0] < quartiles[1]:
             raise InvalidInput("noise", "a law wider than the rounding of its values", f"{self!r:.160}")
         return quartiles
