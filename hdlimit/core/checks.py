@@ -243,8 +243,20 @@ def array(argument: str, value: Any, ndim: int | None, shape: tuple[int | None, 
     return result
 
 
+def foreign_array(argument: str, value: Any, wanted: str) -> None:
+    """Raise InvalidInput, with the remedy, for what holds numbers that NumPy does not read."""
+    got = f"a {type(value).__name__}"
+    if hasattr(value, "toarray") and hasattr(value, "nnz"):
+        raise InvalidInput(argument, wanted, f"{got}, which is sparse; its toarray() is an array")
+    if getattr(value, "requires_grad", False):
+        raise InvalidInput(argument, wanted, f"{got} that requires grad; its detach().cpu() has the numbers alone")
+    if getattr(getattr(value, "device", None), "type", "cpu") != "cpu":
+        raise InvalidInput(argument, wanted, f"{got} on the device {value.device}; its cpu() has the numbers here")
+
+
 def real(argument: str, value: Any, wanted: str) -> FloatArray:
     """Return a float64 array, whatever its shape; raises InvalidInput for what is not numeric."""
+    foreign_array(argument, value, wanted)
     if isinstance(value, bytearray | memoryview):
         raise InvalidInput(argument, wanted, type(value).__name__)
     if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
