@@ -1,11 +1,11 @@
-"""Validation of arguments.
+"""Validation of arguments: each function takes the name of an argument, for messages, and what was given.
 
-Each function takes the name of an argument, for messages, and what was given. It returns the value in its final type,
-or raises InvalidInput with the name of the argument.
+It returns the value in its final type, or raises InvalidInput with the name of the argument.
 """
 
 from __future__ import annotations
 
+import contextlib
 import math
 from typing import Any
 
@@ -95,10 +95,9 @@ def is_inf(value: Any) -> bool:
 
 def is_scalar(value: Any) -> bool:
     """Whether NumPy takes a value for one thing, not for an array."""
-    try:
+    with contextlib.suppress(Exception):  # of rows of different lengths, and of a stranger's __array__
         return np.ndim(value) == 0
-    except Exception:  # of rows of different lengths, and of a stranger's __array__
-        return False
+    return False
 
 
 def scale(argument: str, value: Any) -> float:
@@ -257,10 +256,8 @@ def foreign_array(argument: str, value: Any, wanted: str) -> None:
 def real(argument: str, value: Any, wanted: str) -> FloatArray:
     """Return a float64 array, whatever its shape; raises InvalidInput for what is not numeric."""
     foreign_array(argument, value, wanted)
-    if isinstance(value, bytearray | memoryview):
-        raise InvalidInput(argument, wanted, type(value).__name__)
-    if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
-        raise InvalidInput(argument, wanted, f"{int(np.ma.getmaskarray(value).sum())} masked entries")
+    if isinstance(value, bytearray | memoryview) or (isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value)):
+        raise InvalidInput(argument, wanted, f"a {type(value).__name__}, whose bytes or masked entries are no numbers")
     try:
         given = np.asarray(value)
         if given.dtype.kind in _KINDS:
