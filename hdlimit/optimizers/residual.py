@@ -34,7 +34,7 @@ class ResidualSGD(Optimizer):
 
     Theory and simulator read the same table of psi: pieces of lines that meet the function to 1e-5 of its size on each
     piece for 1e-6 <= |r| <= 1e6, with jumps as jumps. Beyond, a map that is constant there stays constant, any other
-    continues along a line. A feature narrower than a twentieth of a decade of |r| may be missed.
+    continues along a line. A feature narrower than 0.2 % of |r| may be missed.
 
     Parameters
     ----------
@@ -138,7 +138,7 @@ class ResidualSGD(Optimizer):
 
     @property
     def table_error(self) -> float:
-        """Largest |table - psi| over the largest |psi| of its piece, as seen at five places a piece; 0 for a table."""
+        """Largest |table - psi| over the largest |psi| of its piece, as seen at places inside of it; 0 for a table."""
         return 0.0 if isinstance(self.psi, ResidualTable) else self._table[0].error
 
     def tabulated(self) -> ResidualSGD:
