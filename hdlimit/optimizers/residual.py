@@ -11,7 +11,7 @@ import numpy as np
 
 from hdlimit.core import checks
 from hdlimit.core.declaration import FloatArray
-from hdlimit.errors import InvalidInput
+from hdlimit.errors import InvalidInput, shown
 from hdlimit.optimizers.base import Optimizer
 from hdlimit.optimizers.residual_table import ResidualTable
 from hdlimit.optimizers.schedules import Constant, Schedule, as_schedule
@@ -94,7 +94,7 @@ class ResidualSGD(Optimizer):
 
     def __post_init__(self) -> None:
         if not isinstance(self.psi, ResidualTable) and (not callable(self.psi) or isinstance(self.psi, type)):
-            raise InvalidInput("psi", "a function of r or a ResidualTable", repr(self.psi)[:120])
+            raise InvalidInput("psi", "a function of r or a ResidualTable", shown(self.psi))
         given = self.control
         if given is not None:
             as_schedule("control", given)
@@ -106,9 +106,9 @@ class ResidualSGD(Optimizer):
         needs = takes_control(self.psi)
         if needs != (given is not None):
             expected = "a number > 0, as psi takes one" if needs else "None, as psi takes none"
-            raise InvalidInput("control", expected, repr(given)[:120])
+            raise InvalidInput("control", expected, shown(given))
         if needs and not isinstance(as_schedule("control", given), Constant):
-            raise InvalidInput("control", "a number (a schedule needs psi as a ResidualTable)", repr(given)[:120])
+            raise InvalidInput("control", "a number (a schedule needs psi as a ResidualTable)", shown(given))
         self._table  # noqa: B018 : a psi that cannot be tabulated is refused here
 
     @cached_property

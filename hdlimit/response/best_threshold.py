@@ -114,7 +114,7 @@ def best_threshold(noise: Any, v: float, batch_size: int = 1) -> BestThreshold:
     >>> round(best.threshold, 3), round(best.rate_gain, 3)
     (0.73, 1.616)
     """
-    law, v, size = as_noise(noise), checks.positive("v", v), checks.integer("batch_size", batch_size)
+    law, v, size = as_noise(noise), checks.risk("v", v), checks.count("batch_size", batch_size)
     square = (v + law.second_moment) / size
     condition, scales, error = _posed(law, v, size)
     c, value = _largest(condition, scales, error)

@@ -70,7 +70,7 @@ def fisher_information(noise: Any, v: float) -> float:
     >>> round(hd.tuning.fisher_information(hd.Gaussian(0.5), v=0.25), 9)
     2.0
     """
-    return _information(as_noise(noise), checks.positive("v", v))
+    return _information(as_noise(noise), checks.risk("v", v))
 
 
 @lru_cache(maxsize=4096)
