@@ -197,12 +197,9 @@ class _Study:
 
     def _without_workers(self, since: float) -> float:
         """Return since when Dask has no workers, inf where it has some; WorkersLost where none came back for long."""
-        assert self._client is not None
         if self._client.scheduler_info()["workers"]:
             return math.inf
-        if math.isinf(since):
-            self.told = False
-            return time.monotonic()
+        since = min(since, time.monotonic())
         lost = time.monotonic() - since
         if lost > _PATIENCE:
             raise self._lost(f"and none came back within {_PATIENCE:g} s")

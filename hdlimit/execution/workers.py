@@ -1,7 +1,7 @@
 """Executors: processes of this machine that are replaced when one dies, and the workers of a Dask cluster.
 
-Both are made for a command that owns its workers; any other concurrent.futures.Executor does as well. A worker process has a thread of this process and a pipe to it, to which the work is sent once, and then arguments
-alone. Workers ignore Ctrl-C: this process ends them.
+Both are made for a command that owns its workers; any other concurrent.futures.Executor does as well. A process has a
+thread here and a pipe to it: work is sent once, then arguments alone. It ignores Ctrl-C, and is ended from here.
 """
 
 from __future__ import annotations
