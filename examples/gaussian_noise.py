@@ -16,7 +16,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import hdlimit as hd
-from hdlimit.plotting import style
+from hdlimit.plotting.figure import style
 from hdlimit.problem.noise_law import NoiseLaw
 from hdlimit.response.response import MapResponse
 

@@ -23,9 +23,10 @@ import numpy as np
 from matplotlib.lines import Line2D
 
 import hdlimit as hd
-from hdlimit.plotting import label_axes, plot_curve, style
+from hdlimit.plotting.figure import label_axes, style
+from hdlimit.plotting.risk import plot_curve
+from hdlimit.problem.least_squares import Rows
 from hdlimit.problem.row_moments import non_gaussianity
-from hdlimit.problem.rows import Rows
 
 LOOKS = {
     "Gaussian x": ("#0072B2", "o"),

@@ -19,7 +19,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import hdlimit as hd
-from hdlimit.plotting import label_axes, plot_curve, plot_ensemble, style
+from hdlimit.plotting.figure import label_axes, style
+from hdlimit.plotting.risk import plot_curve, plot_ensemble
 
 LR, HORIZON = 0.25, 12.0
 

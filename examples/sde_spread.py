@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 
 import hdlimit as hd
 from hdlimit.finite_size.linear_noise import linear_noise
-from hdlimit.plotting import label_axes, style
+from hdlimit.plotting.figure import label_axes, style
 
 STD, HORIZON = 0.5, 8.0
 CASES = {"signSGD, lr 0.5": hd.SignSGD(0.5), "SGD, lr 0.2": hd.SGD(0.2), "SGD, lr 1.2": hd.SGD(1.2)}

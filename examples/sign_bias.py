@@ -19,7 +19,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import hdlimit as hd
-from hdlimit.plotting import style
+from hdlimit.plotting.figure import style
 
 NOISES = (hd.NoNoise(), hd.Gaussian(0.3), hd.StudentT(1.5, 0.3), hd.Rademacher(0.5))
 SETTINGS = ((1, 0.3), (1, 0.8), (4, 0.3))

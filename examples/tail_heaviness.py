@@ -16,7 +16,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import hdlimit as hd
-from hdlimit.plotting import style
+from hdlimit.plotting.figure import style
 from hdlimit.response.best_threshold import best_threshold
 
 SCALE, RISK, DIMENSION = 0.7, 0.05, 500

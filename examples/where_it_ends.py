@@ -23,8 +23,9 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import hdlimit as hd
+from hdlimit.limit.system import limit_of
 from hdlimit.limit.validity import caveats, largest_alignment
-from hdlimit.plotting import style
+from hdlimit.plotting.figure import style
 from hdlimit.problem.row_moments import row_effects
 
 NOISE, ALIGNED_NOISE = hd.Gaussian(0.5), hd.Gaussian(0.1)
@@ -56,7 +57,9 @@ def compare(panel: str, line: str, x: Any, problem: hd.Problem, optimizer: Any, 
         mean = hd.exact_mean(problem, optimizer, [round(time * problem.dimension)]).risk[0]
     else:
         mean = curve.corrected[0]
-    told = ", ".join(sorted({type(c).__name__.removesuffix("Warning") for c in caveats(problem, optimizer, time)}))
+    told = ", ".join(
+        sorted({type(c).__name__.removesuffix("Warning") for c in caveats(limit_of(problem, optimizer), problem, time)})
+    )
     ratio, error = done.mean[0] / curve.risk[0], done.stderr[0] / curve.risk[0]
     return Point(panel, line, x, float(ratio), float(error), float(mean / curve.risk[0]), told or "-")
 

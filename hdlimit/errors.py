@@ -6,8 +6,6 @@ import functools
 import os
 import sys
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -17,20 +15,7 @@ LONGEST_MESSAGE, SHOWN = 399, 120
 
 
 def shown(value: object, most: int = SHOWN) -> str:
-    """Return the repr of what came, on one line and of bounded length, whatever it is.
-
-    Parameters
-    ----------
-    value : object
-        What came.
-    most : int, default 120
-        Number of characters.
-
-    Returns
-    -------
-    str
-        The text.
-    """
+    """Return the repr of what came, on one line and of at most so many characters, whatever it is."""
     if isinstance(value, str | bytes):
         value = value[: most + 1]
     try:
@@ -176,37 +161,11 @@ class HdlimitWarning(UserWarning):
 
 
 def warn(warning: Warning) -> None:
-    """Issue a warning at the innermost line outside the package, which is the user's however deep the cause lies.
-
-    Parameters
-    ----------
-    warning : Warning
-        What is said.
-    """
+    """Issue a warning at the innermost line outside the package, which is the user's however deep the cause lies."""
     frame, level = sys._getframe(), 1
     while frame.f_back and frame.f_code.co_filename.startswith((_PACKAGE, functools.__file__)):
         frame, level = frame.f_back, level + 1
     warnings.warn(warning, stacklevel=level)
-
-
-@contextmanager
-def silenced(*kinds: type[HdlimitWarning]) -> Iterator[None]:
-    """Leave out warnings of some kinds while the block runs.
-
-    Parameters
-    ----------
-    *kinds : type
-        Classes of warnings.
-
-    Yields
-    ------
-    None
-        Nothing.
-    """
-    with warnings.catch_warnings():
-        for kind in kinds:
-            warnings.simplefilter("ignore", kind)
-        yield
 
 
 class LowDimensionWarning(HdlimitWarning):

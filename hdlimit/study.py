@@ -23,17 +23,16 @@ from typing import TYPE_CHECKING, Any, Union, get_args, get_origin, get_type_hin
 import numpy as np
 
 from hdlimit.core import checks
-from hdlimit.core.declaration import Declaration, FloatArray, classes, name_of
+from hdlimit.core.declaration import Declaration, FloatArray, classes, encode, name_of
 from hdlimit.errors import InvalidInput
 from hdlimit.optimizers.base import Optimizer
 from hdlimit.optimizers.declared import OPTIMIZERS
 from hdlimit.optimizers.schedules import Function, Schedule
 from hdlimit.problem.declared import COVARIANCES, NOISES
-from hdlimit.problem.problem import Problem, checked_problem
-from hdlimit.problem.rows import Rows
+from hdlimit.problem.least_squares import Rows, checked_problem
+from hdlimit.problem.problem import Problem
 from hdlimit.problem.scipy_noise import ScipyNoise
 from hdlimit.storage.decoding import decode
-from hdlimit.storage.encoding import encode
 from hdlimit.storage.reading import opened, place
 
 if TYPE_CHECKING:

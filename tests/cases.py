@@ -105,4 +105,5 @@ OPTIMIZERS: list[Optimizer] = [
     ScoreSGD(lr=0.3, table=_TABLE, design=0.2, batch_size=4),
     ResidualSGD(lr=0.4, psi=_JUMPS),
     ResidualSGD(lr=SCHEDULES[1], psi=_TABLE, control=SCHEDULES[4], batch_size=3),
+    ResidualSGD(lr=0.4, psi=_JUMPS, features="sign"),
 ]

@@ -9,10 +9,10 @@ import numpy as np
 import hdlimit as hd
 from hdlimit.optimizers.base import Optimizer
 from hdlimit.problem.covariance import Covariance
+from hdlimit.problem.least_squares import Rows
 from hdlimit.problem.named_covariances import Isotropic, PowerLaw, Wishart
 from hdlimit.problem.noise import Gaussian, StudentT
 from hdlimit.problem.problem import Problem
-from hdlimit.problem.rows import Rows
 from hdlimit.response.response import MapResponse
 
 

@@ -65,7 +65,8 @@ def simulated_errors(
         r = x @ theta - y
         if isinstance(optimizer, ScoreSGD | ResidualSGD):
             r = np.array([_table_twin(optimizer, value, step / d) for value in r])
-        gradient = sum((r[j] * x[j] for j in range(batch)), np.zeros(d)) / batch
+        features_of = np.sign if isinstance(optimizer, ResidualSGD) and optimizer.features == "sign" else np.array
+        gradient = sum((r[j] * features_of(x[j]) for j in range(batch)), np.zeros(d)) / batch
         update = _update(optimizer, gradient, step / d, np.trace(k))
         theta = theta - optimizer.lr_schedule(step / d) / d * update
         errors.append(theta - target)

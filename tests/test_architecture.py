@@ -24,6 +24,7 @@ from hdlimit.optimizers.base import Optimizer
 from hdlimit.response.residual_maps import residual_map
 from hdlimit.simulation import updates
 from hdlimit.simulation.kernels import steps as stream
+from hdlimit.simulation.updates import UPDATES
 
 DESCRIPTORS = FunctionType, classmethod, staticmethod, property, cached_property
 PACKAGE = Path(hd.__file__).parent
@@ -59,7 +60,7 @@ NAMELESS = [
     if MODULES[m].name != "__init__.py"
 ]
 FORMULAS = "hdlimit.kernels.formulas"
-OPTIMIZER_NAMES = {part for cls in Optimizer.__subclasses__() for part in (cls.__name__, cls.name, cls.update)}
+OPTIMIZER_NAMES = {part for cls in Optimizer.__subclasses__() for part in (cls.__name__, cls.name)} | UPDATES.keys()
 
 
 @cache
@@ -181,7 +182,7 @@ def test_imports_go_down() -> None:
         ("hdlimit.core.checks", "from hdlimit.problem.problem import Problem"),
         ("hdlimit.problem.problem", "def f():\n    from hdlimit.limit.system import limit_of"),
         ("hdlimit.storage.records", "if TYPE_CHECKING:\n    from hdlimit.prediction.curve import Curve"),
-        ("hdlimit.limit.modes", "from hdlimit.simulation import state"),
+        ("hdlimit.limit.modes", "from hdlimit.simulation import runs"),
         ("hdlimit.execution.parallel", "import hdlimit"),
     ],
 )
@@ -226,10 +227,8 @@ def test_only_verification_stands_on_both_sides() -> None:
 
 
 def test_what_a_reader_of_simulate_opens() -> None:
-    """Measured: 43 modules (the last two: core/backend, core/signatures); 89 before the rooms. No module may come to it
-    unnoticed.
-    """
-    assert len(closure(graph(), "hdlimit.simulation.simulate")) <= 43
+    """Measured: 30 modules; 89 before the rooms."""
+    assert len(closure(graph(), "hdlimit.simulation.simulate")) <= 30
 
 
 @pytest.mark.parametrize("module", [m for m in MODULES if room_of(m) not in ("cli", "hdlimit")])
@@ -302,10 +301,9 @@ FEATURE_MAPS = {"identity": lambda x: x, "sign": np.sign}
 def step_of(optimizer: Optimizer, x: np.ndarray, residual: float, c: float, trace: float) -> np.ndarray:
     """What the simulator's kernel subtracts for a step of size 1 on one sample with this residual."""
     gradient, delta = np.zeros_like(x), np.zeros_like(x)
-    carried = optimizer.residual_table
-    table, max_norm = (np.empty(0), c * math.sqrt(trace)) if carried is None else (carried.flat, math.inf)
-    stream.add_gradient(gradient, delta, x, -residual, 1.0, table, c)
-    stream.apply_update(updates.update_of(optimizer).number, delta, gradient, 1.0, max_norm)
+    table, number = optimizer.flat_table, updates.update_of(optimizer).number
+    stream.add_gradient(gradient, delta, x, -residual, 1.0, table, c, number)
+    stream.apply_update(number, delta, gradient, 1.0, math.inf if table.size else c * math.sqrt(trace))
     return -delta
 
 

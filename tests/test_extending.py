@@ -18,8 +18,8 @@ from scipy import stats
 import hdlimit as hd
 from hdlimit.core.declaration import FloatArray
 from hdlimit.optimizers.base import Optimizer
-from hdlimit.problem.noise_law import NoiseLaw
-from hdlimit.problem.normal_mixtures import Components, student_components
+from hdlimit.problem.noise_law import Components, NoiseLaw
+from hdlimit.problem.normal_mixtures import student_components
 from hdlimit.response.residual_maps import RESIDUALS, ResidualMap
 from hdlimit.response.response import MapResponse
 

@@ -16,7 +16,8 @@ import pytest
 
 import hdlimit as hd
 from hdlimit.limit.interpolant import DenseOutput
-from hdlimit.plotting import plot_curve, plot_ensemble, style, write_figure
+from hdlimit.plotting.figure import style, write_figure
+from hdlimit.plotting.risk import plot_curve, plot_ensemble
 from hdlimit.prediction.curve import Curve
 from hdlimit.simulation.ensemble import Ensemble
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from hdlimit.optimizers.base import Optimizer
 from hdlimit.optimizers.sgd import SGD, ClippedSGD
 from hdlimit.optimizers.sign import SignSGD
-from hdlimit.plotting import plot_curve, plot_ensemble, write_figure
+from hdlimit.plotting.figure import write_figure
+from hdlimit.plotting.risk import plot_curve, plot_ensemble
 from hdlimit.problem.named_covariances import PowerLaw
 from hdlimit.problem.noise import StudentT
 from hdlimit.problem.problem import Problem

@@ -158,7 +158,7 @@ _FILE_OPTIONS = ("keep_lr", "schedule", "risk", "plot", "out")
 
 
 def _tune_file(file: str, as_json: bool, options: dict[str, Any]) -> None:
-    from hdlimit.plotting import FIGURE_FILES, write_figure
+    from hdlimit.plotting.figure import FIGURE_FILES, write_figure
     from hdlimit.storage.files import checked_path
     from hdlimit.study import read_toml
     from hdlimit.tuning.threshold_tuning import tune_clip

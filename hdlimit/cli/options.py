@@ -25,7 +25,7 @@ def json_option(command: Any) -> Any:
 
 def check_targets(plot: str | None, out: str | None) -> None:
     """Refuse a path that cannot be written before anything is computed."""
-    from hdlimit.plotting import FIGURE_FILES
+    from hdlimit.plotting.figure import FIGURE_FILES
     from hdlimit.storage.files import checked_path
     from hdlimit.storage.records import RESULT_FILES
 
@@ -37,7 +37,7 @@ def check_targets(plot: str | None, out: str | None) -> None:
 
 def write(result: Any, plot: str | None, out: str | None) -> None:
     """Write the files that were asked for."""
-    from hdlimit.plotting import write_figure
+    from hdlimit.plotting.figure import write_figure
 
     if out is not None:
         result.save(out)

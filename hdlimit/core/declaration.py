@@ -1,16 +1,21 @@
-"""What all declarations share: equality by value, hashing, and a short repr."""
+"""What all declarations share: equality by value, hashing, a short repr, and their plain values for files.
+
+As plain values a dataclass is {"type": class name, field: value, ...}, whatever its fields: a new noise law,
+covariance, schedule or optimizer needs nothing here. hdlimit.storage.decoding has the way back.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields, is_dataclass
+from enum import StrEnum
 from functools import cached_property
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hdlimit.errors import Outcome, Status
+from hdlimit.errors import InvalidInput, Outcome, Status
 
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
@@ -79,8 +84,7 @@ class Declaration:
         return cls(**values)
 
     def _fields(self) -> dict[str, Any]:
-        assert is_dataclass(self)
-        return {f.name: getattr(self, f.name) for f in fields(self)}
+        return _fields(self)
 
     def __eq__(self, other: object) -> bool:
         if type(self) is not type(other):
@@ -143,3 +147,48 @@ def class_named(name: str) -> type | None:
 def name_of(cls: type) -> str:
     """Return the name of a class in files."""
     return getattr(cls, "written_as", None) or cls.__name__
+
+
+def encode(value: Any, array: Callable[[Any], Any]) -> Any:
+    """Return a value as numbers, strings, lists and dicts.
+
+    Parameters
+    ----------
+    value : object
+        A declaration, a result, or a container of them.
+    array : callable
+        Returns what stands for a NumPy array.
+
+    Returns
+    -------
+    object
+        The plain value.
+
+    Raises
+    ------
+    InvalidInput
+        For a Python function (a schedule given as one) and for anything that is not a declaration or a result.
+    """
+    if isinstance(value, np.ndarray):
+        return array(value)
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, tuple | list):
+        return [encode(item, array) for item in value]
+    if isinstance(value, dict):
+        return {key: encode(item, array) for key, item in value.items()}
+    if isinstance(value, StrEnum):
+        return {"type": type(value).__name__, "value": value.value}
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    name = name_of(type(value))
+    if class_named(name) is type(value):
+        plain = value.to_plain() if isinstance(value, Declaration) else _fields(value)
+        return {"type": name} | {key: encode(item, array) for key, item in plain.items()}
+    if callable(value):
+        raise InvalidInput("schedule", "one that can be saved (for example a Table)", "a Python function")
+    raise InvalidInput("value", "a declaration or a result of hdlimit", f"a {name}, which cannot be saved")
+
+
+def _fields(record: Any) -> dict[str, Any]:
+    return {f.name: getattr(record, f.name) for f in fields(record)}

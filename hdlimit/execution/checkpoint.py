@@ -22,9 +22,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hdlimit.core.declaration import encode
 from hdlimit.core.version import __version__
 from hdlimit.errors import InvalidInput
-from hdlimit.storage.encoding import encode
 from hdlimit.storage.files import new_file
 
 if TYPE_CHECKING:

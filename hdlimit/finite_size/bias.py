@@ -10,7 +10,8 @@ The mean modes of runs are m + x, dx/dt = J x + the sum of (J as in hdlimit.fini
   averaged over q to second order, with its variance 2 tr(K^2)/(tr K)^2, its mean 1 + (norm(K delta)^2/(v tr K)) (E <r,
   z>^2/(v S) - 1), and its dependence on z (for B > 1 to leading order in small and in large noise)
 - sign features, diagonal K: E[sign(x_i) psi] to third order in the correlation rho_i of x_i and z, with which mu
-  becomes mu + rho_i^2 (B - 2) v mu'/3, rho_i^2 = lambda_i w_i^2/v. E sign^2 = 1 has no correction.
+  becomes mu + rho_i^2 (B - 2) v mu'/3, rho_i^2 = lambda_i w_i^2/v, B = 1 for a map of every residual. E sign^2 = 1 has
+  no correction; the pairs of samples of a map of every residual add (eta^2/d) (1 - 1/B) mu^2 lambda^2 m
 """
 
 from __future__ import annotations

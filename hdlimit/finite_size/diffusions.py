@@ -250,12 +250,12 @@ def corrected(
     NotAvailable
         Where the spread of single runs does not exist or is not known.
     """
-    check_spread(problem, optimizer)
+    limit = limit_of(problem, optimizer)
+    check_spread(limit)
     modes = noise_modes(problem, optimizer, BINS)
     logs = np.linspace(math.log(v_range[0] / BEYOND), math.log(v_range[1] * BEYOND), NODES)
     low, high = max(c_range[0], 1e-6 * c_range[1]) if c_range[1] < math.inf else c_range[0], c_range[1]
     controls = np.geomspace(low, high, LEVELS) if low < high else np.array([high])
-    limit = limit_of(problem, optimizer)
     table = np.array([[_covariance(limit, math.exp(x), c) for x in logs] for c in controls.tolist()])
     spacing = float(logs[1] - logs[0])
     single, start = modes.single / problem.dimension, np.sqrt(modes.start)

@@ -20,7 +20,8 @@ from hdlimit.limit.moments import MomentSystem
 from hdlimit.limit.stability import stability
 from hdlimit.optimizers.base import Optimizer, check_types
 from hdlimit.plotting.risk import plot_exact
-from hdlimit.problem.problem import DIVERGED, Problem
+from hdlimit.problem.least_squares import DIVERGED
+from hdlimit.problem.problem import Problem
 from hdlimit.response.residual_maps import residual_map
 
 if TYPE_CHECKING:

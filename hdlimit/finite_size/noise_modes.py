@@ -10,7 +10,7 @@ from hdlimit.core.declaration import FloatArray
 from hdlimit.errors import NotAvailable
 from hdlimit.limit.feature_maps import FEATURES
 from hdlimit.limit.modes import basis
-from hdlimit.limit.validity import has_spread
+from hdlimit.limit.system import Limit
 from hdlimit.optimizers.base import Optimizer
 from hdlimit.problem.problem import Problem
 
@@ -104,10 +104,10 @@ def _modes_and_counts(
     return b.rate[moving], w[moving] ** 2, b.noise[moving], b.gain[moving], 1.0
 
 
-def check_spread(problem: Problem, optimizer: Optimizer) -> None:
+def check_spread(limit: Limit) -> None:
     """Raise NotAvailable where single runs have no finite variance."""
-    if not has_spread(problem, optimizer):
+    if not limit.has_spread:
         raise NotAvailable(
-            f"spread: E eps^4 is infinite for {problem.noise!r}, so that single runs of {optimizer!r} have no finite "
-            "variance; their mean curve exists"
+            f"spread: E eps^4 is infinite for {limit.response.noise!r}, so that single runs have no finite variance; "
+            "their mean curve exists"
         )

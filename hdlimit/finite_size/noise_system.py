@@ -49,8 +49,8 @@ class _System:
 
     def __init__(self, curve: Integrated, bins: int, diffusion: str, shifted: bool) -> None:
         problem, optimizer = curve.problem, curve.optimizer
-        check_spread(problem, optimizer)
         self.curve, self.limit = curve, limit_of(problem, optimizer).told(curve.horizon)
+        check_spread(self.limit)
         self.modes = noise_modes(problem, optimizer, bins)
         self.batch, self.d = optimizer.batch_size, problem.dimension
         self.linear = FEATURES[optimizer.features].linear
@@ -61,14 +61,9 @@ class _System:
         c_range = value_range(tabulate(self.limit.control, curve.horizon))
         self.moving = c_range[0] < c_range[1] < math.inf
         self.response: Compiled = self.limit.response.compiled(v_range, c_range)
+        self.per_sample = of_map(self.limit.response).map.per_sample
         trace, squares = problem.covariance.trace, problem.covariance.squares
-        clips = (
-            shifted
-            and self.linear
-            and self.algorithm
-            and of_map(self.limit.response).map.table is None
-            and c_range[0] < math.inf
-        )
+        clips = shifted and self.linear and self.algorithm and not self.per_sample and c_range[0] < math.inf
         self.norm = ClippedNorm.of(self.limit, 2 * squares / trace**2, trace, v_range, c_range) if clips else None
 
     def start(self) -> _State:
@@ -127,7 +122,10 @@ class _System:
             return push + shift.identity(k, modes.rate, modes.diffusion, s.m, self.d, self.norm)
         spread = np.maximum(s.m - modes.start * s.e, 0.0) / modes.count
         fourth = modes.fourth * s.e**2 + 6 * spread * modes.start * s.e + 3 * modes.count * spread**2
-        return push + shift.cubic(k, modes.rate, fourth, self.batch)
+        if not self.per_sample:
+            return push + shift.cubic(k, modes.rate, fourth, self.batch)
+        of_pairs: FloatArray = k.eta**2 / self.d * (1 - 1 / self.batch) * k.mu[0] ** 2 * modes.rate**2 * s.m
+        return push + of_pairs + shift.cubic(k, modes.rate, fourth, 1)
 
     def bend(self, k: Coefficients, m: FloatArray) -> FloatArray:
         """Return m'', the second time derivative of the bins, shape (n,)."""

@@ -18,6 +18,7 @@ from hdlimit.core.version import __version__
 from hdlimit.errors import DivergenceWarning, InvalidInput, Outcome, Status, warn
 from hdlimit.execution.parallel import collect
 from hdlimit.finite_size.sde_paths import _MODE_SECONDS, Task, make_task, sample_paths
+from hdlimit.limit.system import limit_of
 from hdlimit.limit.validity import warn_caveats
 from hdlimit.optimizers.base import Optimizer, check_types
 from hdlimit.plotting.risk import plot_ensemble
@@ -236,7 +237,7 @@ def sample_sde(
         raise InvalidInput("executor", "a concurrent.futures.Executor or None", repr(executor)[:120])
     step = None if step is None else checks.positive("step", step)
     time = default_times(horizon, problem.dimension) if times is None else checks.times("times", times, horizon)
-    warn_caveats(problem, optimizer, horizon)
+    warn_caveats(problem, horizon, limit_of(problem, optimizer))
     entropy, spawn_key = as_int(sequence.entropy), tuple(sequence.spawn_key)
     task = make_task(problem, optimizer, horizon, time, diffusion, step, entropy, spawn_key)
     seconds = task.grid.size * task.diffusion.start.size * _MODE_SECONDS

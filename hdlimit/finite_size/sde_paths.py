@@ -21,7 +21,6 @@ from hdlimit.optimizers.base import Optimizer
 from hdlimit.optimizers.schedules import Schedule
 from hdlimit.problem.noise_law import NoiseLaw
 from hdlimit.problem.problem import Problem
-from hdlimit.response.residual_maps import residual_map
 from hdlimit.response.response import Compiled, MapResponse
 
 # Longest default step times eta mu lambda_max: the mean is then off by up to 0.2 % (see sample_sde).
@@ -92,7 +91,7 @@ class Task:
     @cached_property
     def response(self) -> MapResponse:
         """(mu, nu) as functions of v."""
-        return MapResponse(residual_map(self.optimizer), self.noise, self.optimizer.batch_size)
+        return MapResponse.of(self.optimizer, self.noise)
 
     @property
     def c_range(self) -> tuple[float, float]:

@@ -20,7 +20,7 @@ from hdlimit.limit.modes import mode_system, modes_of_nodes
 from hdlimit.limit.moments import MomentSystem
 from hdlimit.problem import spectral_measure
 from hdlimit.problem.covariance import MANY, TOLERANCE
-from hdlimit.problem.problem import Problem
+from hdlimit.problem.least_squares import LeastSquares
 from hdlimit.problem.spectral_measure import Compression
 
 # Bins for rough searches, with two points each: v of the tuning problems stays within 2e-3
@@ -32,7 +32,7 @@ POINTS = 2
 TIGHTEST, LOOSEST = 1e-11, 1e-2
 
 
-def compressed(problem: Problem, features: str, compress: bool | float) -> tuple[MomentSystem, Compression | None]:
+def compressed(problem: LeastSquares, features: str, compress: bool | float) -> tuple[MomentSystem, Compression | None]:
     """Return the modes of a problem, and what was done to its spectrum (None: every eigenvalue is there).
 
     compress: True (an error of 1e-7), False (every eigenvalue) or the error allowed, from 1e-11 to 1e-2; see
@@ -48,7 +48,9 @@ def compressed(problem: Problem, features: str, compress: bool | float) -> tuple
     return found
 
 
-def _compressed(problem: Problem, features: str, tolerance: float | None) -> tuple[MomentSystem, Compression | None]:
+def _compressed(
+    problem: LeastSquares, features: str, tolerance: float | None
+) -> tuple[MomentSystem, Compression | None]:
     if tolerance is not None:
         if problem.uniform and (nodes := problem.covariance.nodes_within(tolerance)) is not None:
             d = problem.dimension
@@ -71,7 +73,7 @@ def tolerance_of(compress: bool | float) -> float | None:
     return tolerance
 
 
-def _of_list(problem: Problem, features: str, tolerance: float) -> tuple[MomentSystem, Compression]:
+def _of_list(problem: LeastSquares, features: str, tolerance: float) -> tuple[MomentSystem, Compression]:
     d, diagonal = problem.dimension, problem.covariance.diagonal
     assert diagonal is not None
     if problem.uniform:

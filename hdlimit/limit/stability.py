@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from hdlimit.core import checks
 from hdlimit.core.timegrid import LONGEST_HORIZON
 from hdlimit.errors import Outcome, Status
+from hdlimit.limit.feature_maps import FEATURES
 from hdlimit.limit.system import Limit, limit_of
 from hdlimit.optimizers.base import Optimizer, check_types
 from hdlimit.optimizers.reading import largest_lr
@@ -75,7 +76,8 @@ def stability(problem: Problem, optimizer: Optimizer, horizon: float = LONGEST_H
     The limit of SGD with batch size B is stable iff eta kappa < 2 B, kappa = tr K/d. At finite d the critical step is
     the root of sum_i g l_i/(2 B - g l_i (B + 1)) = 1, g = eta/d, l_i the eigenvalues of K; the same sum in B gives the
     critical batch. A map with linear tails has the critical steps of SGD times the limit of mu v/nu as v grows,
-    exact for psi(r) = a r. Proof: derivations/steady.py.
+    exact for psi(r) = a r. Sign features have those of the limit, where the forcing of the modes stands for kappa.
+    Proof: derivations/steady.py.
 
     Examples
     --------
@@ -90,9 +92,7 @@ def stability(problem: Problem, optimizer: Optimizer, horizon: float = LONGEST_H
 
 def is_stable(problem: Problem, optimizer: Optimizer, limit: Limit, horizon: float) -> bool:
     """Whether the largest lr up to the horizon is below the critical one; see stability."""
-    return limit.bounded or largest_lr(limit.lr, horizon, limit.step) < exact_critical_lr(
-        problem.covariance, optimizer.batch_size
-    )
+    return limit.bounded or largest_lr(limit.lr, horizon, limit.step) < _critical_lr(problem, optimizer, limit)
 
 
 def judge(problem: Problem, optimizer: Optimizer, limit: Limit, horizon: float) -> Stability:
@@ -107,10 +107,8 @@ def judge(problem: Problem, optimizer: Optimizer, limit: Limit, horizon: float) 
             1.0,
             Outcome(Status.FINISHED, "no step size diverges: the residual map is bounded"),
         )
-    b = optimizer.batch_size
     tail = residual_map(optimizer).tail
-    asymptotic = 2 * b * tail / limit.modes.forcing
-    critical = exact_critical_lr(problem.covariance, b) * tail
+    asymptotic, critical = _asymptotic_lr(optimizer, limit), _critical_lr(problem, optimizer, limit)
     stable = lr < critical
     relation = "below" if stable else "not below"
     name = "lr" if isinstance(limit.lr, Constant) else "the largest lr"
@@ -121,6 +119,25 @@ def judge(problem: Problem, optimizer: Optimizer, limit: Limit, horizon: float) 
         lr,
         critical,
         asymptotic,
-        exact_critical_batch(problem.covariance, lr / tail) if tail > 0 else math.inf,
+        _critical_batch(problem, limit, lr / tail) if tail > 0 else math.inf,
         outcome,
     )
+
+
+def _asymptotic_lr(optimizer: Optimizer, limit: Limit) -> float:
+    """Return the critical lr of the limit."""
+    return 2 * optimizer.batch_size * residual_map(optimizer).tail / limit.modes.forcing
+
+
+def _critical_lr(problem: Problem, optimizer: Optimizer, limit: Limit) -> float:
+    """Return the critical lr at this d, that of the limit for sign features."""
+    if not FEATURES[limit.features].linear:
+        return _asymptotic_lr(optimizer, limit)
+    return exact_critical_lr(problem.covariance, optimizer.batch_size) * residual_map(optimizer).tail
+
+
+def _critical_batch(problem: Problem, limit: Limit, lr: float) -> float:
+    """Return the smallest stable batch of a map with tail 1."""
+    if FEATURES[limit.features].linear:
+        return exact_critical_batch(problem.covariance, lr)
+    return math.floor(lr * limit.modes.forcing / 2) + 1.0

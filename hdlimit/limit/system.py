@@ -15,9 +15,8 @@ from hdlimit.limit.moments import MomentSystem
 from hdlimit.limit.piecewise import told
 from hdlimit.optimizers.base import Optimizer
 from hdlimit.optimizers.schedules import Schedule
-from hdlimit.problem.problem import DIVERGED, Problem
+from hdlimit.problem.least_squares import DIVERGED, LeastSquares
 from hdlimit.problem.spectral_measure import Compression
-from hdlimit.response.residual_maps import residual_map
 from hdlimit.response.response import MapResponse, Response
 
 # The member of a feature map, by its name in hdlimit.limit.feature_maps.
@@ -29,7 +28,7 @@ class Limit:
     """Everything that the limit depends on.
 
     modes: the mode system; response: (mu, nu); lr, control: schedules of t; step: 1/d, the time of one step;
-    compression: what was done to the spectrum, None for every eigenvalue.
+    compression: what was done to the spectrum, None for every eigenvalue; features: name of the feature map.
     """
 
     modes: MomentSystem
@@ -38,6 +37,7 @@ class Limit:
     control: Schedule
     step: float
     compression: Compression | None = None
+    features: str = "identity"
 
     @cached_property
     def scale(self) -> float:
@@ -48,6 +48,11 @@ class Limit:
     def bounded(self) -> bool:
         """Whether the residual map is bounded, so that no step size diverges."""
         return self.response.bounded(float(self.control(0.0)))
+
+    @property
+    def has_spread(self) -> bool:
+        """Whether single runs have a finite variance: not with an unbounded residual map and infinite E eps^4."""
+        return self.bounded or math.isfinite(self.response.noise.fourth_moment)
 
     @property
     def escape(self) -> float:
@@ -63,7 +68,7 @@ class Limit:
         return self if lr is self.lr and control is self.control else replace(self, lr=lr, control=control)
 
 
-def limit_of(problem: Problem, optimizer: Optimizer, compress: bool | float = True) -> Limit:
+def limit_of(problem: LeastSquares, optimizer: Optimizer, compress: bool | float = True) -> Limit:
     """Return the limit of an optimizer on a problem.
 
     Parameters
@@ -85,7 +90,31 @@ def limit_of(problem: Problem, optimizer: Optimizer, compress: bool | float = Tr
     NoLimit
         Where nu is infinite.
     """
-    response = MapResponse(residual_map(optimizer), problem.noise, optimizer.batch_size)
+    response = MapResponse.of(optimizer, problem.noise)
     response(2 * problem.initial_risk, float(optimizer.control_schedule(0.0)))
     modes, done = MEMBERS[optimizer.features](problem, optimizer, compress)
-    return Limit(modes, response, optimizer.lr_schedule, optimizer.control_schedule, 1 / problem.dimension, done)
+    return limit_on(modes, problem, optimizer, done)
+
+
+def limit_on(
+    modes: MomentSystem, problem: LeastSquares, optimizer: Optimizer, compression: Compression | None = None
+) -> Limit:
+    """Return the limit of an optimizer whose mode system is known already.
+
+    Parameters
+    ----------
+    modes : MomentSystem
+        Of the optimizer's feature map on the problem.
+    problem, optimizer
+        As in `limit_of`.
+    compression : Compression, optional
+        What was done to the spectrum.
+
+    Returns
+    -------
+    Limit
+        The mode system, the response and the schedules.
+    """
+    schedules = optimizer.lr_schedule, optimizer.control_schedule
+    response = MapResponse.of(optimizer, problem.noise)
+    return Limit(modes, response, *schedules, 1 / problem.dimension, compression, optimizer.features)

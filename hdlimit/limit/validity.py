@@ -9,13 +9,12 @@ from hdlimit.core.timegrid import LONGEST_HORIZON
 from hdlimit.errors import NonGaussianWarning, ValidityWarning, warn
 from hdlimit.kernels.responses import SMALLEST
 from hdlimit.limit.feature_maps import FEATURES
-from hdlimit.optimizers.base import Optimizer
+from hdlimit.limit.system import Limit
 from hdlimit.optimizers.reading import MOST_READ, largest_lr, unread
 from hdlimit.problem import conditions
-from hdlimit.problem.problem import Problem
+from hdlimit.problem.least_squares import LeastSquares
 from hdlimit.problem.row_moments import row_effects
-from hdlimit.response.residual_maps import CLIP, residual_map
-from hdlimit.response.response import MapResponse
+from hdlimit.response.step_moments import of_map
 
 # Alignment of the start times max(B - 2, 1) from which sign features leave the limit: examples/where_it_ends.py.
 ALIGNED = 0.3
@@ -31,16 +30,7 @@ UNREAD = 0.05
 HARDLY = 0.01
 
 
-def has_spread(problem: Problem, optimizer: Optimizer) -> bool:
-    """Whether single runs have a finite variance.
-
-    They have none for an unbounded residual map under noise with infinite E eps^4.
-    """
-    bounded = residual_map(optimizer).bounded(float(optimizer.control_schedule(0.0)))
-    return bounded or math.isfinite(problem.noise.fourth_moment)
-
-
-def caveats(problem: Problem, optimizer: Optimizer, horizon: float = LONGEST_HORIZON) -> list[Warning]:
+def caveats(limit: Limit, problem: LeastSquares, horizon: float = LONGEST_HORIZON) -> list[Warning]:
     """Return the warnings that belong to a prediction.
 
     They name a low dimension, infinite moments and conditions of the limit that fail.
@@ -53,10 +43,10 @@ def caveats(problem: Problem, optimizer: Optimizer, horizon: float = LONGEST_HOR
 
     Parameters
     ----------
+    limit : Limit
+        Of an optimizer on the problem.
     problem : Problem
         The problem.
-    optimizer : Optimizer
-        The optimizer.
     horizon : float
         The lr of a schedule is judged by its largest value up to this time, in units of t = k/d.
 
@@ -66,45 +56,42 @@ def caveats(problem: Problem, optimizer: Optimizer, horizon: float = LONGEST_HOR
         Empty where nothing is known to fail.
     """
     found = [*conditions.low_dimension(problem.covariance)]
-    lr, bounded = largest_lr(optimizer.lr_schedule, horizon, 1 / problem.dimension), _bounded(optimizer)
-    found += _large_batch(problem, optimizer) if bounded else conditions.heavy_tail(problem.noise)
-    psi = residual_map(optimizer)
-    if psi.clips or not bounded:
+    lr, size, psi = largest_lr(limit.lr, horizon, limit.step), limit.response.batch_size, of_map(limit.response).map
+    found += _large_batch(problem, size) if limit.bounded else conditions.heavy_tail(problem.noise)
+    linear_features = FEATURES[limit.features].linear
+    if psi.clips or not limit.bounded:
         pace = lr / max(psi.tail, SMALLEST)
-        near = list(conditions.near_critical(problem.covariance, problem.noise, pace, optimizer.batch_size, bounded))
-        found += near if near and (not bounded or _hardly_clips(problem, optimizer, lr)) else []
-    if not FEATURES[optimizer.features].linear:
-        found += _aligned(problem, optimizer)
-    return [*found, *_non_gaussian(problem, optimizer, lr), *_unread(problem, optimizer, horizon)]
+        if not linear_features:  # as near to critical as SGD with this lr
+            pace *= limit.modes.forcing * problem.dimension / problem.covariance.trace
+        near = list(conditions.near_critical(problem.covariance, problem.noise, pace, size, limit.bounded))
+        found += near if near and (not limit.bounded or _hardly_clips(limit, problem, lr)) else []
+    if not linear_features:
+        found += _aligned(problem, 1 if psi.per_sample else size)
+    return [*found, *_non_gaussian(limit, problem, lr), *_unread(limit, horizon)]
 
 
-def _unread(problem: Problem, optimizer: Optimizer, horizon: float) -> Iterator[Warning]:
+def _unread(limit: Limit, horizon: float) -> Iterator[Warning]:
     """Yield how long a feature of a schedule is that may be missed, where it has too many steps to read them all."""
-    for name, schedule in (("lr", optimizer.lr_schedule), ("the control", optimizer.control_schedule)):
-        if (length := unread(schedule, horizon, 1 / problem.dimension)) > UNREAD:
+    for name, schedule in (("lr", limit.lr), ("the control", limit.control)):
+        if (length := unread(schedule, horizon, limit.step)) > UNREAD:
             yield ValidityWarning(
                 f"{name} is a function that is read at {MOST_READ} times up to t = {horizon:g}: what it does within a "
                 f"time of {length:.2g} can be missed; a Table or Steps say where they bend"
             )
 
 
-def _bounded(optimizer: Optimizer) -> bool:
-    return residual_map(optimizer).bounded(float(optimizer.control_schedule(0.0)))
-
-
-def _hardly_clips(problem: Problem, optimizer: Optimizer, lr: float) -> bool:
+def _hardly_clips(limit: Limit, problem: LeastSquares, lr: float) -> bool:
     """Whether clipping takes off less than 1 % of the drift where SGD with this lr starts and settles in the limit."""
-    at_limit = conditions.limit_feedback(problem.covariance, lr, optimizer.batch_size)
+    at_limit = conditions.limit_feedback(problem.covariance, lr, limit.response.batch_size)
     variance = problem.noise.second_moment
     if at_limit >= 1 or math.isinf(variance):
         return False
     v = max(2 * problem.initial_risk, variance * conditions.settled(at_limit))
-    c = float(optimizer.control_schedule(0.0))
-    return v == 0 or MapResponse(CLIP, problem.noise, optimizer.batch_size)(v, c)[0] > 1 - HARDLY
+    return v == 0 or limit.response(v, float(limit.control(0.0)))[0] > 1 - HARDLY
 
 
-def _large_batch(problem: Problem, optimizer: Optimizer) -> Iterator[Warning]:
-    batch, size = optimizer.batch_size, problem.covariance.smooth_dimension
+def _large_batch(problem: LeastSquares, batch: int) -> Iterator[Warning]:
+    size = problem.covariance.smooth_dimension
     if batch > max(LARGE_BATCH * size, 1):
         yield ValidityWarning(
             f"batch_size {batch} is not small against D = (tr K)^2/tr(K^2) = {size:.3g}, and the limit holds it fixed "
@@ -113,10 +100,10 @@ def _large_batch(problem: Problem, optimizer: Optimizer) -> Iterator[Warning]:
         )
 
 
-def _aligned(problem: Problem, optimizer: Optimizer) -> Iterator[Warning]:
-    aligned, weight = largest_alignment(problem), max(optimizer.batch_size - 2, 1)
+def _aligned(problem: LeastSquares, batch: int) -> Iterator[Warning]:
+    aligned, weight = largest_alignment(problem), max(batch - 2, 1)
     if (strength := weight * aligned) > ALIGNED:
-        side = "lower" if optimizer.batch_size < 3 else "higher"
+        side = "lower" if batch < 3 else "higher"
         yield ValidityWarning(
             f"the start error is aligned with a coordinate: max rho_i^2 = {aligned:.2g}, times max(B - 2, 1) = "
             f"{weight}, should be far below 1, as the drift of sign features is linearized in rho_i; expect the risk "
@@ -124,20 +111,20 @@ def _aligned(problem: Problem, optimizer: Optimizer) -> Iterator[Warning]:
         )
 
 
-def _non_gaussian(problem: Problem, optimizer: Optimizer, lr: float) -> Iterator[Warning]:
+def _non_gaussian(limit: Limit, problem: LeastSquares, lr: float) -> Iterator[Warning]:
     """Yield what the rows of a problem do to the optimizer that Gaussian features would not."""
     if problem.rows is None:
         return
     rows = row_effects(problem.rows)
-    if not FEATURES[optimizer.features].linear:
+    if not FEATURES[limit.features].linear:
         if abs(rows.drift - 1) > DRIFT:
             yield NonGaussianWarning(
                 f"the rows are not Gaussian, E|x_i|/sqrt(K_ii) is {rows.drift:.3g} of the Gaussian value: expect runs "
                 f"on them to fall at about {rows.drift:.3g} of the rate, and to settle at {1 / rows.drift:.3g} times "
                 "the risk of the limit or further off"
             )
-    elif not _bounded(optimizer):
-        at_limit = conditions.limit_feedback(problem.covariance, lr, optimizer.batch_size)
+    elif not limit.bounded:
+        at_limit = conditions.limit_feedback(problem.covariance, lr, limit.response.batch_size)
         yield from conditions.noisy_rows(at_limit, rows)
     elif (share := rows.norm_variance) > NORMS_VARY:
         yield NonGaussianWarning(
@@ -146,7 +133,7 @@ def _non_gaussian(problem: Problem, optimizer: Optimizer, lr: float) -> Iterator
         )
 
 
-def largest_alignment(problem: Problem) -> float:
+def largest_alignment(problem: LeastSquares) -> float:
     """max_i rho_i^2 at the start, rho_i = (K delta)_i/sqrt(K_ii v); 0 for a start at the target."""
     v = 2 * problem.initial_risk
     if v == 0:
@@ -159,8 +146,8 @@ def largest_alignment(problem: Problem) -> float:
     return float((pull**2 / variances[moving]).max() / v)
 
 
-def warn_caveats(problem: Problem, optimizer: Optimizer, horizon: float, *others: Optimizer) -> None:
-    """Issue the caveats of an optimizer, and of others, as warnings, each text once."""
-    found = {str(caveat): caveat for each in (optimizer, *others) for caveat in caveats(problem, each, horizon)}
+def warn_caveats(problem: LeastSquares, horizon: float, *limits: Limit) -> None:
+    """Issue the caveats of limits on a problem as warnings, each text once."""
+    found = {str(caveat): caveat for limit in limits for caveat in caveats(limit, problem, horizon)}
     for caveat in found.values():
         warn(caveat)

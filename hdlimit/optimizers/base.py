@@ -13,12 +13,13 @@ import math
 from functools import cached_property
 from typing import Any, ClassVar, Literal, Self
 
+import numpy as np
+
 from hdlimit.core import checks
 from hdlimit.core.declaration import Declaration, FloatArray
 from hdlimit.errors import InvalidInput
-from hdlimit.optimizers.residual_table import ResidualTable
 from hdlimit.optimizers.schedules import Constant, Schedule, as_schedule
-from hdlimit.problem.problem import Problem, checked_problem
+from hdlimit.problem.least_squares import LeastSquares, checked_problem
 
 Loss = Literal["half_squared", "squared"]
 
@@ -85,11 +86,11 @@ class Optimizer(Declaration):
         return Constant(math.inf)
 
     @property
-    def residual_table(self) -> ResidualTable | None:
-        """The table of a residual map that the optimizer carries with it, None for one that has a name only."""
-        return None
+    def flat_table(self) -> FloatArray:
+        """The residual map as `ResidualTable.flat` has it; empty where the optimizer only names its map."""
+        return np.empty(0)
 
-    def step_size(self, problem: Problem, loss: Loss = "half_squared", steps: Any = None) -> float | FloatArray:
+    def step_size(self, problem: LeastSquares, loss: Loss = "half_squared", steps: Any = None) -> float | FloatArray:
         """Return the trainer's step: lr/d for the loss r^2/2, lr/(2d) for r^2 (PyTorch's MSELoss).
 
         It is lr/d for both where the update does not follow the loss: signSGD, and maps of the residual itself.
@@ -107,7 +108,7 @@ class Optimizer(Declaration):
         return self.lr_schedule.value / scale
 
     @classmethod
-    def from_step_size(cls, step: float, problem: Problem, loss: Loss = "half_squared", **parameters: Any) -> Self:
+    def from_step_size(cls, step: float, problem: LeastSquares, loss: Loss = "half_squared", **parameters: Any) -> Self:
         """Return the optimizer whose trainer step is `step`: lr = step * d for the loss r^2/2, 2 step d for r^2.
 
         lr = step * d for both where the update does not follow the loss. step: > 0; problem: supplies d; parameters:

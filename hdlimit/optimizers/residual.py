@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
 from hdlimit.core import checks
+from hdlimit.core.declaration import FloatArray
 from hdlimit.errors import InvalidInput
 from hdlimit.optimizers.base import Optimizer
 from hdlimit.optimizers.residual_table import ResidualTable
@@ -29,7 +30,7 @@ def _tabulated(psi: Callable[..., Any], control: float | None) -> tuple[Tabulate
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ResidualSGD(Optimizer):
-    """Streaming SGD with a scalar map of the residuals: update = (1/B) sum_j psi(r_j) x_j.
+    """Streaming SGD with a scalar map of the residuals: update = (1/B) sum_j psi(r_j) g(x_j), g(x) = x or sign(x).
 
     Theory and simulator read the same table of psi: pieces of lines that meet the function to 1e-5 of its size on each
     piece for 1e-6 <= |r| <= 1e6, with jumps as jumps. Beyond, a map that is constant there stays constant, any other
@@ -47,6 +48,8 @@ class ResidualSGD(Optimizer):
         Second argument of psi, > 0. A schedule needs a ResidualTable, whose levels are values of the control.
     batch_size : int
         B >= 1, fresh samples a step.
+    features : {"identity", "sign"}
+        g: x itself, or its signs coordinate by coordinate; psi acts on each residual before the mean over the batch.
 
     Raises
     ------
@@ -59,6 +62,8 @@ class ResidualSGD(Optimizer):
     psi maps the residual itself, whatever the loss of the trainer: step_size is lr/d for r^2/2 and for r^2.
 
     With z = <x, delta> ~ N(0, v) and r = z - eps the limit reads mu(v) = E psi(r) z / v and nu(v) = E psi(r)^2 / B.
+    Sign features multiply the drift of coordinate i by sqrt(2/(pi K_ii)) and replace K_ij in the noise by (2/pi)
+    arcsin(K_ij/sqrt(K_ii K_jj)).
 
     References
     ----------
@@ -78,8 +83,6 @@ class ResidualSGD(Optimizer):
     """
 
     residual: ClassVar[str] = "table"
-    features: ClassVar[str] = "identity"
-    update: ClassVar[str] = "gradient"
     name: ClassVar[str] = "residual-sgd"
     follows_loss: ClassVar[bool] = False
 
@@ -87,6 +90,7 @@ class ResidualSGD(Optimizer):
     psi: ResidualTable | Callable[..., Any]
     control: Any = None
     batch_size: int = 1
+    features: Literal["identity", "sign"] = "identity"  # type: ignore[misc]
 
     def __post_init__(self) -> None:
         if not isinstance(self.psi, ResidualTable) and (not callable(self.psi) or isinstance(self.psi, type)):
@@ -95,6 +99,7 @@ class ResidualSGD(Optimizer):
         if given is not None:
             as_schedule("control", given)
             self._set(control=given if isinstance(given, Schedule) or callable(given) else float(given))
+        checks.one_of("features", self.features, ("identity", "sign"))
         super().__post_init__()
         if isinstance(self.psi, ResidualTable):
             return
@@ -117,9 +122,19 @@ class ResidualSGD(Optimizer):
         return Constant(1.0) if self.control is None else as_schedule("control", self.control)
 
     @property
+    def update(self) -> str:  # type: ignore[override]
+        """The name of the simulator's update."""
+        return "gradient" if self.features == "identity" else "signed-features"
+
+    @property
     def residual_table(self) -> ResidualTable:
         """The table of psi that theory and simulator read."""
         return self.psi if isinstance(self.psi, ResidualTable) else self._table[1]
+
+    @cached_property
+    def flat_table(self) -> FloatArray:
+        """The table as the simulator reads it."""
+        return self.residual_table.flat
 
     @property
     def table_error(self) -> float:
@@ -141,7 +156,7 @@ class ResidualSGD(Optimizer):
         >>> optimizer.psi.residuals.size
         4
         """
-        return ResidualSGD(self.lr, self.residual_table, self.control, self.batch_size)
+        return replace(self, psi=self.residual_table)
 
     def to_plain(self) -> dict[str, Any]:
         """Return the fields, for a file.

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar
 
+from hdlimit.core.declaration import FloatArray
 from hdlimit.errors import InvalidInput
 from hdlimit.optimizers.base import Optimizer
 from hdlimit.optimizers.residual_table import ResidualTable
@@ -80,3 +81,8 @@ class ScoreSGD(Optimizer):
     def residual_table(self) -> ResidualTable:
         """The table of the residual map."""
         return self.table
+
+    @cached_property
+    def flat_table(self) -> FloatArray:
+        """The table as the simulator reads it."""
+        return self.table.flat

@@ -11,7 +11,7 @@ from hdlimit.core import checks
 from hdlimit.errors import InvalidInput
 from hdlimit.optimizers.base import Loss, Optimizer, loss_factor
 from hdlimit.optimizers.schedules import Constant, Schedule, as_schedule
-from hdlimit.problem.problem import Problem, checked_problem
+from hdlimit.problem.least_squares import LeastSquares, checked_problem
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -85,7 +85,7 @@ class ClippedSGD(Optimizer):
         """The clip threshold in residual units as a function of t."""
         return as_schedule("threshold", self.threshold, allow_infinite=True)
 
-    def max_norm(self, problem: Problem, loss: Loss = "half_squared") -> float:
+    def max_norm(self, problem: LeastSquares, loss: Loss = "half_squared") -> float:
         """Return the trainer's gradient-norm limit.
 
         Parameters
@@ -111,7 +111,7 @@ class ClippedSGD(Optimizer):
 
     @classmethod
     def from_max_norm(
-        cls, lr: Any, max_norm: float, problem: Problem, loss: Loss = "half_squared", batch_size: int = 1
+        cls, lr: Any, max_norm: float, problem: LeastSquares, loss: Loss = "half_squared", batch_size: int = 1
     ) -> ClippedSGD:
         """Return the clipped SGD of a trainer that clips gradient norms.
 

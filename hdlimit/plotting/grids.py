@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from hdlimit.core.declaration import FloatArray
 from hdlimit.errors import NotAvailable
 from hdlimit.plotting.figure import new_axes, shown_points
-from hdlimit.plotting.protocols import LandscapeLike, SweepLike
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,6 +17,56 @@ if TYPE_CHECKING:
 # not measured.
 _HIGHEST = 1e3
 _AXES = {"lr": "step size lr", "threshold": "clip threshold c (residual units)"}
+
+
+class LandscapeLike(Protocol):
+    """The risk over step size and clip threshold."""
+
+    @property
+    def lr(self) -> FloatArray: ...  # noqa: D102
+
+    @property
+    def threshold(self) -> FloatArray: ...  # noqa: D102
+
+    @property
+    def risk(self) -> FloatArray: ...  # noqa: D102
+
+    @property
+    def horizon(self) -> float: ...  # noqa: D102
+
+    @property
+    def best(self) -> Any: ...  # noqa: D102
+
+
+class SweepLike(Protocol):
+    """Predicted risks over a grid of parameters."""
+
+    @property
+    def names(self) -> tuple[str, ...]: ...  # noqa: D102
+
+    @property
+    def axes(self) -> dict[str, Any]: ...  # noqa: D102
+
+    @property
+    def final(self) -> bool: ...  # noqa: D102
+
+    @property
+    def final_risk(self) -> FloatArray: ...  # noqa: D102
+
+    @property
+    def best(self) -> dict[str, Any]: ...  # noqa: D102
+
+    @property
+    def time(self) -> FloatArray: ...  # noqa: D102
+
+    @property
+    def risk(self) -> FloatArray: ...  # noqa: D102
+
+    @property
+    def horizon(self) -> float: ...  # noqa: D102
+
+    @property
+    def optimizer(self) -> Any: ...  # noqa: D102
 
 
 def plot_landscape(landscape: LandscapeLike, ax: Axes | None = None, **style: Any) -> Axes:

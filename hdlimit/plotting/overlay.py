@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -11,7 +11,6 @@ from hdlimit.core import checks
 from hdlimit.core.declaration import FloatArray
 from hdlimit.errors import InvalidInput
 from hdlimit.plotting.figure import new_axes, shown_points, thinned
-from hdlimit.plotting.protocols import ResultLike
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,6 +18,22 @@ if TYPE_CHECKING:
 
 _X_AXES = {"t": "time t = steps / d", "steps": "steps", "samples": "samples"}
 _NEEDED = "problem", "optimizer", "time", "risk"
+
+
+class ResultLike(Protocol):
+    """Risks at several times."""
+
+    @property
+    def problem(self) -> Any: ...  # noqa: D102
+
+    @property
+    def optimizer(self) -> Any: ...  # noqa: D102
+
+    @property
+    def time(self) -> FloatArray: ...  # noqa: D102
+
+    @property
+    def risk(self) -> FloatArray: ...  # noqa: D102
 
 
 def plot(results: Any, band: float | None = 0.8, x: str = "t", *, ax: Axes | None = None) -> Axes:

@@ -3,17 +3,97 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from hdlimit.core.declaration import FloatArray
+from hdlimit.core.declaration import BoolArray, FloatArray
 from hdlimit.errors import NotAvailable, ValidityWarning
 from hdlimit.plotting.figure import new_axes, shown_points, thinned
-from hdlimit.plotting.protocols import ComparisonLike, CurveLike, ExactLike, ReportLike, RunsLike
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+
+class CurveLike(Protocol):
+    """A predicted risk curve."""
+
+    @property
+    def optimizer(self) -> Any: ...  # noqa: D102
+
+    @property
+    def time(self) -> FloatArray: ...  # noqa: D102
+
+    @property
+    def risk(self) -> FloatArray: ...  # noqa: D102
+
+    @property
+    def spread(self) -> FloatArray: ...  # noqa: D102
+
+    @property
+    def spread_trusted(self) -> BoolArray: ...  # noqa: D102
+
+
+class RunsLike(Protocol):
+    """Several runs or paths with their mean and spread."""
+
+    @property
+    def optimizer(self) -> Any: ...  # noqa: D102
+
+    @property
+    def runs(self) -> int: ...  # noqa: D102
+
+    @property
+    def time(self) -> FloatArray: ...  # noqa: D102
+
+    @property
+    def risk(self) -> FloatArray: ...  # noqa: D102
+
+    @property
+    def mean(self) -> FloatArray: ...  # noqa: D102
+
+    @property
+    def spread(self) -> FloatArray: ...  # noqa: D102
+
+
+class ReportLike(Protocol):
+    """A verification: a curve, runs and a verdict."""
+
+    @property
+    def curve(self) -> CurveLike: ...  # noqa: D102
+
+    @property
+    def runs(self) -> RunsLike: ...  # noqa: D102
+
+    @property
+    def verdict(self) -> str: ...  # noqa: D102
+
+
+class ExactLike(Protocol):
+    """An exact mean."""
+
+    @property
+    def problem(self) -> Any: ...  # noqa: D102
+
+    @property
+    def time(self) -> FloatArray: ...  # noqa: D102
+
+    @property
+    def risk(self) -> FloatArray: ...  # noqa: D102
+
+
+class ComparisonLike(Protocol):
+    """Curves of several optimizers."""
+
+    @property
+    def entries(self) -> Sequence[Any]: ...  # noqa: D102
+
+    @property
+    def best(self) -> Any: ...  # noqa: D102
+
+    @property
+    def horizon(self) -> float: ...  # noqa: D102
 
 
 def plot_curve(curve: CurveLike, ax: Axes | None = None, *, band: bool = True, **line: Any) -> Axes:

@@ -2,15 +2,46 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from hdlimit.core.declaration import FloatArray
 from hdlimit.plotting.figure import new_axes
-from hdlimit.plotting.protocols import StudyLike
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+
+class StudyLike(Protocol):
+    """Bias and spread at several dimensions."""
+
+    @property
+    def size(self) -> FloatArray: ...  # noqa: D102
+
+    @property
+    def bias(self) -> FloatArray: ...  # noqa: D102
+
+    @property
+    def bias_stderr(self) -> FloatArray: ...  # noqa: D102
+
+    @property
+    def spread(self) -> FloatArray: ...  # noqa: D102
+
+    @property
+    def spread_stderr(self) -> FloatArray: ...  # noqa: D102
+
+    @property
+    def predicted_spread(self) -> FloatArray: ...  # noqa: D102
+
+    @property
+    def bias_slope(self) -> Any: ...  # noqa: D102
+
+    @property
+    def spread_slope(self) -> Any: ...  # noqa: D102
+
+    @property
+    def verdict(self) -> str: ...  # noqa: D102
 
 
 def plot_scaling(study: StudyLike, ax: Axes | None = None, **line: Any) -> Axes:

@@ -15,15 +15,13 @@ from hdlimit.errors import Status
 from hdlimit.kernels import esdirk
 from hdlimit.kernels import grid as kernels
 from hdlimit.limit.stability import stability
-from hdlimit.limit.system import Limit, limit_of
+from hdlimit.limit.system import limit_of, limit_on
 from hdlimit.limit.validity import caveats
 from hdlimit.optimizers.base import Optimizer
 from hdlimit.prediction.axes import Values, at, at_start, first
 from hdlimit.prediction.grid import Column, Grid, solved
 from hdlimit.problem.covariance import TOLERANCE
 from hdlimit.problem.problem import Problem
-from hdlimit.response.residual_maps import residual_map
-from hdlimit.response.response import MapResponse
 
 
 class Solved(NamedTuple):
@@ -72,10 +70,7 @@ class Points:
         for place in product(*(range(len(self.axes[name])) for name in others)):
             values = {name: self.axes[name][k] for name, k in zip(others, place)}
             problem, optimizer = at(self.problem, self.optimizer, values)
-            response = MapResponse(residual_map(optimizer), problem.noise, optimizer.batch_size)
-            schedules = optimizer.lr_schedule, optimizer.control_schedule
-            limit = Limit(modes, response, *schedules, 1 / problem.dimension)
-            yield Column(limit, lr, np.atleast_1d(flat[place])), optimizer
+            yield Column(limit_on(modes, problem, optimizer), lr, np.atleast_1d(flat[place])), optimizer
 
     def _status(self, columns: Sequence[tuple[Column, Optimizer]], reports: FloatArray, horizon: float) -> Any:
         codes = reports[:, kernels.STATUS]
@@ -102,7 +97,9 @@ class Points:
         ]
         axes += ["lr"] if isinstance(self.axes.get("lr"), tuple) else []
         last = {"threshold": max(self.axes["threshold"], key=at_start)} if "threshold" in self.axes else {}
+        modes = limit_of(*first(self.problem, self.optimizer, self.axes)).modes
         for values in product(*(self.axes[name] for name in axes)):
-            for caveat in caveats(*at(self.problem, self.optimizer, dict(zip(axes, values)) | last), horizon):
+            problem, optimizer = at(self.problem, self.optimizer, dict(zip(axes, values)) | last)
+            for caveat in caveats(limit_on(modes, problem, optimizer), problem, horizon):
                 found.setdefault((type(caveat), str(caveat).split()[0]), caveat)
         return list(found.values())

@@ -112,7 +112,7 @@ def predict(
         raise InvalidInput("rtol", f"a number from {TIGHTEST:g} to {LOOSEST:g}", f"{rtol:g}")
     grid = default_times(horizon, problem.dimension) if times is None else checks.times("times", times, horizon)
     limit = limit_of(problem, optimizer, min(TOLERANCE, rtol / 10) if compress is True else compress)
-    warn_caveats(problem, optimizer, horizon)
+    warn_caveats(problem, horizon, limit)
     level = -math.inf if until is None else 2 * checks.positive("until", until)
     solution = solve(limit, limit.modes, horizon, rtol, level)
     if not solution.steps:

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from hdlimit.core.declaration import FloatArray
 from hdlimit.errors import HeavyTailWarning, LowDimensionWarning, NearCriticalWarning, NonGaussianWarning
 from hdlimit.problem.covariance import CovarianceModel
+from hdlimit.problem.least_squares import Rows
 from hdlimit.problem.noise_law import NoiseLaw
 from hdlimit.problem.row_moments import RowEffects, row_effects
-from hdlimit.problem.rows import Rows
 
 # Intrinsic dimension below which runs leave the limit by 1 % or more (examples/where_it_ends.py: 1.01 at 15, 1.03 at
 # 4.3, 1.10 at 2.5).

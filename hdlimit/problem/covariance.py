@@ -7,15 +7,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from hdlimit.core import checks
 from hdlimit.core.backend import symmetric_eigenvalues
 from hdlimit.core.declaration import Declaration, FloatArray
 from hdlimit.errors import InvalidInput, NotAvailable
-from hdlimit.problem.spectral_measure import Indexed
 
 # Range of the largest variance: the square of a risk stays within double precision.
 SMALLEST_VARIANCE, LARGEST_VARIANCE = 1e-140, 1e140
@@ -25,6 +24,14 @@ MANY = 4096
 MOST_NUMBERS = 10**8
 # Default error of a compressed spectrum: a tenth of the default rtol of predict.
 TOLERANCE = 1e-7
+
+
+class Indexed(NamedTuple):
+    """Nodes in ascending order and the error of Compression."""
+
+    value: FloatArray
+    mass: FloatArray
+    error: float
 
 
 class CovarianceModel(Declaration):
@@ -181,10 +188,6 @@ def _frozen(values: FloatArray) -> FloatArray:
     return values
 
 
-def _unit_trace(values: FloatArray) -> FloatArray:
-    return _frozen(values * (values.shape[0] / (values.sum() if values.ndim == 1 else np.trace(values))))
-
-
 @dataclass(frozen=True, eq=False, repr=False)
 class Rotated(CovarianceModel):
     """Another model's spectrum in a uniformly random orthonormal basis.
@@ -283,16 +286,3 @@ def _symmetric(k: FloatArray) -> FloatArray:
     if smallest < -1e-10 * scale * k.shape[0]:
         raise InvalidInput("K", "a positive semi-definite matrix", f"an eigenvalue of {smallest:.3g}")
     return _frozen((k + k.T) / 2)
-
-
-def as_covariance(covariance: CovarianceModel | ArrayLike) -> CovarianceModel:
-    """Return a covariance model as it is, or make one of what Covariance takes; raise InvalidInput for others."""
-    if isinstance(covariance, CovarianceModel):
-        return covariance
-    try:
-        return Covariance(np.asarray(covariance))
-    except InvalidInput as error:
-        raise InvalidInput("covariance", f"a covariance model, or {error.expected}", error.got) from None
-    except ValueError:
-        got = f"a {type(covariance).__name__} with rows of different lengths"
-        raise InvalidInput("covariance", "a covariance model or an array of shape (d, d) or (d,)", got) from None

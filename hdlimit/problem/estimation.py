@@ -13,7 +13,7 @@ from hdlimit.core.declaration import FloatArray
 from hdlimit.errors import InvalidInput, ValidityWarning, warn
 from hdlimit.problem.covariance import LARGEST_VARIANCE, MOST_NUMBERS, SMALLEST_VARIANCE, Covariance
 from hdlimit.problem.empirical import Empirical
-from hdlimit.problem.rows import Rows
+from hdlimit.problem.least_squares import Rows
 
 # Half a range over a size below which a column counts as constant: rounding of its values.
 ROUNDING = 8 * float(np.finfo(np.float64).eps)

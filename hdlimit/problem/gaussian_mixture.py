@@ -9,8 +9,7 @@ import numpy as np
 from hdlimit.core import checks
 from hdlimit.core.declaration import FloatArray
 from hdlimit.errors import InvalidInput
-from hdlimit.problem.noise_law import NoiseLaw, _in_range, _mixture
-from hdlimit.problem.normal_mixtures import Components
+from hdlimit.problem.noise_law import Components, NoiseLaw, _in_range, _mixture
 
 
 @dataclass(frozen=True, eq=False, repr=False)

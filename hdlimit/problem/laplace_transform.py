@@ -3,38 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from hdlimit.core.declaration import FloatArray
-
-ComplexArray = NDArray[np.complex128]
-Points = ComplexArray | FloatArray
+from hdlimit.problem.noise_law import Points, Transform
 
 # |x| beyond which 16 terms of the asymptotic series of erfcx are used: the next one is below 3e-14 there.
 FAR = 40.0
-
-
-class Transform(NamedTuple):
-    """The Laplace transform of r^2 at real or complex q.
-
-    Attributes
-    ----------
-    value, deficit : callable
-        q -> L(q) and q -> 1 - L(q), both to full precision.
-    typical : float
-        A typical size of r^2.
-    real_singularities : bool
-        Whether all singularities of L lie on the negative real axis, so that a contour may bend around them.
-    """
-
-    value: Callable[[Points], Points]
-    deficit: Callable[[Points], Points]
-    typical: float
-    real_singularities: bool
 
 
 def laplace_transform(v: float, scale: float) -> Transform:

@@ -12,8 +12,11 @@ from hdlimit.core import checks
 from hdlimit.core.declaration import FloatArray
 from hdlimit.errors import InvalidInput
 from hdlimit.problem import spectra
-from hdlimit.problem.covariance import MANY, MOST_NUMBERS, SMALLEST_VARIANCE, CovarianceModel, _frozen, _unit_trace
-from hdlimit.problem.spectral_measure import Indexed
+from hdlimit.problem.covariance import MANY, MOST_NUMBERS, SMALLEST_VARIANCE, CovarianceModel, Indexed, _frozen
+
+
+def _unit_trace(values: FloatArray) -> FloatArray:
+    return _frozen(values * (values.shape[0] / (values.sum() if values.ndim == 1 else np.trace(values))))
 
 
 class NamedModel(CovarianceModel):

@@ -16,9 +16,9 @@ import numpy as np
 
 from hdlimit.core import checks
 from hdlimit.core.declaration import FloatArray
-from hdlimit.problem.laplace_transform import Transform, laplace_transform, uniform_transform
-from hdlimit.problem.noise_law import NoiseLaw, _mixture
-from hdlimit.problem.normal_mixtures import Components, laplace_components, student_components
+from hdlimit.problem.laplace_transform import laplace_transform, uniform_transform
+from hdlimit.problem.noise_law import Components, NoiseLaw, Transform, _mixture
+from hdlimit.problem.normal_mixtures import laplace_components, student_components
 from hdlimit.problem.scipy_noise import ScipyNoise
 
 

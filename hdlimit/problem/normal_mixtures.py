@@ -4,28 +4,13 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
-from typing import NamedTuple
 
 import numpy as np
 
-from hdlimit.core.declaration import FloatArray
+from hdlimit.problem.noise_law import Components
 
 # Largest |log| of the scale of a Student component: its square, e^600, stays within double precision.
 WIDEST = 300.0
-
-
-class Components(NamedTuple):
-    """A finite mixture of normal laws.
-
-    Attributes
-    ----------
-    weight, mean, variance : ndarray, shape (k,)
-        Probabilities, means and variances; a variance of 0 is a point mass.
-    """
-
-    weight: FloatArray
-    mean: FloatArray
-    variance: FloatArray
 
 
 @lru_cache(maxsize=256)

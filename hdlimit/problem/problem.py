@@ -1,33 +1,26 @@
-"""The problem: what the data is.
-
-y = <x, theta*> + eps,   x ~ (0, K) centred,   eps independent of x.
-"""
+"""The problem that a user declares or estimates from rows."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from hdlimit.core import checks
-from hdlimit.core.declaration import Declaration, FloatArray
-from hdlimit.errors import InvalidInput, NotAvailable
+from hdlimit.core.declaration import FloatArray
+from hdlimit.errors import InvalidInput
 from hdlimit.problem import conditions
-from hdlimit.problem.covariance import MOST_NUMBERS, CovarianceModel, as_covariance
+from hdlimit.problem.covariance import Covariance, CovarianceModel
 from hdlimit.problem.estimation import from_data
+from hdlimit.problem.least_squares import LeastSquares, Rows
 from hdlimit.problem.noise import NoNoise, as_noise
 from hdlimit.problem.noise_law import NoiseLaw
-from hdlimit.problem.rows import Rows
-
-# A run or a curve has diverged above this many times the larger of its start and of the noise: far above what any
-# stable step reaches (1.84 times the limit at 0.99 of the critical step, examples/where_it_ends.py).
-DIVERGED = 1e12
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Problem(Declaration):
+class Problem(LeastSquares):
     """A streaming least-squares problem.
 
     Parameters
@@ -70,7 +63,7 @@ class Problem(Declaration):
     rows: Rows | None = None
 
     def __post_init__(self) -> None:
-        covariance = as_covariance(self.covariance)
+        covariance = _as_covariance(self.covariance)
         self._set(covariance=covariance, noise=as_noise(self.noise))
         for name in ("target", "start"):
             if (value := getattr(self, name)) is not None:
@@ -104,41 +97,6 @@ class Problem(Declaration):
         covariance, noise, target, rows = from_data(X, y, **options)
         return cls(covariance, noise, target=target, rows=rows)
 
-    @property
-    def dimension(self) -> int:
-        """Number of parameters, d."""
-        return self.covariance.dimension
-
-    @property
-    def intrinsic_dimension(self) -> float:
-        """Intrinsic dimension tr(K)/norm(K); the limit is good when it is large, see LowDimensionWarning."""
-        return self.covariance.intrinsic_dimension
-
-    @property
-    def uniform(self) -> bool:
-        """Whether every entry of the start error is -1/sqrt(d): the default target and start."""
-        return self.target is None and self.start is None
-
-    @cached_property
-    def initial_error(self) -> FloatArray:
-        """Error of the start, theta_0 - theta*, shape (d,)."""
-        d = self.dimension
-        if d > MOST_NUMBERS:
-            raise NotAvailable(
-                f"initial_error: would be an array of {d:.3g} numbers, more than {MOST_NUMBERS:g}; predict, stability, "
-                "steady_state and summary do without it, simulation and what needs single coordinates do not"
-            )
-        target = np.full(d, d**-0.5) if self.target is None else self.target
-        return -target if self.start is None else self.start - target
-
-    @cached_property
-    def initial_risk(self) -> float:
-        """Excess risk of the start, R(0) = delta^T K delta / 2."""
-        if self.uniform and self.covariance.nodes is not None:
-            return self.covariance.trace / self.dimension / 2
-        delta = self.initial_error
-        return max(float(delta @ self.covariance.apply(delta)), 0.0) / 2
-
     def summary(self) -> str:
         """Describe the problem in a few lines.
 
@@ -156,8 +114,14 @@ class Problem(Declaration):
         return "\n".join(lines)
 
 
-def checked_problem(problem: object) -> Problem:
-    """Return the problem; raises InvalidInput for anything else."""
-    if not isinstance(problem, Problem):
-        raise InvalidInput("problem", "a Problem", repr(problem)[:120])
-    return problem
+def _as_covariance(covariance: CovarianceModel | ArrayLike) -> CovarianceModel:
+    """Return a covariance model as it is, or make one of what Covariance takes; raise InvalidInput for others."""
+    if isinstance(covariance, CovarianceModel):
+        return covariance
+    try:
+        return Covariance(np.asarray(covariance))
+    except InvalidInput as error:
+        raise InvalidInput("covariance", f"a covariance model, or {error.expected}", error.got) from None
+    except ValueError:
+        got = f"a {type(covariance).__name__} with rows of different lengths"
+        raise InvalidInput("covariance", "a covariance model or an array of shape (d, d) or (d,)", got) from None

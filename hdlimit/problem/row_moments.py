@@ -1,4 +1,4 @@
-"""How far the rows of a problem are from what the theory takes them for: Gaussian features, independent noise."""
+"""Rows of data, and how far they are from what the theory takes them for: Gaussian features, independent noise."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from hdlimit.core.declaration import FloatArray
 from hdlimit.errors import InvalidInput
-from hdlimit.problem.rows import Rows
+from hdlimit.problem.least_squares import Rows
 
 
 @dataclass(frozen=True)

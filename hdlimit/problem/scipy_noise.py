@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,10 +10,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from hdlimit.core.declaration import FloatArray
+from hdlimit.core.declaration import FloatArray, _show
 from hdlimit.errors import InvalidInput
-from hdlimit.problem.noise_law import NoiseLaw, _frozen_moments, _in_range, _mixture
-from hdlimit.problem.normal_mixtures import Components
+from hdlimit.problem.density import moments_of_density, moments_of_integers
+from hdlimit.problem.noise_law import Components, NoiseLaw, _in_range, _mixture, settled
 
 # Likely values of a discrete law, which are listed one by one: some 24 MB. Chosen, not measured.
 MOST_ATOMS = 1_000_000
@@ -83,16 +84,26 @@ class ScipyNoise(NoiseLaw):
             )
         if any(np.ndim(value) for value in self.parameters.values()):
             raise InvalidInput("noise", "a distribution with scalar parameters", repr(self.parameters)[:120])
-        try:
-            with np.errstate(all="ignore"):
-                quartiles = np.asarray(self.distribution.ppf([0.25, 0.75]), dtype=np.float64)
-        except (TypeError, ValueError):
-            raise InvalidInput("noise", "a distribution with valid parameters", repr(self.parameters)[:120]) from None
-        if not np.isfinite(quartiles).all():
-            raise InvalidInput("noise", "a distribution with valid parameters", repr(self))
+        quartiles = self._quartiles()
         if self._discrete and self.distribution.sf(quartiles[1] + MOST_ATOMS) > 1e-15:
             raise InvalidInput("noise", f"a discrete law on at most {MOST_ATOMS:,} likely values", repr(self))
         _in_range("noise", quartiles)
+
+    def _quartiles(self) -> FloatArray:
+        try:
+            with np.errstate(all="ignore"), warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                quartiles = np.asarray(self.distribution.ppf([0.25, 0.75]), dtype=np.float64)
+                if self.frozen is not None:
+                    np.asarray(self.frozen.pdf(quartiles), dtype=np.float64)
+        except Exception as error:  # what a distribution of the user's raises may be anything
+            failed = f"{self!r:.120}, whose ppf or pdf of an array raises {type(error).__name__}: {error!s:.120}"
+            raise InvalidInput("noise", "a distribution with valid parameters", failed) from None
+        if not np.isfinite(quartiles).all():
+            raise InvalidInput("noise", "a distribution with valid parameters", repr(self))
+        if self.frozen is not None and not quartiles[0] < quartiles[1]:
+            raise InvalidInput("noise", "a law wider than the rounding of its values", f"{self!r:.160}")
+        return quartiles
 
     @cached_property
     def parameters(self) -> dict[str, Any]:
@@ -122,7 +133,7 @@ class ScipyNoise(NoiseLaw):
 
     def __repr__(self) -> str:
         name = self.distribution.dist.name
-        return f"scipy.stats.{name}({', '.join(f'{k}={v:g}' for k, v in self.parameters.items())})"
+        return f"scipy.stats.{name}({', '.join(f'{k}={_show(v)}' for k, v in self.parameters.items())})"
 
     def sample(self, generator: np.random.Generator, size: int) -> FloatArray:
         """Draw `size` independent values, shape (size,)."""
@@ -161,5 +172,13 @@ class ScipyNoise(NoiseLaw):
 
     @cached_property
     def moments(self) -> tuple[float, float, float]:
-        """(E eps, E eps^2, E eps^4)."""
-        return _frozen_moments(self.distribution)
+        """(E eps, E eps^2, E eps^4): SciPy's where a sum over the law, tails included, confirms them, else the sum's.
+
+        A moment of a tail that is a power of |x| is infinite where that power says so, whatever SciPy states.
+        """
+        if self.components is None:
+            return settled(repr(self), self.distribution, moments_of_density(self))
+        if hasattr(self.distribution.dist, "xk"):
+            return super().moments
+        found = moments_of_integers(*self._unshifted, self.components.weight, self.components.mean)
+        return settled(repr(self), self.distribution, found)

@@ -9,7 +9,7 @@ import numpy as np
 
 from hdlimit.core.declaration import FloatArray
 from hdlimit.problem import spectral_measure
-from hdlimit.problem.spectral_measure import Indexed
+from hdlimit.problem.covariance import Indexed
 
 
 @lru_cache(maxsize=64)

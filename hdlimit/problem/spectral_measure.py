@@ -16,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from hdlimit.core.declaration import Declaration, FloatArray, IntArray
+from hdlimit.problem.covariance import Indexed
 
 # Gauss nodes a bin of eigenvalues: the error falls with the eighth power of the width of the bins.
 POINTS = 4
@@ -133,14 +134,6 @@ def of_function(
             order = np.argsort(values, kind="stable")
             return Indexed(values[order], rough.mass[order], error)
         width *= SHRINK
-
-
-class Indexed(NamedTuple):
-    """Nodes in ascending order and the error of Compression."""
-
-    value: FloatArray
-    mass: FloatArray
-    error: float
 
 
 def number_edges(size: int, width: float, last: float) -> IntArray:

@@ -16,8 +16,7 @@ from functools import cached_property
 import numpy as np
 
 from hdlimit.core.declaration import FloatArray
-from hdlimit.problem.laplace_transform import ComplexArray, Points, Transform
-from hdlimit.problem.normal_mixtures import Components
+from hdlimit.problem.noise_law import ComplexArray, Components, Points, Transform
 from hdlimit.response.contours import Contour, _log1p, arc, euler, parabola
 from hdlimit.response.laplace_transform import mixture_transform
 from hdlimit.response.noncentral_law import BatchMoments, NoncentralLaw, sums_of_squares

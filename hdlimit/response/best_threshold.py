@@ -17,8 +17,7 @@ import numpy as np
 from hdlimit.core import checks
 from hdlimit.core.declaration import FloatArray, IntArray
 from hdlimit.problem.noise import as_noise
-from hdlimit.problem.noise_law import NoiseLaw
-from hdlimit.problem.normal_mixtures import Components
+from hdlimit.problem.noise_law import Components, NoiseLaw
 from hdlimit.response import batch_law as batch
 from hdlimit.response.clip_condition import Condition, mixture_condition
 from hdlimit.response.contours import euler

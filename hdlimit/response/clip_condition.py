@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from hdlimit.core.declaration import FloatArray
-from hdlimit.problem.normal_mixtures import Components
+from hdlimit.problem.noise_law import Components
 
 # Nodes over [0, a], a < 1/2 standard deviation, where the integrand is a normal density: exact to rounding.
 _X, _W = np.polynomial.legendre.leggauss(12)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from hdlimit.problem.normal_mixtures import Components
+from hdlimit.problem.noise_law import Components
 
 # Quantiles of |eps| between groups: halving shares towards 0 and infinity, down to 2^-43, and 127 equal ones between.
 _TAILS = 0.5 ** np.arange(8, 44)

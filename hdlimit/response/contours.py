@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from hdlimit.core.declaration import FloatArray
-from hdlimit.problem.laplace_transform import ComplexArray, Points
+from hdlimit.problem.noise_law import ComplexArray, Points
 
 
 def _log1p(z: Points) -> Points:

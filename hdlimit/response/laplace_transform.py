@@ -7,8 +7,7 @@ import math
 import numpy as np
 
 from hdlimit.kernels import laplace_transform as kernels
-from hdlimit.problem.laplace_transform import Points, Transform
-from hdlimit.problem.normal_mixtures import Components
+from hdlimit.problem.noise_law import Components, Points, Transform
 
 
 def mixture_transform(v: float, parts: Components) -> Transform:

@@ -13,8 +13,7 @@ import numpy as np
 from hdlimit.core.declaration import FloatArray
 from hdlimit.errors import NotAvailable
 from hdlimit.problem.density import NODES, WEIGHTS, density, panels
-from hdlimit.problem.noise_law import NoiseLaw
-from hdlimit.problem.normal_mixtures import Components
+from hdlimit.problem.noise_law import Components, NoiseLaw
 
 
 def density_components(

@@ -11,7 +11,7 @@ import numpy as np
 
 from hdlimit.core.declaration import FloatArray
 from hdlimit.errors import NotAvailable
-from hdlimit.problem.normal_mixtures import Components
+from hdlimit.problem.noise_law import Components
 
 # Values of N = eps_1^2 + ... + eps_B^2 beyond which the law of S is inverted from its transform instead of summed;
 # time and memory grow with them. Chosen, not measured.

@@ -14,8 +14,7 @@ import numpy as np
 
 from hdlimit.core.declaration import FloatArray
 from hdlimit.optimizers.residual_table import LARGEST, ResidualTable
-from hdlimit.problem.noise_law import NoiseLaw
-from hdlimit.problem.normal_mixtures import Components
+from hdlimit.problem.noise_law import Components, NoiseLaw
 
 # Normal laws up to which closed forms are summed: 64 take about 5 ms. More of one mean take quadrature (below), more of
 # many means that of ResidualLaw.

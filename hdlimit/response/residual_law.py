@@ -16,8 +16,7 @@ from hdlimit.core.declaration import FloatArray, IntArray
 from hdlimit.errors import NotAvailable
 from hdlimit.kernels.residual_law import mixture_score
 from hdlimit.problem.density import ORDER, Panels, panels
-from hdlimit.problem.noise_law import NoiseLaw
-from hdlimit.problem.normal_mixtures import Components
+from hdlimit.problem.noise_law import Components, NoiseLaw
 
 # Point masses up to which a density stands for itself as a mixture, and bisections of a panel. Chosen, not measured.
 MOST_MASSES = 6000

@@ -10,13 +10,14 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from hdlimit.core.declaration import FloatArray
 from hdlimit.kernels import lazy_table, responses
 from hdlimit.kernels.responses import Response as Kernel
+from hdlimit.optimizers.base import Optimizer
 from hdlimit.optimizers.residual_table import LARGEST, ResidualTable
 from hdlimit.problem.noise_law import NoiseLaw
 from hdlimit.response.squared_norm import squared_norm
@@ -73,6 +74,11 @@ class ResidualMap:
     remembered: float | None = None
     batch_normal: Kernel | None = None
     batch: Callable[[NoiseLaw, int, float, float], Pair] | None = None
+
+    @property
+    def per_sample(self) -> bool:
+        """Whether the mean over a batch is that of mapped residuals, and not the map of the mean gradient."""
+        return self.linear or self.table is not None
 
     def linear_at(self, control: float) -> bool:
         """Whether psi(r) = r at this control: always for a linear map, at control inf for one that clips."""
@@ -160,19 +166,7 @@ def tabulated(name: str, table: ResidualTable) -> ResidualMap:
     )
 
 
-class Mapped(Protocol):
-    """An optimizer, as far as its residual map goes: the name of one, or a table of its own."""
-
-    @property
-    def residual(self) -> str:
-        """The name of the residual map."""
-
-    @property
-    def residual_table(self) -> ResidualTable | None:
-        """The residual map as a table, None for one that has a name only."""
-
-
-def residual_map(optimizer: Mapped) -> ResidualMap:
+def residual_map(optimizer: Optimizer) -> ResidualMap:
     """Return the residual map of an optimizer: the one that it names, or its own table."""
-    table = optimizer.residual_table
+    table: ResidualTable | None = getattr(optimizer, "residual_table", None)
     return RESIDUALS[optimizer.residual] if table is None else tabulated(optimizer.residual, table)

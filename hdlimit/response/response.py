@@ -22,11 +22,12 @@ from hdlimit.errors import NoLimit, NotAvailable
 from hdlimit.kernels import lazy_table
 from hdlimit.kernels import responses as kernels
 from hdlimit.kernels.responses import Response as Kernel
+from hdlimit.optimizers.base import Optimizer
 from hdlimit.problem.noise_law import NoiseLaw
 from hdlimit.response import chebyshev
 from hdlimit.response.expectation import quadrature_response
 from hdlimit.response.mixtures import density_components, flat
-from hdlimit.response.residual_maps import RESIDUALS, ResidualMap
+from hdlimit.response.residual_maps import RESIDUALS, ResidualMap, residual_map
 from hdlimit.response.squared_norm import MOST_COMPONENTS, compressed
 from hdlimit.response.tabulated_map import table_parameters, table_response
 
@@ -97,6 +98,11 @@ class MapResponse:
     NoLimit
         When evaluated, where nu is infinite.
     """
+
+    @classmethod
+    def of(cls, optimizer: Optimizer, noise: NoiseLaw) -> MapResponse:
+        """Return the response of an optimizer to a noise law."""
+        return cls(residual_map(optimizer), noise, optimizer.batch_size)
 
     def __init__(self, residual: str | ResidualMap, noise: NoiseLaw, batch_size: int = 1) -> None:
         self.map: ResidualMap = RESIDUALS[residual] if isinstance(residual, str) else residual

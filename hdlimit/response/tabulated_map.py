@@ -17,8 +17,7 @@ from hdlimit.core.declaration import FloatArray
 from hdlimit.errors import NotAvailable
 from hdlimit.kernels.responses import SMALLEST, TABLE_DEGREE
 from hdlimit.optimizers.residual_table import ResidualTable
-from hdlimit.problem.noise_law import NoiseLaw
-from hdlimit.problem.normal_mixtures import Components
+from hdlimit.problem.noise_law import Components, NoiseLaw
 from hdlimit.response.piecewise_moments import MOST_COMPONENTS, Nodes, lines, mixture_of, moments, scale_nodes
 from hdlimit.response.residual_law import ResidualLaw
 

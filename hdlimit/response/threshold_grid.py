@@ -18,8 +18,7 @@ from typing import Any
 import numpy as np
 
 from hdlimit.core.declaration import FloatArray
-from hdlimit.problem.noise_law import NoiseLaw
-from hdlimit.problem.normal_mixtures import Components
+from hdlimit.problem.noise_law import Components, NoiseLaw
 from hdlimit.response import batch_law as batch
 from hdlimit.response.noncentral_law import NoncentralLaw
 from hdlimit.response.squared_norm import squared_norm

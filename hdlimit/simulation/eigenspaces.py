@@ -14,11 +14,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from hdlimit.core.declaration import FloatArray, IntArray
+from hdlimit.problem.least_squares import LeastSquares
 from hdlimit.problem.noise_law import NoiseLaw
-from hdlimit.problem.problem import Problem
 from hdlimit.simulation import samplers
 from hdlimit.simulation.kernels import eigenspaces as blocks
-from hdlimit.simulation.state import Chain
+from hdlimit.simulation.runs import Chain
 
 # Relative distance below which eigenvalues count as equal: rounding of an eigendecomposition.
 SAME = 1e-12
@@ -74,7 +74,7 @@ class BlockSampler:
         return _Steps(features, self, values, scratch)
 
 
-def block_chain(problem: Problem, batch_size: int) -> Chain:
+def block_chain(problem: LeastSquares, batch_size: int) -> Chain:
     """Return the chain of the norms of delta in the eigenspaces of K.
 
     The largest eigenvalue is first; the norm in the null space, if there is one, comes last and stays.
@@ -88,7 +88,7 @@ def block_chain(problem: Problem, batch_size: int) -> Chain:
     return Chain(length, values, problem.covariance.trace, sampler)
 
 
-def eigenspaces(problem: Problem) -> tuple[FloatArray, IntArray, FloatArray]:
+def eigenspaces(problem: LeastSquares) -> tuple[FloatArray, IntArray, FloatArray]:
     """Return distinct eigenvalues of K in descending order, multiplicities, and norms of delta(0), each of shape (n,).
 
     Eigenvalues of a diagonal K are one where they differ by at most 1e-12 of their own size; those of a full K, which

@@ -12,7 +12,7 @@ from hdlimit.core.timegrid import steps_taken
 from hdlimit.errors import NotAvailable, Outcome
 from hdlimit.optimizers.base import Optimizer
 from hdlimit.plotting.risk import plot_ensemble
-from hdlimit.problem.problem import Problem
+from hdlimit.problem.least_squares import LeastSquares
 from hdlimit.storage.records import Record
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class Ensemble(Record):
     shapes: ClassVar[dict[str, str]] = {"time": "T", "risk": "runs T"}
     ordered: ClassVar[tuple[str, ...]] = ("time",)
 
-    problem: Problem
+    problem: LeastSquares
     optimizer: Any
     horizon: float
     time: FloatArray

@@ -1,4 +1,8 @@
-"""The runs of a simulation, one after the other: the loop over the steps of the algorithm."""
+"""One run as a Markov chain: the state it starts from, the loop over the steps, and what is read from the state.
+
+The state is delta = theta - theta* itself, or (hdlimit.simulation.eigenspaces) its norm in every eigenspace of K, which
+K reads in the same way: R = sum_b lambda_b rho_b^2 / 2 is delta^T K delta / 2 for delta = rho and K = diag(lambda).
+"""
 
 from __future__ import annotations
 
@@ -14,8 +18,64 @@ from hdlimit.core.declaration import FloatArray, IntArray
 from hdlimit.errors import InvalidInput
 from hdlimit.optimizers.base import Optimizer
 from hdlimit.optimizers.schedules import Schedule
+from hdlimit.problem.least_squares import LeastSquares
 from hdlimit.simulation import samplers, updates
-from hdlimit.simulation.state import Chain
+from hdlimit.simulation.kernels import steps as stream
+
+
+@dataclass(frozen=True, eq=False)
+class Chain:
+    """What every run of a study shares; picklable.
+
+    start: the first state, shape (n,); covariance: K as it reads a state, (n,) for a diagonal one or (n, n); trace: tr
+    K; sampler: source of the samples.
+    """
+
+    start: FloatArray
+    covariance: FloatArray
+    trace: float
+    sampler: samplers.Sampler
+
+    def risk(self, state: FloatArray) -> float:
+        """R = delta^T K delta / 2, inf where it is not finite."""
+        return excess_risk(self.covariance, state)
+
+    def distance(self, state: FloatArray) -> float:
+        """norm(delta)^2."""
+        length = stream.norm(state)
+        return length * length
+
+    def gradient_norm(self, state: FloatArray) -> float:
+        """norm(K delta)."""
+        if self.covariance.ndim == 1:
+            return stream.norm(self.covariance * state)
+        product = np.empty_like(state)
+        stream.matrix_times(product, self.covariance, state)
+        return stream.norm(product)
+
+
+def excess_risk(covariance: FloatArray, delta: FloatArray) -> float:
+    """R = delta^T K delta / 2 for K of shape (n, n), or (n,) for a diagonal one; inf where it is not finite."""
+    form = (stream.diagonal_form if covariance.ndim == 1 else stream.matrix_form)(covariance, delta)
+    return max(form, 0.0) / 2 if math.isfinite(form) else math.inf
+
+
+def readable(problem: LeastSquares) -> FloatArray:
+    """K of a problem as `excess_risk` reads it."""
+    covariance = problem.covariance
+    return np.ascontiguousarray(covariance.matrix if covariance.diagonal is None else covariance.diagonal)
+
+
+def direct_chain(problem: LeastSquares, batch_size: int, rows: str, rotates: bool) -> Chain:
+    """Return the algorithm itself, in O(d B) a step.
+
+    problem: the problem; batch_size: B; rows: "data" for its actual rows, "gaussian" for Gaussian x; rotates: whether
+    the update may be computed in the eigenbasis of K, where Gaussian features are independent.
+    """
+    if rows == "gaussian" and problem.covariance.diagonal is None and rotates:
+        problem = samplers.in_eigenbasis(problem)
+    sampler = samplers.sampler_of(problem, batch_size, rows)
+    return Chain(np.array(problem.initial_error), readable(problem), problem.covariance.trace, sampler)
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,21 +111,15 @@ class Task:
         lr = _read("lr", self.optimizer.lr_schedule, t, allow_infinite=False)
         control = _read("threshold", self.optimizer.control_schedule, t, allow_infinite=True)
         number, step = updates.update_of(self.optimizer).number, lr / self.dimension
-        if self.table is not None:
-            return samplers.Rule(number, step, control, self.table)
+        if self.optimizer.flat_table.size:
+            return samplers.Rule(number, step, control, self.optimizer.flat_table)
         return samplers.Rule(number, step, control * math.sqrt(self.chain.trace))
 
     @cached_property
-    def table(self) -> FloatArray | None:
-        """The table of the optimizer's residual map, if it carries one."""
-        table = self.optimizer.residual_table
-        return None if table is None else table.flat
-
-    @property
     def grows(self) -> bool:
         """Whether the residual map is unbounded, as psi(r) = r is."""
-        table = self.optimizer.residual_table
-        return table is None or not table.bounded
+        table = self.optimizer.flat_table
+        return table.size == 0 or bool(np.abs(table[2 + int(table[0] + table[1]) :]).max() >= stream.LARGEST)
 
     def read(self, state: FloatArray, risk: float, clipped: float) -> list[float]:
         """Return the risk and what is recorded beside it, for a state with this risk and a clipped fraction."""

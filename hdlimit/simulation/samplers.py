@@ -7,7 +7,7 @@ batch size and the step alone: not on how many runs there are or where they are 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
@@ -18,8 +18,8 @@ from hdlimit.core.backend import check_stop, stop_flag, symmetric_eigen
 from hdlimit.core.declaration import FloatArray
 from hdlimit.errors import InvalidInput
 from hdlimit.problem.covariance import Covariance
+from hdlimit.problem.least_squares import LeastSquares
 from hdlimit.problem.noise_law import NoiseLaw
-from hdlimit.problem.problem import Problem
 from hdlimit.simulation.kernels import steps as stream
 
 _BLOCK_NUMBERS = 2**19  # features of a block: 4 MB
@@ -224,14 +224,14 @@ def factor(matrix: FloatArray) -> FloatArray:
     return vectors * np.sqrt(values)
 
 
-def in_eigenbasis(problem: Problem) -> Problem:
+def in_eigenbasis(problem: LeastSquares) -> LeastSquares:
     """Return the same problem, without its rows, in the coordinates Q^T theta, K = Q diag(lambda) Q^T.
 
     With x = F z, F = Q sqrt(lambda), its features sqrt(lambda) z are made of the same normals z.
     """
     values, vectors = _eigen(problem.covariance.matrix)
     error = vectors.T @ problem.initial_error
-    return Problem(Covariance(values), problem.noise, target=np.zeros_like(error), start=error)
+    return replace(problem, covariance=Covariance(values), target=np.zeros_like(error), start=error, rows=None)
 
 
 def _eigen(matrix: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -239,7 +239,7 @@ def _eigen(matrix: FloatArray) -> tuple[FloatArray, FloatArray]:
     return np.maximum(values, 0.0), vectors
 
 
-def choose_rows(problem: Problem, rows: str | None) -> str:
+def choose_rows(problem: LeastSquares, rows: str | None) -> str:
     """Where features come from: "data" or "gaussian"; None: "data" where the problem has rows."""
     if rows is None:
         return "gaussian" if problem.rows is None else "data"
@@ -256,7 +256,7 @@ def _padded(matrix: FloatArray) -> FloatArray:
     return padded
 
 
-def sampler_of(problem: Problem, batch_size: int, rows: str) -> Sampler:
+def sampler_of(problem: LeastSquares, batch_size: int, rows: str) -> Sampler:
     """Return the sampler of a problem.
 
     Parameters

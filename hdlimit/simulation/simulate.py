@@ -28,18 +28,17 @@ from hdlimit.errors import DivergenceWarning, InvalidInput, Outcome, Status, war
 from hdlimit.execution.checkpoint import Checkpoint
 from hdlimit.execution.parallel import collect
 from hdlimit.optimizers.base import Optimizer, check_named
-from hdlimit.problem.problem import DIVERGED, Problem, checked_problem
+from hdlimit.problem.least_squares import DIVERGED, LeastSquares, checked_problem
 from hdlimit.simulation import samplers, updates
 from hdlimit.simulation.eigenspaces import block_chain
 from hdlimit.simulation.ensemble import RECORDABLE, Ensemble
-from hdlimit.simulation.runs import Task, simulate_runs
-from hdlimit.simulation.state import Chain, direct_chain, excess_risk, readable
+from hdlimit.simulation.runs import Chain, Task, direct_chain, excess_risk, readable, simulate_runs
 
 METHODS = ("direct", "blocks")
 
 
 def simulate(
-    problem: Problem,
+    problem: LeastSquares,
     optimizer: Optimizer,
     horizon: float,
     runs: int = 32,
@@ -202,7 +201,7 @@ def checked_record(record: Any, optimizer: Optimizer) -> tuple[str, ...]:
     return names
 
 
-def _chain(problem: Problem, optimizer: Optimizer, rows: str, method: str) -> Chain:
+def _chain(problem: LeastSquares, optimizer: Optimizer, rows: str, method: str) -> Chain:
     rotates = updates.update_of(optimizer).rotates
     if checks.one_of("method", method, METHODS) == "direct":
         return direct_chain(problem, optimizer.batch_size, rows, rotates)
@@ -215,14 +214,14 @@ def _chain(problem: Problem, optimizer: Optimizer, rows: str, method: str) -> Ch
     return block_chain(problem, optimizer.batch_size)
 
 
-def _checkpoint(path: Any, task: Task, problem: Problem, rows: str, method: str) -> Checkpoint:
+def _checkpoint(path: Any, task: Task, problem: LeastSquares, rows: str, method: str) -> Checkpoint:
     shared = ("optimizer", "steps", "marks", "record", "entropy", "spawn_key")
     study = {"problem": problem, "rows": rows, "method": method} | {name: getattr(task, name) for name in shared}
     computed = (task.chain.start, task.chain.covariance, getattr(task.chain.sampler, "factor", np.empty(0)))
     return Checkpoint(path, study | {"linear_algebra": np.concatenate([array.ravel() for array in computed])})
 
 
-def _largest_risk(problem: Problem, chain: Chain) -> float:
+def _largest_risk(problem: LeastSquares, chain: Chain) -> float:
     return DIVERGED * max(chain.risk(chain.start), problem.noise.scale_squared, 1e-300)
 
 

@@ -1,4 +1,7 @@
-"""The updates: what an optimizer does with the mean gradient g = (1/B) sum_j r_j x_j of a step.
+"""The updates: what an optimizer does with the mean gradient g of a step.
+
+g = (1/B) sum_j psi(r_j) x_j, where psi is the optimizer's table, and psi(r) = r for an optimizer without one; the
+update "signed-features" takes sign(x_j), coordinate by coordinate, in place of x_j.
 
     delta <- delta - (eta/d) * update(g),     delta = theta - theta*
 
@@ -34,13 +37,14 @@ class Update:
     ties: frozenset[tuple[str, str]]
 
 
+_SIGN = frozenset({("sign", "sign")})
+_SIGNED_FEATURES = frozenset({("table", "sign")})
 _GRADIENT = frozenset({("identity", "identity"), ("score", "identity"), ("table", "identity")})
 UPDATES = {
     "gradient": Update(stream.GRADIENT, True, False, lambda max_norm: True, _GRADIENT),
     "clipped-gradient": Update(stream.CLIPPED_GRADIENT, True, True, math.isinf, frozenset({("clip", "identity")})),
-    "signed-gradient": Update(
-        stream.SIGNED_GRADIENT, False, False, lambda max_norm: False, frozenset({("sign", "sign")})
-    ),
+    "signed-gradient": Update(stream.SIGNED_GRADIENT, False, False, lambda max_norm: False, _SIGN),
+    "signed-features": Update(stream.SIGNED_FEATURES, False, False, lambda max_norm: True, _SIGNED_FEATURES),
 }
 
 

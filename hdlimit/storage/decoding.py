@@ -1,4 +1,4 @@
-"""Declarations and results from the plain values that `encoding` wrote."""
+"""Declarations and results from the plain values that `encode` wrote."""
 
 from __future__ import annotations
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -92,7 +91,7 @@ def new_file(path: str | PathLike[str]) -> Iterator[IO[bytes]]:
         Where it cannot be written: NotWritten where the disk is full or fails.
     """
     target = Path(path).resolve()
-    temporary = target.with_name(f".hdlimit-{secrets.token_hex(8)}.tmp")
+    temporary = target.with_name(f".hdlimit-{os.urandom(8).hex()}.tmp")
     try:
         old = _existing(target)
         mode = 0o666 if old is None else 0o600

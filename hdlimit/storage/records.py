@@ -13,8 +13,7 @@ from typing import IO, Any, ClassVar
 
 import numpy as np
 
-from hdlimit.core.declaration import registered
-from hdlimit.storage.encoding import encode
+from hdlimit.core.declaration import encode, registered
 from hdlimit.storage.files import checked_path, new_file
 
 RESULT_FILES = (".npz", ".csv", ".json")

@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Any
 from hdlimit.core import checks
 from hdlimit.core.timegrid import check_horizon
 from hdlimit.errors import HdlimitError, InvalidInput, NoLimit, NotAvailable
+from hdlimit.limit.system import limit_of
 from hdlimit.limit.validity import warn_caveats
 from hdlimit.optimizers.base import Optimizer
 from hdlimit.optimizers.sgd import SGD, ClippedSGD
 from hdlimit.optimizers.sign import SignSGD
 from hdlimit.plotting.risk import plot_comparison
 from hdlimit.prediction.curve import Curve
-from hdlimit.problem.problem import Problem, checked_problem
+from hdlimit.problem.least_squares import checked_problem
+from hdlimit.problem.problem import Problem
 from hdlimit.response.residual_maps import residual_map
 from hdlimit.tuning.search import best_constants
 from hdlimit.tuning.step_tuning import quiet_curve
@@ -214,6 +216,6 @@ def compare(problem: Problem, horizon: float, batch_size: int = 1) -> Comparison
             entries.append(Entry(name, optimizer, quiet_curve(problem, optimizer, horizon), risk))
     if all(entry.optimizer is None for entry in entries):
         raise next((refusal for refusal in refusals if isinstance(refusal, InvalidInput)), refusals[0])
-    first, *others = (entry.optimizer for entry in entries if entry.optimizer is not None)
-    warn_caveats(problem, first, horizon, *others)
+    limits = (limit_of(problem, entry.optimizer) for entry in entries if entry.optimizer is not None)
+    warn_caveats(problem, horizon, *limits)
     return Comparison(problem, horizon, batch_size, tuple(entries))

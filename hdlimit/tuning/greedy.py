@@ -19,6 +19,7 @@ from hdlimit.errors import InvalidInput, NotAvailable
 from hdlimit.kernels.responses import SMALLEST
 from hdlimit.limit.compression import binned
 from hdlimit.limit.moments import MomentSystem
+from hdlimit.limit.system import limit_of
 from hdlimit.limit.validity import warn_caveats
 from hdlimit.optimizers.base import Optimizer
 from hdlimit.optimizers.schedules import Constant, Table
@@ -26,7 +27,6 @@ from hdlimit.optimizers.sgd import SGD
 from hdlimit.optimizers.sign import SignSGD
 from hdlimit.problem.problem import Problem
 from hdlimit.response.closed_loop import at_threshold
-from hdlimit.response.residual_maps import residual_map
 from hdlimit.response.response import MapResponse, Response
 from hdlimit.tuning.clip_schedule import ClipSchedule
 from hdlimit.tuning.search import best_step
@@ -96,11 +96,11 @@ def greedy_lr(problem: Problem, optimizer: Any, horizon: float) -> Table:
     if not isinstance(optimizer, Optimizer) or not isinstance(optimizer.control_schedule, Constant):
         raise InvalidInput("optimizer", "SGD, SignSGD or an optimizer with a constant threshold", repr(optimizer)[:120])
     c = optimizer.control_schedule.value
-    exact = MapResponse(residual_map(optimizer), problem.noise, optimizer.batch_size)
+    exact = MapResponse.of(optimizer, problem.noise)
     response = at_threshold(exact, c) if exact.map.clips else exact
     table = greedy_table(problem, response, c, optimizer.features, horizon)
     followed: Any = optimizer
-    warn_caveats(problem, replace(followed, lr=table), horizon)
+    warn_caveats(problem, horizon, limit_of(problem, replace(followed, lr=table)))
     return table
 
 
@@ -226,5 +226,5 @@ def greedy_clip(problem: Problem, horizon: float, batch_size: int = 1) -> ClipSc
     sgd = None if math.isinf(problem.noise.second_moment) else best_step(trial, SGD(1.0, batch_size))
     sgd_risk = math.inf if sgd is None else math.exp(sgd.value)
     schedule = clip_schedule(trial, Followed(rule, lr, math.nan), batch_size, sgd_risk)
-    warn_caveats(problem, schedule.optimizer, trial.horizon)
+    warn_caveats(problem, trial.horizon, limit_of(problem, schedule.optimizer))
     return schedule

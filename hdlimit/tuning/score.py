@@ -17,8 +17,9 @@ from hdlimit.limit.system import Limit
 from hdlimit.optimizers.residual_table import ResidualTable
 from hdlimit.optimizers.schedules import Constant, Table, as_schedule
 from hdlimit.optimizers.score import ScoreSGD
+from hdlimit.problem.least_squares import checked_problem
 from hdlimit.problem.noise_law import NoiseLaw
-from hdlimit.problem.problem import Problem, checked_problem
+from hdlimit.problem.problem import Problem
 from hdlimit.response.fisher import Ceiling, smooth_information
 from hdlimit.response.residual_law import ResidualLaw
 

@@ -22,7 +22,7 @@ from hdlimit.optimizers.sgd import SGD, ClippedSGD
 from hdlimit.optimizers.sign import SignSGD
 from hdlimit.problem.problem import Problem
 from hdlimit.response.closed_loop import Feedback, at_threshold
-from hdlimit.response.residual_maps import CLIP, residual_map
+from hdlimit.response.residual_maps import CLIP
 from hdlimit.response.response import MapResponse, Response
 from hdlimit.response.threshold_grid import BatchGrid
 from hdlimit.tuning.trial import WORST, Trial, check_found, checked_trial, compensated_step
@@ -124,7 +124,7 @@ class Constants(NamedTuple):
 
 def best_step(trial: Trial, optimizer: Optimizer) -> Constants:
     """Return the optimizer with its best constant lr; its own lr is ignored, its constant threshold is kept."""
-    response = MapResponse(residual_map(optimizer), trial.problem.noise, optimizer.batch_size)
+    response = MapResponse.of(optimizer, trial.problem.noise)
     if not isinstance(optimizer.control_schedule, Constant):
         raise InvalidInput("optimizer", "one with a constant threshold", repr(optimizer))
     c = optimizer.control_schedule.value

@@ -22,9 +22,10 @@ from hdlimit.core.declaration import FloatArray
 from hdlimit.errors import InvalidInput
 from hdlimit.limit.modes import basis
 from hdlimit.problem.covariance import CovarianceModel
+from hdlimit.problem.least_squares import checked_problem
 from hdlimit.problem.noise import NoNoise
 from hdlimit.problem.noise_law import NoiseLaw
-from hdlimit.problem.problem import Problem, checked_problem
+from hdlimit.problem.problem import Problem
 from hdlimit.response.residual_maps import SIGN
 from hdlimit.response.response import MapResponse
 

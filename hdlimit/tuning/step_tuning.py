@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from hdlimit.errors import HdlimitWarning, InvalidInput
+from hdlimit.limit.system import limit_of
 from hdlimit.limit.validity import warn_caveats
 from hdlimit.optimizers.base import Optimizer
 from hdlimit.optimizers.sgd import SGD
@@ -114,7 +115,7 @@ def tune_lr(problem: Problem, optimizer: Any, horizon: float, target: float | No
     found = best_step(trial, optimizer)
     check_found(trial, found.value, lambda: math.exp(best_step(untargeted(trial), optimizer).value))
     time = None if trial.target is None else math.exp(found.value)
-    warn_caveats(problem, found.optimizer, trial.horizon)
+    warn_caveats(problem, trial.horizon, limit_of(problem, found.optimizer))
     return LrTuning(found.optimizer, quiet_curve(problem, found.optimizer, trial.horizon), time)
 
 

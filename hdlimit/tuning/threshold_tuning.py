@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from hdlimit.core import checks
+from hdlimit.limit.system import limit_of
 from hdlimit.limit.validity import warn_caveats
 from hdlimit.optimizers.schedules import as_schedule
 from hdlimit.optimizers.sgd import SGD
@@ -98,7 +99,8 @@ def tune_clip(
     if schedule:
         rules = (tuned_max_ccc(trial, batch_size, given), tuned_heuristic(trial, batch_size, given))
         schedules = [clip_schedule(trial, rule, batch_size, rival) for rule in rules]
-    warn_caveats(problem, optimizer, trial.horizon, *(each.optimizer for each in schedules if each is not None))
+    found_optimizers = (optimizer, *(each.optimizer for each in schedules if each is not None))
+    warn_caveats(problem, trial.horizon, *(limit_of(problem, each) for each in found_optimizers))
     plain: Any = None if sgd is None else sgd.optimizer
     return Tuning(
         problem,

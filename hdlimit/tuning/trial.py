@@ -18,7 +18,8 @@ from hdlimit.limit.moments import MomentSystem
 from hdlimit.limit.piecewise import told
 from hdlimit.limit.system import Limit
 from hdlimit.optimizers.schedules import Constant, Schedule
-from hdlimit.problem.problem import Problem, checked_problem
+from hdlimit.problem.least_squares import checked_problem
+from hdlimit.problem.problem import Problem
 from hdlimit.response.response import Response
 
 # Relative tolerances of the trials of the rough search and of the polish: time of a trial against the error of the

@@ -10,7 +10,7 @@ import numpy as np
 
 from hdlimit.core.declaration import FloatArray
 from hdlimit.prediction.curve import Curve
-from hdlimit.problem.problem import DIVERGED
+from hdlimit.problem.least_squares import DIVERGED
 from hdlimit.simulation.ensemble import Ensemble
 from hdlimit.verification import power
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from hdlimit.core.declaration import FloatArray
+from hdlimit.limit.feature_maps import FEATURES
 from hdlimit.optimizers.base import Optimizer
 from hdlimit.problem.problem import Problem
 from hdlimit.response.residual_maps import residual_map
@@ -27,7 +28,8 @@ EXACT_UP_TO = 2000
 
 def allowance_is_exact(problem: Problem, optimizer: Optimizer, quantity: str) -> bool:
     """Whether the allowance is the exact bias, not its first order in 1/d or a measured bound: the risk of SGD."""
-    return quantity == "risk" and residual_map(optimizer).linear and problem.dimension <= EXACT_UP_TO
+    linear = residual_map(optimizer).linear and FEATURES[optimizer.features].linear
+    return quantity == "risk" and linear and problem.dimension <= EXACT_UP_TO
 
 
 def reach(critical: float, freedom: int) -> float:

@@ -25,7 +25,6 @@ from hdlimit.errors import (
     NotAvailable,
     Status,
     VerificationRefused,
-    silenced,
     warn,
 )
 from hdlimit.optimizers.base import Optimizer, check_types
@@ -36,7 +35,7 @@ from hdlimit.verification.dimensions import best_method, rescaled
 from hdlimit.verification.report import Report, judge
 from hdlimit.verification.scaling_report import ScalingStudy, assess, predicted_spread
 from hdlimit.verification.sequential import extended, plan, until_decided
-from hdlimit.verification.verify import expected_curve
+from hdlimit.verification.verify import expected_curve, silenced
 
 # Runs below which a standard error of a spread means little. Chosen, not measured.
 FEWEST_RUNS = 8

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +15,8 @@ from hdlimit.core import checks
 from hdlimit.core.declaration import FloatArray
 from hdlimit.core.seeds import seed_sequence
 from hdlimit.core.timegrid import check_horizon, default_times, steps_at
-from hdlimit.errors import DivergenceWarning, Status, VerificationRefused, silenced, warn
+from hdlimit.errors import DivergenceWarning, HdlimitWarning, Status, VerificationRefused, warn
 from hdlimit.limit.system import limit_of
-from hdlimit.limit.validity import has_spread
 from hdlimit.optimizers.base import Optimizer, check_types
 from hdlimit.prediction.curve import Curve
 from hdlimit.prediction.predict import predict
@@ -199,8 +200,7 @@ def expected_curve(problem: Problem, optimizer: Optimizer, horizon: float) -> tu
     NoLimit
         Where there is no prediction.
     """
-    limit_of(problem, optimizer)
-    if not has_spread(problem, optimizer):
+    if not limit_of(problem, optimizer).has_spread:
         raise VerificationRefused(
             f"noise: E eps^4 is infinite for {problem.noise!r}, so that runs of {optimizer!r} have no finite variance "
             "and a standard error would mean nothing; predict still answers, clipped SGD and signSGD can be verified"
@@ -210,3 +210,23 @@ def expected_curve(problem: Problem, optimizer: Optimizer, horizon: float) -> tu
         raise VerificationRefused(f"optimizer: there is no curve to verify, it {curve.outcome.sentence}")
     steps = verification_steps(curve)
     return curve, steps, allowance(curve, steps)
+
+
+@contextmanager
+def silenced(*kinds: type[HdlimitWarning]) -> Iterator[None]:
+    """Leave out warnings of some kinds while the block runs.
+
+    Parameters
+    ----------
+    *kinds : type
+        Classes of warnings.
+
+    Yields
+    ------
+    None
+        Nothing.
+    """
+    with warnings.catch_warnings():
+        for kind in kinds:
+            warnings.simplefilter("ignore", kind)
+        yield

@@ -9,8 +9,13 @@ import pytest
 from cases import name_of
 
 import hdlimit as hd
-from hdlimit.limit.validity import caveats, has_spread, largest_alignment
+from hdlimit.limit.system import limit_of
+from hdlimit.limit.validity import caveats, largest_alignment
 from hdlimit.response.residual_maps import RESIDUALS, ResidualMap
+
+
+def caveats_of(problem: hd.Problem, optimizer: Any, *horizon: float) -> list[Warning]:
+    return caveats(limit_of(problem, optimizer), problem, *horizon)
 
 
 def new_optimizer(lr: float, threshold: float, batch_size: int = 1) -> hd.ClippedSGD:
@@ -57,19 +62,19 @@ def test_alignment_is_warned_of() -> None:
     assert largest_alignment(aligned) == pytest.approx(1.0)
     with pytest.warns(hd.errors.ValidityWarning, match="aligned with a coordinate"):
         hd.predict(aligned, hd.SignSGD(0.2), 1.0)
-    assert caveats(aligned, hd.SGD(0.2)) == []
+    assert caveats_of(aligned, hd.SGD(0.2)) == []
     assert largest_alignment(hd.Problem(hd.Isotropic(d))) == pytest.approx(1 / d)
 
 
 def test_low_dimension_and_batch_are_warned_of() -> None:
     kinds = [
         type(c)
-        for c in caveats(hd.Problem(hd.PowerLaw(500, 1.2), hd.Gaussian(1.0)), hd.ClippedSGD(0.2, 0.5, batch_size=8))
+        for c in caveats_of(hd.Problem(hd.PowerLaw(500, 1.2), hd.Gaussian(1.0)), hd.ClippedSGD(0.2, 0.5, batch_size=8))
     ]
     assert kinds == [hd.errors.LowDimensionWarning, hd.errors.ValidityWarning]
     wide = hd.Problem(hd.Isotropic(100), hd.Gaussian(1.0))
-    assert caveats(wide, hd.ClippedSGD(0.2, 0.5, batch_size=25)) == []
-    (large,) = caveats(wide, hd.SignSGD(0.2, batch_size=26))
+    assert caveats_of(wide, hd.ClippedSGD(0.2, 0.5, batch_size=25)) == []
+    (large,) = caveats_of(wide, hd.SignSGD(0.2, batch_size=26))
     assert isinstance(large, hd.errors.ValidityWarning) and "D = (tr K)^2/tr(K^2) = 100" in str(large)
 
 
@@ -95,7 +100,7 @@ def settled(problem: hd.Problem, optimizer: hd.SGD) -> float:
 def test_a_large_lr_is_told_with_the_exact_steady_risk(covariance: Any, lr: float, batch_size: int, told: bool) -> None:
     """The number of the sentence is the ratio that the exact recursion reaches, which is told from 1.1 on."""
     problem, optimizer = hd.Problem(covariance, hd.Gaussian(0.5)), hd.SGD(lr, batch_size=batch_size)
-    ratio, found = settled(problem, optimizer), caveats(problem, optimizer)
+    ratio, found = settled(problem, optimizer), caveats_of(problem, optimizer)
     assert (ratio > 1.1) is told
     assert [type(c) for c in found] == [hd.errors.NearCriticalWarning] * told
     assert all(float(str(c).split("settle at ")[1].split()[0]) == pytest.approx(ratio, rel=6e-3) for c in found)
@@ -104,13 +109,13 @@ def test_a_large_lr_is_told_with_the_exact_steady_risk(covariance: Any, lr: floa
 def test_lr_between_the_critical_one_at_this_d_and_that_of_the_limit() -> None:
     problem = hd.Problem(hd.Isotropic(200), hd.Gaussian(0.5))
     critical = hd.stability(problem, hd.SGD(1.0)).critical_lr
-    (below,) = caveats(problem, hd.SGD(critical * 0.9999))
-    (above,) = caveats(problem, hd.SGD(critical * 1.0001))
+    (below,) = caveats_of(problem, hd.SGD(critical * 0.9999))
+    (above,) = caveats_of(problem, hd.SGD(critical * 1.0001))
     assert "settle at" in str(below) and "the risk of runs grows" in str(above)
-    assert caveats(problem, hd.SGD(2.01)) == []  # the curve itself grows
+    assert caveats_of(problem, hd.SGD(2.01)) == []  # the curve itself grows
     clipped = hd.ClippedSGD(1.95, np.inf)
-    assert [type(c) for c in caveats(problem, clipped)] == [hd.errors.NearCriticalWarning]
-    assert caveats(problem, hd.ClippedSGD(1.95, 0.5)) == []
+    assert [type(c) for c in caveats_of(problem, clipped)] == [hd.errors.NearCriticalWarning]
+    assert caveats_of(problem, hd.ClippedSGD(1.95, 0.5)) == []
 
 
 @pytest.mark.parametrize(
@@ -130,7 +135,7 @@ def test_a_large_lr_is_told_where_hardly_a_step_is_clipped(share: float, c: floa
     critical = hd.stability(problem, hd.SGD(1.0)).critical_lr
     optimizer, times = hd.ClippedSGD(share * critical, c), np.linspace(40, 60, 11)
     near = [
-        str(warning) for warning in caveats(problem, optimizer) if isinstance(warning, hd.errors.NearCriticalWarning)
+        str(warning) for warning in caveats_of(problem, optimizer) if isinstance(warning, hd.errors.NearCriticalWarning)
     ]
     assert len(near) == bool(told) and all(told in each for each in near)
     late = hd.simulate(problem, optimizer, 60.0, 400, times=times, method="blocks").risk.mean(axis=1)
@@ -144,7 +149,7 @@ def test_a_large_lr_is_told_where_hardly_a_step_is_clipped(share: float, c: floa
 def test_without_noise_the_slower_rate_is_told() -> None:
     """The rate of the exact mean over the limit's, K = I: from the ratio of two risks of each."""
     problem, optimizer, d = hd.Problem(hd.Isotropic(200)), hd.SGD(1.85), 200
-    (caveat,) = caveats(problem, optimizer)
+    (caveat,) = caveats_of(problem, optimizer)
     exact = hd.exact_mean(problem, optimizer, [10 * d, 20 * d]).risk
     with pytest.warns(hd.errors.NearCriticalWarning):
         limit = hd.predict(problem, optimizer, 20.0, times=[10.0, 20.0]).risk
@@ -155,7 +160,7 @@ def test_without_noise_the_slower_rate_is_told() -> None:
 
 def test_a_schedule_is_judged_up_to_the_horizon() -> None:
     problem, rising = hd.Problem(hd.Isotropic(200), hd.Gaussian(0.5)), hd.SGD(hd.schedules.Steps([5.0], [0.5, 1.9]))
-    assert caveats(problem, rising, 4.0) == []
+    assert caveats_of(problem, rising, 4.0) == []
     with pytest.warns(hd.errors.NearCriticalWarning, match="lr 1.9 is large"):
         hd.predict(problem, rising, 6.0)
 
@@ -174,11 +179,11 @@ def from_rows(kind: str) -> hd.Problem:
 def test_rows_that_are_not_gaussian_are_told() -> None:
     optimizers = (hd.SGD(0.5), hd.ClippedSGD(0.5, 0.6), hd.SignSGD(0.3))
     gaussian, signs, elliptical = (from_rows(kind) for kind in ("gaussian", "signs", "elliptical"))
-    assert [caveats(gaussian, o) for o in optimizers] == [[], [], []]
-    assert [[type(c) for c in caveats(signs, o)] for o in optimizers] == [[], [], [hd.errors.NonGaussianWarning]]
-    assert [[type(c) for c in caveats(elliptical, o)] for o in optimizers] == [[hd.errors.NonGaussianWarning]] * 3
-    assert "1.25 of the Gaussian value" in str(caveats(signs, optimizers[2])[0])
-    assert "grows" in str(caveats(elliptical, hd.SGD(1.4))[0])
+    assert [caveats_of(gaussian, o) for o in optimizers] == [[], [], []]
+    assert [[type(c) for c in caveats_of(signs, o)] for o in optimizers] == [[], [], [hd.errors.NonGaussianWarning]]
+    assert [[type(c) for c in caveats_of(elliptical, o)] for o in optimizers] == [[hd.errors.NonGaussianWarning]] * 3
+    assert "1.25 of the Gaussian value" in str(caveats_of(signs, optimizers[2])[0])
+    assert "grows" in str(caveats_of(elliptical, hd.SGD(1.4))[0])
 
 
 def test_what_rows_do_to_the_steady_risk_is_what_runs_show() -> None:
@@ -186,7 +191,7 @@ def test_what_rows_do_to_the_steady_risk_is_what_runs_show() -> None:
     exact mean of Gaussian rows is 1.011 of the limit there). False alarms: below 1 in 10^4.
     """
     problem, optimizer = from_rows("elliptical"), hd.SGD(0.5)
-    (caveat,) = caveats(problem, optimizer)
+    (caveat,) = caveats_of(problem, optimizer)
     told = float(str(caveat).split("settle at ")[1].split()[0])
     runs = hd.simulate(problem, optimizer, 40.0, runs=60, seed=3, times=np.linspace(15, 40, 26))
     late = runs.risk.mean(axis=1) / hd.steady_state(problem, optimizer).risk
@@ -220,5 +225,5 @@ def test_the_side_of_an_aligned_start_is_the_one_told(batch_size: int, side: str
     ],
 )
 def test_spread_needs_fourth_moments_of_unbounded_maps(optimizer: Any, expected: bool) -> None:
-    assert has_spread(hd.Problem(hd.Isotropic(50), hd.StudentT(3, 1.0)), optimizer) is expected
-    assert has_spread(hd.Problem(hd.Isotropic(50), hd.StudentT(5, 1.0)), optimizer)
+    assert limit_of(hd.Problem(hd.Isotropic(50), hd.StudentT(3, 1.0)), optimizer).has_spread is expected
+    assert limit_of(hd.Problem(hd.Isotropic(50), hd.StudentT(5, 1.0)), optimizer).has_spread

@@ -11,8 +11,8 @@ from cases import name_of
 
 import hdlimit as hd
 from hdlimit.errors import InvalidInput
+from hdlimit.problem.least_squares import Rows
 from hdlimit.problem.row_moments import NonGaussianity, non_gaussianity, row_effects
-from hdlimit.problem.rows import Rows
 
 
 def problem_of(x: Any, noise: Any) -> hd.Problem:

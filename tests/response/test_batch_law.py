@@ -16,8 +16,7 @@ from hdlimit.problem import noise as laws
 from hdlimit.problem.empirical import Empirical
 from hdlimit.problem.gaussian_mixture import GaussianMixture
 from hdlimit.problem.noise import as_noise
-from hdlimit.problem.noise_law import NoiseLaw
-from hdlimit.problem.normal_mixtures import Components
+from hdlimit.problem.noise_law import Components, NoiseLaw
 from hdlimit.problem.scipy_noise import ScipyNoise
 from hdlimit.response import batch_law as batch
 from hdlimit.response.compressed_noise import compress

@@ -24,18 +24,18 @@ from hdlimit.optimizers.score import ScoreSGD
 from hdlimit.optimizers.sgd import SGD, ClippedSGD
 from hdlimit.optimizers.sign import SignSGD
 from hdlimit.problem.covariance import Covariance, CovarianceModel, Rotated
+from hdlimit.problem.least_squares import Rows
 from hdlimit.problem.named_covariances import Isotropic, MarchenkoPastur, PowerLaw, Wishart
 from hdlimit.problem.noise import Gaussian, NoNoise, Rademacher, StudentT
 from hdlimit.problem.noise_law import NoiseLaw
 from hdlimit.problem.problem import Problem
-from hdlimit.problem.rows import Rows
 from hdlimit.simulation.eigenspaces import BlockSampler, block_chain, eigenspaces
 from hdlimit.simulation.ensemble import Ensemble
 from hdlimit.simulation.kernels import eigenspaces as kernels
 from hdlimit.simulation.kernels import steps as stream
+from hdlimit.simulation.runs import Chain
 from hdlimit.simulation.samplers import Rule
 from hdlimit.simulation.simulate import simulate
-from hdlimit.simulation.state import Chain
 
 RECORD = ("distance", "gradient_norm")
 FALSE_ALARM = 1e-3
@@ -286,7 +286,7 @@ def test_nothing_moves_at_the_target_without_noise(optimizer: Optimizer) -> None
 @pytest.mark.parametrize("noise", [NoNoise(), Gaussian(1e-70), Gaussian(1e70), StudentT(0.3, 1.0)], ids=name_of)
 def test_no_nan_whatever_the_noise(noise: NoiseLaw, optimizer: Optimizer) -> None:
     """Where noise has no variance SGD may well jump to risks that count as divergence: bounded maps only."""
-    bounded = optimizer.residual_table is not None or math.isfinite(float(optimizer.control_schedule(0.0)))
+    bounded = optimizer.flat_table.size > 0 or math.isfinite(float(optimizer.control_schedule(0.0)))
     if math.isinf(noise.second_moment) and not bounded:
         return
     problem = Problem(repeated([2.0, 1.0, 0.5], [1, 3, 4]), noise, start=np.zeros(8))

@@ -17,8 +17,8 @@ from naive import simulated_errors
 import hdlimit as hd
 from hdlimit.simulation.ensemble import RECORDABLE, Ensemble
 from hdlimit.simulation.kernels import steps as stream
+from hdlimit.simulation.runs import Chain
 from hdlimit.simulation.samplers import factor
-from hdlimit.simulation.state import Chain
 
 PLAIN = ("distance", "gradient_norm")
 PROBLEM = hd.Problem(hd.PowerLaw(12, 0.5), hd.StudentT(5, 0.4))

@@ -14,11 +14,11 @@ from hdlimit.optimizers.sgd import SGD, ClippedSGD
 from hdlimit.optimizers.sign import SignSGD
 from hdlimit.problem.covariance import Covariance, CovarianceModel
 from hdlimit.problem.empirical import Empirical
+from hdlimit.problem.least_squares import Rows
 from hdlimit.problem.named_covariances import Isotropic
 from hdlimit.problem.noise import Gaussian
 from hdlimit.problem.noise_law import NoiseLaw
 from hdlimit.problem.problem import Problem
-from hdlimit.problem.rows import Rows
 from hdlimit.simulation.kernels import steps as stream
 from hdlimit.simulation.samplers import Rule, block_steps, choose_rows, factor, in_eigenbasis, sampler_of
 from hdlimit.simulation.updates import UPDATES, update_of
@@ -147,15 +147,18 @@ def test_product(m: int, k: int, n: int) -> None:
     assert np.array_equal(part, x[:2])
 
 
-def applied(name: str, gradient: list[float], max_norm: float) -> list[float]:
-    delta = np.zeros(len(gradient))
-    stream.apply_update(UPDATES[name].number, delta, np.array(gradient), 0.5, max_norm)
+def applied(name: str, x: list[float], max_norm: float) -> list[float]:
+    """The update of one sample of residual 1, whose gradient is x."""
+    delta, gradient, number = np.zeros(len(x)), np.zeros(len(x)), UPDATES[name].number
+    stream.add_gradient(gradient, delta, np.array(x), -1.0, 1.0, np.empty(0), 0.0, number)
+    stream.apply_update(number, delta, gradient, 0.5, max_norm)
     return (-delta / 0.5).tolist()
 
 
 def test_updates() -> None:
     assert applied("gradient", [3.0, -4.0, 0.0], 1.0) == [3.0, -4.0, 0.0]
     assert applied("signed-gradient", [3.0, -4.0, 0.0, -0.0, 1e-300], 1.0) == [1.0, -1.0, 0.0, 0.0, 1.0]
+    assert applied("signed-features", [3.0, -4.0, 0.0, -0.0, 1e-300], 1.0) == [1.0, -1.0, 0.0, 0.0, 1.0]
     assert applied("clipped-gradient", [3.0, -4.0, 0.0], 2.5) == pytest.approx([1.5, -2.0, 0.0])
     assert applied("clipped-gradient", [3.0, -4.0, 0.0], 5.0) == [3.0, -4.0, 0.0]
     assert applied("clipped-gradient", [3.0, -4.0, 0.0], math.inf) == [3.0, -4.0, 0.0]
@@ -166,12 +169,16 @@ def test_updates() -> None:
 @pytest.mark.parametrize("name", UPDATES)
 @pytest.mark.parametrize("max_norm", [0.7, math.inf])
 def test_update_entries_say_the_truth(name: str, max_norm: float) -> None:
-    """`rotates`, `clips` and `unbounded` are decided by applying the update to a rotated and to long gradients."""
+    """`rotates`, `clips` and `unbounded` are decided by applying the update to rotated x and long gradients."""
     generator = np.random.default_rng(2)
     gradient, q = generator.standard_normal(5), np.linalg.qr(generator.standard_normal((5, 5)))[0]
     plain, turned = (np.array(applied(name, g.tolist(), max_norm)) for g in (gradient, q @ gradient))
     assert np.allclose(turned, q @ plain, atol=1e-12) == UPDATES[name].rotates
-    lengths = [np.linalg.norm(applied(name, (s * gradient).tolist(), max_norm)) for s in (1e6, 1e9)]
+    lengths = []
+    for s in (1e6, 1e9):
+        delta = np.zeros(5)
+        stream.apply_update(UPDATES[name].number, delta, s * gradient, 0.5, max_norm)
+        lengths.append(np.linalg.norm(delta))
     assert bool(lengths[1] > 2 * lengths[0]) == UPDATES[name].unbounded(max_norm)
     counted = [stream.apply_update(UPDATES[name].number, np.zeros(5), s * gradient, 0.5, max_norm) for s in (1e-6, 1e6)]
     assert counted == [0, int(UPDATES[name].clips and math.isfinite(max_norm))]

@@ -15,11 +15,11 @@ import pytest
 from cases import COVARIANCES, FUNCTION_SCHEDULE, NOISES, OPTIMIZERS, name_of
 
 import hdlimit as hd
+from hdlimit.core.declaration import encode
 from hdlimit.limit.interpolant import DenseOutput
 from hdlimit.prediction.curve import Curve
 from hdlimit.problem.scipy_noise import ScipyNoise
 from hdlimit.simulation.ensemble import Ensemble
-from hdlimit.storage.encoding import encode
 from hdlimit.verification.report import Report
 
 

@@ -427,7 +427,7 @@ def test_a_study_in_looks() -> None:
 
 
 def test_plot(tmp_path: Path) -> None:
-    from hdlimit.plotting import write_figure
+    from hdlimit.plotting.figure import write_figure
 
     study = hd.scaling_study(PROBLEM, hd.SGD(1.0), [16, 32, 64], 3.0, runs=600)
     ax = study.plot()

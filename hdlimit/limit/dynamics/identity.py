@@ -5,11 +5,13 @@ from __future__ import annotations
 from hdlimit.limit.compression import compressed
 from hdlimit.limit.moments import MomentSystem
 from hdlimit.optimizers.base import Optimizer
-from hdlimit.problem.problem import Problem
+from hdlimit.problem.least_squares import LeastSquares
 from hdlimit.problem.spectral_measure import Compression
 
 
-def moments(problem: Problem, optimizer: Optimizer, compress: bool | float) -> tuple[MomentSystem, Compression | None]:
+def moments(
+    problem: LeastSquares, optimizer: Optimizer, compress: bool | float
+) -> tuple[MomentSystem, Compression | None]:
     """Return the moment system of an optimizer that follows x itself, and what was done to the spectrum.
 
     Parameters

@@ -12,11 +12,13 @@ from hdlimit.limit.compression import compressed
 from hdlimit.limit.modes import basis
 from hdlimit.limit.moments import MomentSystem
 from hdlimit.optimizers.base import Optimizer
-from hdlimit.problem.problem import Problem
+from hdlimit.problem.least_squares import LeastSquares
 from hdlimit.problem.spectral_measure import Compression
 
 
-def moments(problem: Problem, optimizer: Optimizer, compress: bool | float) -> tuple[MomentSystem, Compression | None]:
+def moments(
+    problem: LeastSquares, optimizer: Optimizer, compress: bool | float
+) -> tuple[MomentSystem, Compression | None]:
     """Return the moment system of an optimizer that follows sign(x), and what was done to the spectrum.
 
     Parameters
@@ -36,7 +38,7 @@ def moments(problem: Problem, optimizer: Optimizer, compress: bool | float) -> t
     return compressed(problem, optimizer.features, compress)
 
 
-def pair_moments(problem: Problem, optimizer: Optimizer) -> MomentSystem:
+def pair_moments(problem: LeastSquares, optimizer: Optimizer) -> MomentSystem:
     """All second moments W_ij = E w_i w_j (i <= j) as modes of rate (lambda_i + lambda_j)/2.
 
     W is linear given v(t), dW/dt = -eta mu (Lambda W + W Lambda) + eta^2 nu C/d, so that norm(delta)^2 = tr(Q^T G Q

@@ -27,12 +27,12 @@ from hdlimit.core.jit import (
 _SUMS = {"reassoc", "contract"}  # sums may be reordered, so that loops over coordinates use vector instructions
 _TILE_ROWS, _TILE_COLUMNS = 48, 512  # of the right factor of a product: 192 KB
 
-# Beyond it a residual of a table stands for infinity (optimizers.residual_table.LARGEST).
-_LARGEST = 1e100
+# Beyond it a residual or a value of a table stands for infinity (optimizers.residual_table.LARGEST).
+LARGEST = 1e100
 
 _UPDATE = int64(VECTOR, READ, float64, float64)
 
-GRADIENT, CLIPPED_GRADIENT, SIGNED_GRADIENT = range(3)
+GRADIENT, CLIPPED_GRADIENT, SIGNED_GRADIENT, SIGNED_FEATURES = range(4)
 
 
 class Steps(NamedTuple):
@@ -40,20 +40,8 @@ class Steps(NamedTuple):
 
     These are advance_rows, advance_diagonal and eigenspaces.advance_blocks.
 
-    Attributes
-    ----------
-    noise : array, shape (n B,)
-        eps of every sample.
-    step : array, shape (n,)
-        eta/d.
-    control : array, shape (n,)
-        max_norm, or the level at which the table is read.
-    update : int
-        One of the numbers above.
-    table : array
-        psi of the residuals as `read_table` takes it; empty for psi(r) = r.
-    stop : array of int, shape (1,)
-        Read before every sample of a batch: where it is not 0, the kernel returns -1 at once.
+    noise: eps of every sample, shape (n B,); step: eta/d, (n,); control: max_norm, or the level at which the table is
+    read, (n,); update: one of the numbers above; table: psi as `read_table` takes it, empty for psi(r) = r.
     """
 
     noise: FloatArray
@@ -123,7 +111,7 @@ def read_table(residual: float, level: float, table: FloatArray) -> float:
     j = min(max(np.searchsorted(levels, y, side="right") - 1, 0), m - 2)
     i = min(max(np.searchsorted(residuals, r, side="right") - 1, 0), n - 2)
     across = (y - levels[j]) / (levels[j + 1] - levels[j])
-    end = 1 if residuals[i] < -_LARGEST else 0  # of the piece: the near one
+    end = 1 if residuals[i] < -LARGEST else 0  # of the piece: the near one
     along = (r - residuals[i + end]) / (residuals[i + 1] - residuals[i])
     low = 2 + m + n + j * n + i
     first = table[low + end] + along * (table[low + 1] - table[low])
@@ -144,12 +132,20 @@ def mapped_residual(delta: FloatArray, x: FloatArray, noise: float, table: Float
     return read_table(residual, level, table) if table.size > 0 else residual
 
 
-@jit(void(VECTOR, READ, READ, float64, float64, READ, float64), fastmath=_SUMS)
+@jit(void(VECTOR, READ, READ, float64, float64, READ, float64, int64), fastmath=_SUMS)
 def add_gradient(
-    gradient: FloatArray, delta: FloatArray, x: FloatArray, noise: float, weight: float, table: FloatArray, level: float
-) -> None:
-    """Return gradient <- gradient + weight * psi(<x, delta> - eps) x; the rest as in mapped_residual."""
+    gradient: FloatArray, delta: FloatArray, x: FloatArray, noise: float, weight: float, table: FloatArray,
+    level: float, update: int,
+) -> None:  # fmt: skip
+    """Return gradient <- gradient + weight * psi(<x, delta> - eps) g(x); the rest as in mapped_residual.
+
+    g(x) is sign(x), coordinate by coordinate, for the update SIGNED_FEATURES, and x for the others.
+    """
     residual = weight * mapped_residual(delta, x, noise, table, level)
+    if update == SIGNED_FEATURES:
+        for i in range(delta.size):
+            gradient[i] += residual * (int(x[i] > 0.0) - int(x[i] < 0.0))
+        return
     for i in range(delta.size):
         gradient[i] += residual * x[i]
 
@@ -178,7 +174,7 @@ def advance_rows(
         for j in range(k * batch, (k + 1) * batch):
             if stop[0] != 0:
                 return -1
-            add_gradient(gradient, delta, x[rows[j]], noise[j], 1.0 / batch, table, control[k])
+            add_gradient(gradient, delta, x[rows[j]], noise[j], 1.0 / batch, table, control[k], update)
         clipped += apply_update(update, delta, gradient, step[k], control[k])
     return clipped
 
@@ -212,7 +208,7 @@ def advance_diagonal(
     batch, clipped = noise.size // step.size, 0
     for k in range(step.size):
         # One sample is the gradient itself.
-        if batch == 1:
+        if batch == 1 and update != SIGNED_FEATURES:
             draw_normals(x, generator, deviation)
             residual = mapped_residual(delta, x, noise[k], table, control[k])
             for i in range(delta.size):
@@ -225,7 +221,7 @@ def advance_diagonal(
             if stop[0] != 0:
                 return -1
             draw_normals(x, generator, deviation)
-            add_gradient(gradient, delta, x, noise[j], 1.0 / batch, table, control[k])
+            add_gradient(gradient, delta, x, noise[j], 1.0 / batch, table, control[k], update)
         clipped += apply_update(update, delta, gradient, step[k], control[k])
     return clipped
 
