@@ -90,14 +90,16 @@ DECLARATIONS = [
     *each("hd.Covariance(_)", "5; None; {}; {1: 2}; np.ones((2, 2, 2))", "K: expected "),
     *each("hd.Covariance(_)", "'K'; ['a', 'b']; b'K'", "K: expected a finite array, got text"),
     bad("hd.Covariance([[1, 2], [3]])", "K: expected a finite array, got list that is not numeric"),
-    bad("hd.Covariance(scipy.sparse.eye(3))", "K: expected a finite array, got dia_", "that is not numeric"),
+    bad(
+        "hd.Covariance(scipy.sparse.eye(3))",
+        "K: expected a finite array, got a dia_",
+        "sparse; its toarray()",
+    ),
     *each("hd.Covariance(_)", "np.eye(2) * 1j; [1, 2j]", "K: expected a finite array, got complex numbers"),
     *each("hd.Covariance(_)", "[]; [[]]", "K: expected a finite array, got an empty array"),
     *each("hd.Covariance(_)", "[1, nan]; [[1, 0], [0, inf]]", "K: expected a finite array, got 1 entries that are NaN"),
     bad("hd.Covariance(np.ones((2, 3)))", "K: expected a square matrix, got shape (2, 3)"),
-    bad(
-        "hd.Covariance([[1, 2], [0, 1]])", "K: expected a symmetric matrix", "differ from their mirror image by up to 2"
-    ),
+    bad("hd.Covariance([[1, 2], [0, 1]])", "K: expected a symmetric matrix", "differ from their mirror image by 2"),
     bad("hd.Covariance([[1, 2], [2, 1]])", "K: expected a positive semi-definite matrix, got an eigenvalue of -1"),
     bad("hd.Covariance([1, -1])", "K: expected variances >= 0, got a smallest variance of -1"),
     *each("hd.Covariance(_)", "[0, 0]; np.zeros((2, 2)); 0", "K: expected "),
@@ -228,9 +230,7 @@ CONVERSIONS = [
 
 RUNS = [
     *each("hd.predict(_, SGD, 5)", "3; None; EYE; SGD; hd.Problem", "problem: expected a Problem, got"),
-    *each(
-        "hd.predict(P, _, 5)", "3; None; 'sgd'; hd.SGD; P; 0.5", "optimizer: expected SGD, ClippedSGD or SignSGD, got"
-    ),
+    *each("hd.predict(P, _, 5)", "3; None; 'sgd'; hd.SGD; P; 0.5", "optimizer: expected an optimizer such as SGD"),
     *each(
         "hd.predict(P, SGD, _)",
         NOT_POSITIVE + "; 1e13; 1e-9",
@@ -248,7 +248,7 @@ RUNS = [
         "times: expected a finite array with 1",
     ),
     *each("hd.predict(P, SGD, 5, rtol=_)", NOT_POSITIVE + "; 1; 0.02; 1e-14", "rtol: expected "),
-    *each("hd.stability(P, _)", "3; hd.SGD", "optimizer: expected SGD, ClippedSGD or SignSGD, got"),
+    *each("hd.stability(P, _)", "3; hd.SGD", "optimizer: expected an optimizer such as SGD"),
     *each("hd.steady_state(_, SGD)", "3; EYE", "problem: expected a Problem, got"),
     *each(
         "hd.steady_state(P, hd.SGD(_))",
@@ -285,7 +285,7 @@ RUNS = [
     ),
     *each("hd.verify(P, SGD, 1, 4, seed=_)", "'a'; None", "seed: expected an integer >= 0"),
     *each("hd.verify(P, SGD, 1, 4, rows=_)", "'data'; 3", "rows: expected"),
-    *each("hd.to_toml(P, _, 5)", "3; None; P", "optimizer: expected SGD, ClippedSGD or SignSGD, got"),
+    *each("hd.to_toml(P, _, 5)", "3; None; P", "optimizer: expected an optimizer such as SGD"),
     *each("hd.to_toml(_, SGD, 5)", "3; EYE", "problem: expected a Problem, got"),
     *each("hd.to_toml(P, SGD, _)", NOT_POSITIVE, "horizon: expected a finite number > 0"),
     *each("hd.to_toml(P, SGD, 5, runs=_)", NO_COUNT, "runs: expected an integer"),
@@ -336,7 +336,9 @@ READ = [
 
 ROWS = [
     *each(
-        "hd.Problem.from_data([[1], [2], [4]], _)", "None; 3; 'y'; [1, 2]; [[1], [2], [3]]; [1, 2, 3j]", "y: expected "
+        "hd.Problem.from_data([[1], [2], [4]], _)",
+        "None; 3; 'y'; [1, 2]; np.ones((3, 2)); [1, 2, 3j]",
+        "y: expected ",
     ),
     *each("hd.Problem.from_data(_, [1, 2, 3])", "None; 3; 'X'; [1, 2, 3]; [[1], [2]]; np.ones((3, 2))", "expected"),
     bad("hd.Problem.from_data([[1], [2], [4]], [1, 2, nan])", "y: expected finite numbers, got 1 entries that are NaN"),

@@ -42,9 +42,9 @@ def run() -> NoReturn:
 def _exit_code() -> int:
     import click
 
-    commands = import_module("hdlimit.cli.main").main
+    commands, exits = (import_module(f"hdlimit.cli.{name}") for name in ("main", "exits"))
     try:
-        code = commands(prog_name="hdlimit", standalone_mode=False)
+        code = commands.main(prog_name="hdlimit", standalone_mode=False, obj=exits.SAYS_INTERRUPTED)
     except click.exceptions.Abort:  # Ctrl-C between the commands' own handlers
         return INTERRUPTED
     except click.ClickException as error:

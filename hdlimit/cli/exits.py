@@ -15,6 +15,8 @@ from hdlimit.errors import HdlimitError, NotWritten, WorkersLost
 
 # Exit codes, as HELP explains them.
 WRONG_INPUT, FAULT, UNWRITTEN, WORKERS_LOST, INTERRUPTED, UNREAD = 2, 4, 5, 6, 130, 141
+# The object of a context whose caller says that it was interrupted.
+SAYS_INTERRUPTED = object()
 HELP = """
     \b
     Exit codes:    0  done; of verify: consistent
@@ -49,7 +51,7 @@ def errors_on_one_line(ctx: click.Context) -> Iterator[None]:
     except HdlimitError as error:
         _end(ctx, _code(error), one_line(error))
     except KeyboardInterrupt:
-        _end(ctx, INTERRUPTED, "interrupted")
+        _end(ctx, INTERRUPTED, None if ctx.obj is SAYS_INTERRUPTED else "interrupted")
     except OSError as error:
         _drop_stdout()
         unread = error.errno == errno.EPIPE

@@ -9,7 +9,8 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from importlib.util import find_spec
 from typing import Any, TypeVar
@@ -26,6 +27,7 @@ _here = threading.local()
 # The flag of work that no study ends: it stays 0.
 _NEVER = np.zeros(1, dtype=np.int64)
 _NEVER.setflags(write=False)
+_said: list[bool] = []
 T = TypeVar("T")
 
 
@@ -48,6 +50,28 @@ def check_stop() -> None:
     """Raise Stopped where the study that this thread computes for has ended early, by Ctrl-C or by an error."""
     if stop_flag()[0]:
         raise Stopped
+
+
+@contextmanager
+def compiling(kept: bool) -> Iterator[None]:
+    """Say so when a kernel is compiled in the block and not read from the disk, once, and end it with its study.
+
+    kept: whether what is compiled is stored for later processes.
+    """
+    from numba.core import event
+
+    class Begun(event.Listener):
+        def on_start(self, event: Any) -> None:
+            check_stop()
+            if event.kind == "numba:compile" and not _said:
+                _said.append(True)
+                tell("compiling, once" if kept else "compiling, as no folder for compiled code can be written")
+
+        def on_end(self, event: Any) -> None:
+            pass
+
+    with event.install_listener("numba:compile", Begun()), event.install_listener("numba:run_pass", Begun()):
+        yield
 
 
 def flagged(flag: np.ndarray[Any, Any], work: Callable[[Any], T], runs: Any) -> T:

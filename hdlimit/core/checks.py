@@ -215,7 +215,34 @@ def array(argument: str, value: Any, ndim: int | None, shape: tuple[int | None, 
     return result
 
 
+def foreign_array(argument: str, value: Any, wanted: str) -> None:
+    """Raise InvalidInput, with the remedy, for what holds numbers that NumPy does not read.
+
+    Parameters
+    ----------
+    argument : str
+        Name of the argument, for messages.
+    value : object
+        What was given.
+    wanted : str
+        What is expected, in words.
+
+    Raises
+    ------
+    InvalidInput
+        For a sparse matrix, a tensor that requires grad, and a tensor on a device.
+    """
+    got = f"a {type(value).__name__}"
+    if hasattr(value, "toarray") and hasattr(value, "nnz"):
+        raise InvalidInput(argument, wanted, f"{got}, which is sparse; its toarray() is an array")
+    if getattr(value, "requires_grad", False):
+        raise InvalidInput(argument, wanted, f"{got} that requires grad; its detach().cpu() has the numbers alone")
+    if getattr(getattr(value, "device", None), "type", "cpu") != "cpu":
+        raise InvalidInput(argument, wanted, f"{got} on the device {value.device}; its cpu() has the numbers here")
+
+
 def _real(argument: str, value: Any, wanted: str) -> FloatArray:
+    foreign_array(argument, value, wanted)
     try:
         given = np.asarray(value)
         if given.dtype.kind in _KINDS:
@@ -223,7 +250,7 @@ def _real(argument: str, value: Any, wanted: str) -> FloatArray:
         return np.array(given, dtype=np.float64, order="C")
     except InvalidInput:
         raise
-    except (TypeError, ValueError, OverflowError) as error:
+    except (TypeError, ValueError, OverflowError, RuntimeError) as error:  # RuntimeError: tensors in a list
         raise InvalidInput(argument, wanted, f"{type(value).__name__} that is not numeric") from error
 
 

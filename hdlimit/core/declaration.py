@@ -6,7 +6,7 @@ covariance, schedule or optimizer needs nothing here. hdlimit.storage.decoding h
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from enum import StrEnum
 from functools import cached_property
@@ -192,3 +192,32 @@ def encode(value: Any, array: Callable[[Any], Any]) -> Any:
 
 def _fields(record: Any) -> dict[str, Any]:
     return {f.name: getattr(record, f.name) for f in fields(record)}
+
+
+def differences(there: Any, here: Any, path: str = "") -> Iterator[str]:
+    """Say in words where two encoded values differ.
+
+    Parameters
+    ----------
+    there, here : object
+        Encoded values, named so in the words.
+    path : str
+        Where they stand, with a dot before each name.
+
+    Yields
+    ------
+    str
+        One difference.
+    """
+    if isinstance(there, dict) and isinstance(here, dict) and there.get("type") == here.get("type"):
+        for key in dict.fromkeys([*here, *there]):
+            yield from differences(there.get(key), here.get(key), f"{path}.{key}")
+    elif there != here:
+        yield f"{path[1:]} is {_short(there)} there and {_short(here)} here"
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, dict):
+        return str(value.get("type"))
+    text = str(value)
+    return text if len(text) <= 40 else f"{text[:37]}..."

@@ -20,7 +20,7 @@ from typing import Any, Generic, ParamSpec, TypeVar
 
 import numpy as np
 
-from hdlimit.core.backend import backend, compiled, may_start_in_numpy, state
+from hdlimit.core.backend import backend, compiled, compiling, may_start_in_numpy, state
 from hdlimit.core.signatures import (
     CUBE,
     INTEGERS,
@@ -162,10 +162,10 @@ def _compile(kernel: Kernel[..., Any]) -> Any:
     for name in set(_named(kernel, set())):
         name.register()
     dispatcher = _dispatcher(kernel.py_func, kernel.options)
-    signatures = kernel.signature if isinstance(kernel.signature, list) else [kernel.signature]
     if kernel.signature is not None:
-        for one in signatures:
-            dispatcher.compile(one)
+        with compiling(hasattr(dispatcher._cache, "_cache_file")):
+            for one in kernel.signature if isinstance(kernel.signature, list) else [kernel.signature]:
+                dispatcher.compile(one)
         dispatcher.disable_compile()
     return dispatcher
 

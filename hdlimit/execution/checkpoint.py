@@ -22,9 +22,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hdlimit.core.declaration import encode
+from hdlimit.core.declaration import differences, encode
 from hdlimit.core.version import __version__
-from hdlimit.errors import InvalidInput
+from hdlimit.errors import HdlimitWarning, InvalidInput, NotWritten, warn
 from hdlimit.storage.files import new_file
 
 if TYPE_CHECKING:
@@ -94,15 +94,21 @@ class Checkpoint:
         try:
             with self._file(place) as file:
                 self._lock(file)
-                yield self._read(file)
+                store = self._read(file)
+                try:
+                    yield store
+                finally:
+                    store.close()
         finally:
             del _in_use[place]
 
-    def _create(self) -> None:
-        record = _record(json.dumps(self.study).encode())
+    def _create(self, parts: Sequence[Part] = ()) -> None:
+        records = _record(json.dumps(self.study).encode())
+        for runs, arrays in parts:
+            records += _record(_packed(runs, arrays))
         try:
             with new_file(self.path) as file:
-                file.write(_MAGIC + _slot(0, _FIRST + len(record)) + bytes(_SLOT.size) + record)
+                file.write(_MAGIC + _slot(0, _FIRST + len(records)) + bytes(_SLOT.size) + records)
         except InvalidInput as error:
             raise type(error)("checkpoint", error.expected, error.got) from error
 
@@ -139,7 +145,7 @@ class Checkpoint:
             reason = str(error) if isinstance(error, _Broken) else "changed"
             raise self._refused("a whole checkpoint of hdlimit (the file is left as it is)", reason) from None
         if study != self.study:
-            others = list(_differences(study, self.study, ""))
+            others = list(differences(study, self.study))
             more = f" and {len(others) - _SHOWN} more" if len(others) > _SHOWN else ""
             expected = "the checkpoint of this study (the file is left as it is)"
             raise self._refused(expected, f"of another study: {', '.join(others[:_SHOWN])}{more}")
@@ -175,8 +181,9 @@ class Store:
         Raises
         ------
         InvalidInput
-            Where the disk is full or fails; what was stored before is kept.
+            Where the disk is full or fails (NotWritten); what was stored before is kept. And as `check` does.
         """
+        self.check()
         record = _record(_packed(runs, arrays))
         commits, end = self._commits + 1, self._end + len(record)
         try:
@@ -186,9 +193,47 @@ class Store:
             with suppress(OSError):
                 self._file.truncate(self._end)
             kept = f"{error.strerror}; the {sum(len(runs) for runs, _ in self.parts)} runs stored before are kept"
-            raise self._checkpoint._refused("a disk that takes what is written", kept) from error
+            refused = self._checkpoint._refused("a disk that takes what is written", kept)
+            raise NotWritten(refused.argument, refused.expected, refused.got) from error
         self._commits, self._end = commits, end
         self.parts.append((runs, arrays))
+
+    def check(self) -> None:
+        """Write the file anew, from memory, where it was deleted or cut meanwhile, and say so.
+
+        Raises
+        ------
+        InvalidInput
+            Where another file has its name now, or it cannot be written.
+
+        Warns
+        -----
+        HdlimitWarning
+            Where it was deleted or cut.
+        """
+        here = os.fstat(self._file.fileno())
+        try:
+            there = os.stat(self._checkpoint.path)
+        except OSError:
+            fate = "deleted"
+        else:
+            if not os.path.samestat(here, there):
+                raise self._checkpoint._refused("the file with which the study began", "replaced while the study ran")
+            if here.st_size >= self._end:
+                return
+            fate = "cut" if here.st_size else "emptied"
+        self.close()
+        self._checkpoint._create(self.parts)
+        self._file = self._checkpoint._file(self._checkpoint.path)
+        self._checkpoint._lock(self._file)
+        self._commits, self._end, _ = _parse(self._file.read())
+        runs = sum(len(runs) for runs, _ in self.parts)
+        sentence = f"checkpoint: {str(self._checkpoint.path)[:120]!r} was {fate} while the study ran"
+        warn(HdlimitWarning(f"{sentence}; it is written anew, with the {runs} finished runs"))
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
 
     def _write(self, place: int, data: bytes) -> None:
         self._file.seek(place)
@@ -249,18 +294,3 @@ def _hashed(array: Any) -> str:
     data = np.ascontiguousarray(array)
     shape = "x".join(map(str, data.shape))
     return f"{data.dtype.str} array {shape} {hashlib.sha256(data.data).hexdigest()}"
-
-
-def _differences(there: Any, here: Any, path: str) -> Iterator[str]:
-    if isinstance(there, dict) and isinstance(here, dict) and there.get("type") == here.get("type"):
-        for key in dict.fromkeys([*here, *there]):
-            yield from _differences(there.get(key), here.get(key), f"{path}.{key}")
-    elif there != here:
-        yield f"{path[1:]} is {_short(there)} there and {_short(here)} here"
-
-
-def _short(value: Any) -> str:
-    if isinstance(value, dict):
-        return str(value.get("type"))
-    text = str(value)
-    return text if len(text) <= 40 else f"{text[:37]}..."

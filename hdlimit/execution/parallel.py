@@ -36,10 +36,10 @@ _TASKS_A_THREAD = 16
 _ROUNDS = 3
 # Seconds before work is sent again, for workers to come back.
 _PAUSE = 0.5
-# Seconds between two looks at whether workers are still there.
-_WATCH = 5.0
-# Seconds for a Dask worker to come back after the last one was lost: a sentence follows within _WATCH, the end after.
-_PATIENCE = 20.0
+# Seconds between two looks at whether workers and the checkpoint are still there.
+_WATCH = 1.0
+# Seconds without a Dask worker after which a sentence says so, and after which the study ends.
+_SENTENCE, _PATIENCE = 5.0, 25.0
 # Seconds in which the threads of a study that ends early may see its flag: they look once a block of steps.
 _GRACE = 1.0
 
@@ -172,6 +172,8 @@ class _Study:
                     left.remove(future)
                     yield future
             except TimeoutError:
+                if self.store is not None:
+                    self.store.check()
                 if self._client is None:
                     continue
                 if self._client.status == "closed":
@@ -183,12 +185,12 @@ class _Study:
         assert self._client is not None
         if self._client.scheduler_info()["workers"]:
             return math.inf
-        if math.isinf(since):
-            tell(f"executor: no Dask worker is left; waiting {_PATIENCE:g} s for one to come back")
-            return time.monotonic()
-        if time.monotonic() - since > _PATIENCE:
+        lost = time.monotonic() - since
+        if lost > _PATIENCE:
             raise self._lost(f"and none came back within {_PATIENCE:g} s")
-        return since
+        if lost > _SENTENCE > lost - _WATCH:
+            tell(f"executor: no Dask worker is left; it is given {_PATIENCE - _SENTENCE:g} s to come back")
+        return min(since, time.monotonic())
 
     def _take(self, future: Future[Arrays], runs: Runs) -> None:
         try:

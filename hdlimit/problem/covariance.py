@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -227,7 +227,7 @@ class Covariance(CovarianceModel):
     ----------
     K : array_like, shape (d, d) or (d,)
         A symmetric positive semi-definite matrix, or the diagonal of a diagonal one. Its largest variance is between
-        1e-140 and 1e140.
+        1e-140 and 1e140. A matrix may miss symmetry and positivity by rounding in its own type of numbers.
 
     Raises
     ------
@@ -254,7 +254,7 @@ class Covariance(CovarianceModel):
             expected = f"a largest variance from {SMALLEST_VARIANCE:g} to {LARGEST_VARIANCE:g}"
             raise InvalidInput("K", expected, f"{largest:g}")
         if k.ndim == 2:
-            k = _symmetric(k)
+            k = _symmetric(k, np.asarray(self.K).dtype)
         elif (k < 0).any():
             raise InvalidInput("K", "variances >= 0", f"a smallest variance of {k.min():g}")
         self._set(K=k)
@@ -274,15 +274,14 @@ class Covariance(CovarianceModel):
         return self.K if self.K.ndim == 2 else np.diag(self.K)
 
 
-def _symmetric(k: FloatArray) -> FloatArray:
+def _symmetric(k: FloatArray, given: np.dtype[Any]) -> FloatArray:
+    rounding = max(1e-10, 8 * float(np.finfo(given).eps)) if given.kind == "f" else 1e-10
     if k.shape[0] != k.shape[1]:
         raise InvalidInput("K", "a square matrix", f"shape {k.shape}")
     scale, skew = float(np.abs(k).max()), float(np.abs(k - k.T).max())
-    if skew > 1e-10 * scale:
-        raise InvalidInput(
-            "K", "a symmetric matrix", f"entries that differ from their mirror image by up to {skew:.2g}"
-        )
+    if skew > rounding * scale:
+        raise InvalidInput("K", "a symmetric matrix", f"entries that differ from their mirror image by {skew:.2g}")
     smallest = float(np.linalg.eigvalsh(k)[0])
-    if smallest < -1e-10 * scale * k.shape[0]:
+    if smallest < -rounding * scale * k.shape[0]:
         raise InvalidInput("K", "a positive semi-definite matrix", f"an eigenvalue of {smallest:.3g}")
     return _frozen((k + k.T) / 2)

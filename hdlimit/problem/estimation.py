@@ -14,11 +14,15 @@ from hdlimit.errors import InvalidInput, ValidityWarning, warn
 from hdlimit.problem.covariance import LARGEST_VARIANCE, MOST_NUMBERS, SMALLEST_VARIANCE, Covariance
 from hdlimit.problem.empirical import Empirical
 from hdlimit.problem.least_squares import Rows
+from hdlimit.problem.row_moments import lag_correlation
 
 # Half a range over a size below which a column counts as constant: rounding of its values.
 ROUNDING = 8 * float(np.finfo(np.float64).eps)
 # Share of tr K that the mean of the rows may have before uncentred rows are told; chosen.
 LARGEST_MEAN_SHARE = 0.05
+# Lag-1 correlation of rows from which it is told, chosen; its square times n below which it is chance: above 20 with
+# probability 5e-6 for independent rows in one dimension (chi^2 of one degree), less in more.
+LARGEST_DEPENDENCE, CHANCE = 0.2, 20.0
 # Ridges tried by cross-validation, in units of norm(K): 6 a decade.
 RIDGE_GRID = np.geomspace(1e-8, 1e2, 61)
 
@@ -50,8 +54,8 @@ def from_data(
     ----------
     X : array_like or data frame, shape (n, d0)
         Features, n >= 2.
-    y : array_like, shape (n,)
-        Labels.
+    y : array_like, shape (n,) or (n, 1)
+        Labels. Where X and y have an index, as data frames do, it has to be the same.
     intercept : bool, default True
         Subtract the means of X and y, as fitting an intercept does. False: both are used as they are.
     scale : bool, default False
@@ -77,7 +81,8 @@ def from_data(
     ValidityWarning
         With intercept=False when norm(mean x)^2 is above 5 % of tr K, because the theory takes x as centred. When the
         fit uses more than half of the rows' degrees of freedom: the residuals then have less than half of the noise
-        variance that unseen rows would show; nothing is rescaled for it.
+        variance that unseen rows would show; nothing is rescaled for it. When rows that follow each other are
+        correlated (`hdlimit.problem.row_moments.lag_correlation`).
 
     Notes
     -----
@@ -99,7 +104,7 @@ def from_data(
     if scale:
         x *= np.sqrt(x.size / np.sum(x * x))
     fit = _least_squares(x, labels, ridge, intercept)
-    for doubt in _doubts(x, fit, intercept):
+    for doubt in (*_doubts(x, fit, intercept), *_dependence(x)):
         warn(ValidityWarning(doubt))
     noise = labels - x @ fit.theta
     for values in (x, noise):
@@ -110,6 +115,7 @@ def from_data(
 
 def _checked(X: Any, y: Any, names: tuple[str, ...]) -> tuple[FloatArray, FloatArray]:
     x, labels = _numeric("X", X, 2, names), _numeric("y", y, 1, ())
+    _same_index(X, y)
     n = x.shape[0]
     if n < 2:
         raise InvalidInput("X", "at least 2 rows", n)
@@ -119,6 +125,17 @@ def _checked(X: Any, y: Any, names: tuple[str, ...]) -> tuple[FloatArray, FloatA
     if labels.size != n:
         raise InvalidInput("y", f"one value for each of the {n} rows of X", f"shape {labels.shape}")
     return x, labels
+
+
+def _same_index(X: Any, y: Any) -> None:
+    """Raise InvalidInput where both have an index, as data frames and series do, and these differ."""
+    mine, other = getattr(y, "index", None), getattr(X, "index", None)
+    if mine is None or other is None or not (hasattr(mine, "equals") and hasattr(other, "equals")):
+        return
+    if len(mine) == len(other) and not mine.equals(other):
+        at = next((i for i, (a, b) in enumerate(zip(other, mine, strict=True)) if a != b), 0)
+        got = f"{other[at]!s:.40} in X and {mine[at]!s:.40} in y at row {at}"
+        raise InvalidInput("y", "the index of X (y.loc[X.index] has its order, y.to_numpy() goes by position)", got)
 
 
 def _features(
@@ -160,14 +177,17 @@ def _column_names(names: tuple[str, ...], width: int) -> tuple[str, ...]:
 def _numeric(argument: str, value: Any, ndim: int, names: tuple[str, ...]) -> FloatArray:
     """Return a finite float64 copy; masked entries count as missing."""
     wanted = "a numeric array of shape (n, d)" if ndim == 2 else "a numeric array of shape (n,)"
+    checks.foreign_array(argument, value, wanted)
     if isinstance(value, np.ma.MaskedArray):
         value = np.ma.filled(value.astype(np.float64), np.nan)
     if isinstance(value, np.ndarray) and np.iscomplexobj(value):
         raise InvalidInput(argument, wanted, "complex numbers")
     try:
         result = np.array(value, dtype=np.float64, order="C")
-    except (TypeError, ValueError, OverflowError) as error:
+    except (TypeError, ValueError, OverflowError, RuntimeError) as error:
         raise InvalidInput(argument, wanted, _first_text(value, names)) from error
+    if ndim == 1 and result.ndim == 2 and result.shape[1] == 1:
+        result = result[:, 0]  # a column, as scikit-learn takes it
     if result.ndim != ndim or result.size == 0:
         raise InvalidInput(argument, wanted, f"shape {result.shape}")
     missing = ~np.isfinite(result)
@@ -261,4 +281,13 @@ def _doubts(x: FloatArray, fit: _Fit, intercept: bool) -> Iterator[str]:
         yield (
             f"the features are not centred: norm(mean x)^2 is {share:.0%} of tr K, and the theory takes x as centred; "
             "use intercept=True or centre them"
+        )
+
+
+def _dependence(x: FloatArray) -> Iterator[str]:
+    if (found := lag_correlation(x)) > max(LARGEST_DEPENDENCE, math.sqrt(CHANCE / x.shape[0])):
+        yield (
+            f"rows that follow each other are correlated, by {found:.2g} (0 if they were independent): the theory and "
+            "simulate draw rows independently, and a trainer that reads them in this order can diverge far below the "
+            "critical step, for the rows of a delay line at 35 % of it; let it shuffle them"
         )

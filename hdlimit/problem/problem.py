@@ -119,6 +119,7 @@ def _as_covariance(covariance: CovarianceModel | ArrayLike) -> CovarianceModel:
     if isinstance(covariance, CovarianceModel):
         return covariance
     try:
+        checks.foreign_array("K", covariance, "an array of shape (d, d) or (d,)")
         return Covariance(np.asarray(covariance))
     except InvalidInput as error:
         raise InvalidInput("covariance", f"a covariance model, or {error.expected}", error.got) from None

@@ -144,6 +144,38 @@ def non_gaussianity(problem: Any) -> NonGaussianity:
     )
 
 
+def lag_correlation(x: FloatArray) -> float:
+    """Measure how far each row depends on the one before, as the size of their cross-covariance over that of K.
+
+    It is norm(E u_k u_{k+1}^T)/norm(E u_k u_k^T) in Frobenius norms, with rows u_k of length 1, centred, and both
+    squares estimated from pairs of different rows: 0 for independent rows, 1 for a delay line, rho for rows that keep a
+    share rho of the one before (more where d > n).
+
+    Parameters
+    ----------
+    x : ndarray, shape (n, d)
+        Centred rows, n >= 2.
+
+    Returns
+    -------
+    float
+        Between 0 and 1; 0 for fewer than 4 rows.
+    """
+    norm = np.sqrt(np.einsum("ij,ij->i", x, x))
+    u = x / np.where(norm > 0, norm, 1.0)[:, None]
+    u = u - u.mean(axis=0)
+    before, after, square = u[:-1], u[1:], np.einsum("ij,ij->i", u, u)
+    if x.shape[0] < 4:
+        return 0.0
+    if x.shape[1] > x.shape[0]:
+        gram = u @ u.T
+        crossed, own = float((gram[:-1, :-1] * gram[1:, 1:]).sum()), float((gram[:-1, :-1] ** 2).sum())
+    else:
+        crossed, own = float(((before.T @ after) ** 2).sum()), float(((before.T @ before) ** 2).sum())
+    crossed, own = crossed - float(square[:-1] @ square[1:]), own - float(square[:-1] @ square[:-1])
+    return math.sqrt(min(max(crossed, 0.0) / own, 1.0)) if own > 0 else 0.0
+
+
 def _correlation(a: FloatArray, b: FloatArray) -> float:
     """Correlation of two samples, 0 where one of them is constant."""
     a, b = a - a.mean(), b - b.mean()

@@ -27,8 +27,8 @@ from hdlimit.core.version import __version__
 from hdlimit.errors import DivergenceWarning, InvalidInput, Outcome, Status, warn
 from hdlimit.execution.checkpoint import Checkpoint
 from hdlimit.execution.parallel import collect
-from hdlimit.optimizers.base import Optimizer, check_named
-from hdlimit.problem.least_squares import DIVERGED, LeastSquares, checked_problem
+from hdlimit.optimizers.base import Optimizer, check_types
+from hdlimit.problem.least_squares import DIVERGED, LeastSquares
 from hdlimit.simulation import samplers, updates
 from hdlimit.simulation.eigenspaces import block_chain
 from hdlimit.simulation.ensemble import RECORDABLE, Ensemble
@@ -179,10 +179,7 @@ def simulate(
 
 
 def _check(problem: Any, optimizer: Any, executor: Any) -> None:
-    checked_problem(problem)
-    if not isinstance(optimizer, Optimizer):
-        raise InvalidInput("optimizer", "an optimizer such as SGD(lr=0.5)", repr(optimizer)[:120])
-    check_named(optimizer)
+    check_types(problem, optimizer)
     updates.update_of(optimizer)
     if math.isinf(excess_risk(readable(problem), problem.initial_error)):
         raise InvalidInput("problem", "a start and a target with a finite initial risk", "a risk that overflows")

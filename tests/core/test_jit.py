@@ -22,6 +22,7 @@ import hdlimit as hd
 import hdlimit.core.jit
 import hdlimit.kernels
 import hdlimit.simulation.kernels
+from hdlimit.core.backend import Stopped, flagged
 from hdlimit.core.jit import RESPONSE, VECTOR, Kernel, Type, float64, jit, python
 from hdlimit.kernels import esdirk, responses
 from hdlimit.kernels import lazy_table as memory
@@ -346,3 +347,38 @@ def test_where_python_refuses_the_compiled_kernel_answers() -> None:
     with pytest.raises(OverflowError):
         python(responses.clip_laplace)(1e-3, 1e300, [0.5])  # type: ignore[arg-type]
     assert responses.uncompiled(responses.clip_laplace, parameters)(1e-3, 1e300) == (1.0, 0.501)
+
+
+# ---- what is said of it
+
+QUIET = "import logging; logging.getLogger('hdlimit').setLevel('ERROR'); "
+NORM = "import numpy as np; from hdlimit.simulation.kernels.steps import norm, diagonal_form; "
+NORM += "x = np.ones(4); print(norm(x), diagonal_form(x, x))"
+
+
+def test_the_first_compilation_is_said_once_and_can_be_switched_off(tmp_path: Path) -> None:
+    """On stderr: not of what is read from the disk, and not where the logger is quiet."""
+
+    def errors(code: str, folder: str) -> str:
+        environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / folder)}
+        done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+        assert done.stdout == "2.0 4.0\n"
+        return done.stderr
+
+    assert errors(NORM, "a") == "hdlimit: compiling, once\n"
+    assert errors(NORM, "a") == ""
+    assert errors(QUIET + NORM, "b") == ""
+
+
+def test_a_compilation_ends_with_its_study() -> None:
+    """In a thread whose study has ended nothing is compiled to its end, and the kernel is as it was."""
+    kernel = jit("float64(float64)", cache=False)(lambda x: x + 1.0)
+    flag = np.zeros(1, dtype=np.int64)
+
+    def begin(x: float) -> float:
+        flag[0] = 1
+        return kernel(x)
+
+    with pytest.raises(Stopped):
+        flagged(flag, begin, 1.0)
+    assert not kernel.ready and kernel(1.0) == 2.0 and kernel.ready

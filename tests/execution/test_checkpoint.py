@@ -9,6 +9,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from scipy import stats
 import hdlimit as hd
 from hdlimit.errors import InvalidInput
 from hdlimit.execution.checkpoint import Checkpoint, Store
+from hdlimit.execution.parallel import collect
 
 PROBLEM = hd.Problem(hd.PowerLaw(40, 0.3), hd.StudentT(df=5, scale=0.5))
 STUDY: dict[str, Any] = {"problem": PROBLEM, "optimizer": hd.ClippedSGD(0.4, 0.8), "horizon": 3.0, "runs": 6, "seed": 1}
@@ -442,3 +444,62 @@ def test_a_disk_that_is_full_when_it_is_synchronized(tmp_path: Path, monkeypatch
             study(tmp_path / "new")
     assert path.read_bytes() == before and [p.name for p in tmp_path.iterdir()] == ["x"]
     assert np.array_equal(study(path).risk, study(None).risk)
+
+
+# ---- lost while a study runs
+
+
+def emptied(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def cut(path: Path) -> None:
+    os.truncate(path, path.stat().st_size - 1)
+
+
+@pytest.mark.parametrize(("lose", "word"), [(Path.unlink, "deleted"), (emptied, "emptied"), (cut, "cut")])
+def test_a_file_that_is_lost_is_told_and_written_anew(lose: Callable[[Path], Any], word: str, tmp_path: Path) -> None:
+    """Before the next run is stored, and once a second while none finishes."""
+    path, checkpoint = tmp_path / "x", Checkpoint(tmp_path / "x", {"study": 1})
+    with checkpoint.opened() as store:
+        for run in range(3):
+            store.add([run], arrays([run]))
+        for again in (lambda: store.add([3], arrays([3])), store.check):
+            lose(path)
+            with pytest.warns(hd.errors.HdlimitWarning, match=rf"was {word} while the study ran; it is written anew"):
+                again()
+            assert stored_runs(path)[:3] == [0, 1, 2]
+        store.check()
+        store.add([4], arrays([4]))
+    with checkpoint.opened() as store:
+        assert flat(store.parts) == [0, 1, 2, 3, 4]
+        for runs, (values, numbers) in store.parts:
+            assert np.array_equal(values, arrays(runs)[0]) and np.array_equal(numbers, arrays(runs)[1])
+
+
+def test_it_is_noticed_while_no_run_finishes(tmp_path: Path) -> None:
+    path = tmp_path / "x"
+
+    def work(runs: Any) -> Any:
+        if runs[0] == 1:
+            path.unlink()
+            end = time.monotonic() + 20
+            while not path.exists() and time.monotonic() < end:
+                time.sleep(0.01)
+            assert stored_runs(path) == [0]
+        return arrays(list(runs))
+
+    with ThreadPoolExecutor(1) as pool, pytest.warns(hd.errors.HdlimitWarning, match="was deleted while the study ran"):
+        collect(work, 2, 1.0, pool, False, Checkpoint(path, {"study": 1}))
+    assert stored_runs(path) == [0, 1]
+
+
+def test_another_file_in_its_place_is_left(tmp_path: Path) -> None:
+    path, checkpoint = tmp_path / "x", Checkpoint(tmp_path / "x", {"study": 1})
+    with checkpoint.opened() as store:
+        store.add([0], arrays([0]))
+        (tmp_path / "other").write_text("other")
+        os.replace(tmp_path / "other", path)
+        with pytest.raises(InvalidInput, match=r"the file with which the study began, got .* \(replaced while"):
+            store.add([1], arrays([1]))
+    assert path.read_text() == "other"

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import warnings
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
+from scipy import sparse
 
 import hdlimit as hd
 from hdlimit.errors import InvalidInput, ValidityWarning
-from hdlimit.problem.estimation import RIDGE_GRID
+from hdlimit.problem.estimation import CHANCE, LARGEST_DEPENDENCE, RIDGE_GRID
+from hdlimit.problem.row_moments import lag_correlation
 from hdlimit.storage.tables import read_table
 
 
@@ -222,7 +226,7 @@ def test_streamed_rows_follow_their_exact_mean() -> None:
     ("x", "y", "options", "message"),
     [
         ([1, 2, 3], [1, 2, 3], {}, r"X: expected a numeric array of shape \(n, d\), got shape \(3,\)"),
-        ([[1], [2]], [[1], [2]], {}, r"y: expected a numeric array of shape \(n,\), got shape \(2, 1\)"),
+        ([[1], [2]], [[1, 3], [2, 4]], {}, r"y: expected a numeric array of shape \(n,\), got shape \(2, 2\)"),
         ([[1], [2], [3]], [1, 2], {}, "y: expected one value for each of the 3 rows of X"),
         ([[1]], [1], {}, "X: expected at least 2 rows, got 1"),
         ([], [], {}, "X: expected a numeric array"),
@@ -350,3 +354,122 @@ def test_npz_that_is_none(tmp_path: Any, content: bytes) -> None:
     path.write_bytes(content)
     with pytest.raises(InvalidInput, match="an .npz file of numeric arrays"):
         read_table(path)
+
+
+def test_a_column_of_labels() -> None:
+    x, y = table()
+    frame = pd.DataFrame({"label": y})
+    for column in (y[:, None], frame, frame["label"], [[value] for value in y]):
+        assert hd.Problem.from_data(x, column) == hd.Problem.from_data(x, y)
+
+
+def test_frames_are_matched_by_their_index() -> None:
+    x, y = table()
+    frame, labels = pd.DataFrame(x), pd.Series(y)
+    assert hd.Problem.from_data(frame, labels).rows.noise == pytest.approx(hd.Problem.from_data(x, y).rows.noise)
+    shuffled = labels.sample(frac=1.0, random_state=1)
+    for other in (shuffled, shuffled.to_frame(), labels.set_axis(range(1, 41))):
+        with pytest.raises(InvalidInput, match=r"y: expected the index of X \(y.loc.*, got \d+ in X and \d+ in y"):
+            hd.Problem.from_data(frame, other)
+    aligned = hd.Problem.from_data(frame, shuffled.loc[frame.index])
+    assert aligned.rows.noise == pytest.approx(hd.Problem.from_data(x, y).rows.noise)
+    assert hd.Problem.from_data(x, shuffled).rows is not None  # an array has no index
+
+
+class Tensor:
+    """As much of a PyTorch tensor as a function meets that wants an array."""
+
+    def __init__(self, values: Any, requires_grad: bool, device: str = "cpu") -> None:
+        self.values, self.requires_grad = np.asarray(values, dtype=np.float32), requires_grad
+        self.device = SimpleNamespace(type=device)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
+        if self.requires_grad:
+            raise RuntimeError("Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.")
+        if self.device.type != "cpu":
+            raise TypeError("can't convert cuda:0 device type tensor to numpy")
+        return np.array(self.values, dtype=dtype)
+
+
+@pytest.mark.parametrize(
+    ("made", "message"),
+    [
+        (lambda a: Tensor(a, True), r"a Tensor that requires grad; its detach\(\)"),
+        (lambda a: Tensor(a, False, "cuda"), r"on the device .*; its cpu\(\)"),
+        (sparse.csr_matrix, r"a csr_matrix, which is sparse; its toarray\(\)"),
+        (sparse.coo_array, r"a coo_array, which is sparse; its toarray\(\)"),
+    ],
+)
+def test_arrays_of_other_libraries_are_refused_with_the_remedy(made: Any, message: str) -> None:
+    """Every argument that takes an array, by the ways they are read."""
+    x, y = table()
+    calls = [
+        lambda: hd.Problem.from_data(made(x), y),
+        lambda: hd.Problem.from_data(x, made(y[:, None])),
+        lambda: hd.Problem(made(np.eye(3))),
+        lambda: hd.Covariance(made(np.eye(3))),
+        lambda: hd.Problem(hd.Isotropic(3), target=made(np.ones((1, 3)))),
+        lambda: hd.Empirical(made(np.ones((1, 3)))),
+    ]
+    for call in calls:
+        with pytest.raises(InvalidInput, match=message) as caught:
+            call()
+        assert len(str(caught.value)) < 400
+
+
+def test_a_list_of_tensors() -> None:
+    with pytest.raises(InvalidInput, match="target: expected a finite array"):
+        hd.Problem(hd.Isotropic(2), target=[Tensor(1.0, True)] * 2)
+
+
+def test_covariances_in_single_precision() -> None:
+    """X^T X/n and correlations in float32 with fewer rows than features: symmetric and positive up to rounding."""
+    x = np.random.default_rng(0).standard_normal((30, 80)).astype(np.float32)
+    asymmetric = np.corrcoef(x.T).astype(np.float32)
+    asymmetric[0, 1] *= np.float32(1 + 4e-7)
+    for k in (x.T @ x / np.float32(30), np.cov(x.T).astype(np.float32), asymmetric):
+        assert k.dtype == np.float32
+        kept = hd.Problem(k)
+        assert kept.covariance.eigenvalues[-1] == pytest.approx(np.linalg.eigvalsh(k.astype(np.float64))[-1], rel=1e-6)
+        assert kept.covariance.eigenvalues[0] >= 0
+        hd.predict(kept, hd.SGD(0.1), horizon=1.0)
+    for k in (asymmetric.astype(np.float64), asymmetric + np.triu(np.full((80, 80), 1e-4, dtype=np.float32), 1)):
+        with pytest.raises(InvalidInput, match="expected .* symmetric matrix"):
+            hd.Problem(k)
+    with pytest.raises(InvalidInput, match="positive semi-definite"):
+        hd.Problem(np.diag(np.array([1.0, -1e-3], dtype=np.float32)))
+
+
+def rows_with_memory(kind: str, n: int, d: int, rng: Any) -> Any:
+    """Independent rows, a delay line of white noise, or rows that keep 0.6 of the one before."""
+    if kind == "delay line":
+        return np.lib.stride_tricks.sliding_window_view(rng.standard_normal(n + d - 1), d)
+    x = rng.standard_normal((n, d)) * np.linspace(0.5, 2, d)
+    if kind == "share":
+        for k in range(1, n):
+            x[k] = 0.6 * x[k - 1] + 0.8 * x[k]
+    return x
+
+
+@pytest.mark.parametrize(("kind", "expected"), [("delay line", 1.0), ("share", 0.6)])
+@pytest.mark.parametrize("shape", [(400, 30), (120, 200)])
+def test_rows_that_depend_on_each_other_are_told(kind: str, expected: float, shape: tuple[int, int]) -> None:
+    """Population: norm(E u u'^T)/norm(E u u^T), 1 for a shift by one place and 0.6 for 0.6 of the row before."""
+    rng = np.random.default_rng(2)
+    x = rows_with_memory(kind, *shape, rng)
+    found = lag_correlation(x - x.mean(axis=0))
+    assert found == pytest.approx(expected, abs=0.1) if shape[0] > shape[1] else found > 0.5
+    with pytest.warns(ValidityWarning, match="rows that follow each other are correlated, by [01]"):
+        hd.Problem.from_data(x, x @ np.ones(shape[1]) + rng.standard_normal(shape[0]), ridge=50.0)
+
+
+@pytest.mark.parametrize("shape", [(400, 30), (60, 100), (50, 1), (4, 2)])
+def test_independent_rows_are_not(shape: tuple[int, int]) -> None:
+    """False alarms: at most 5e-6 a table; 200 tables of Gaussian rows and of rows with lognormal norms."""
+    rng = np.random.default_rng(4)
+    for k in range(200):
+        x = rows_with_memory("none", *shape, rng)
+        if k % 2:
+            x = x * np.exp(rng.standard_normal(shape[0]))[:, None]
+        x = x - x.mean(axis=0)
+        assert lag_correlation(x) <= max(LARGEST_DEPENDENCE, np.sqrt(CHANCE / shape[0]))
