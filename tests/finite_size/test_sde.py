@@ -277,7 +277,7 @@ def test_a_path_that_reaches_a_risk_of_zero_has_a_table(monkeypatch: pytest.Monk
     attempt = sde_paths._attempt
     monkeypatch.setattr(sde_paths, "_attempt", lambda *of: (*attempt(*of)[:2], 0.0, attempt(*of)[3]))
     law = hd.GaussianMixture([0.9, 0.1], [0.3, 2.0])
-    paths = hd.sample_sde(hd.Problem(hd.Isotropic(4), law), hd.ClippedSGD(0.5, 0.5, batch_size=2), 0.5, 1)
+    paths = hd.sample_sde(hd.Problem(hd.Isotropic(40), law), hd.ClippedSGD(0.5, 0.5, batch_size=2), 0.5, 1)
     assert np.isfinite(paths.risk).all()
 
 
