@@ -25,11 +25,11 @@ import numpy as np
 from hdlimit.core import checks
 from hdlimit.core.declaration import Declaration, FloatArray, classes, encode, name_of
 from hdlimit.errors import InvalidInput
-from hdlimit.optimizers.base import Optimizer
+from hdlimit.optimizers.base import Optimizer, check_types
 from hdlimit.optimizers.declared import OPTIMIZERS
 from hdlimit.optimizers.schedules import Function, Schedule
 from hdlimit.problem.declared import COVARIANCES, NOISES
-from hdlimit.problem.least_squares import Rows, checked_problem
+from hdlimit.problem.least_squares import Rows
 from hdlimit.problem.problem import Problem
 from hdlimit.problem.scipy_noise import ScipyNoise
 from hdlimit.storage.decoding import decode
@@ -189,9 +189,7 @@ def to_toml(problem: Problem, optimizer: Optimizer, horizon: float, **run: Any) 
     d = 100
     ...
     """
-    checked_problem(problem)
-    if not isinstance(optimizer, Optimizer):
-        raise InvalidInput("optimizer", "SGD, ClippedSGD or SignSGD", repr(optimizer)[:120])
+    check_types(problem, optimizer)
     if problem.rows is not None:
         raise InvalidInput("problem", "one without data rows (save a result as .npz to keep them)", repr(problem))
     tree = encode(Study(problem, optimizer, Run(horizon, **run)), np.ndarray.tolist)

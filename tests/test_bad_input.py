@@ -230,9 +230,7 @@ CONVERSIONS = [
 
 RUNS = [
     *each("hd.predict(_, SGD, 5)", "3; None; EYE; SGD; hd.Problem", "problem: expected a Problem, got"),
-    *each(
-        "hd.predict(P, _, 5)", "3; None; 'sgd'; hd.SGD; P; 0.5", "optimizer: expected SGD, ClippedSGD or SignSGD, got"
-    ),
+    *each("hd.predict(P, _, 5)", "3; None; 'sgd'; hd.SGD; P; 0.5", "optimizer: expected an optimizer such as SGD"),
     *each(
         "hd.predict(P, SGD, _)",
         NOT_POSITIVE + "; 1e13; 1e-9",
@@ -250,7 +248,7 @@ RUNS = [
         "times: expected a finite array with 1",
     ),
     *each("hd.predict(P, SGD, 5, rtol=_)", NOT_POSITIVE + "; 1; 0.02; 1e-14", "rtol: expected "),
-    *each("hd.stability(P, _)", "3; hd.SGD", "optimizer: expected SGD, ClippedSGD or SignSGD, got"),
+    *each("hd.stability(P, _)", "3; hd.SGD", "optimizer: expected an optimizer such as SGD"),
     *each("hd.steady_state(_, SGD)", "3; EYE", "problem: expected a Problem, got"),
     *each(
         "hd.steady_state(P, hd.SGD(_))",
@@ -287,7 +285,7 @@ RUNS = [
     ),
     *each("hd.verify(P, SGD, 1, 4, seed=_)", "'a'; None", "seed: expected an integer >= 0"),
     *each("hd.verify(P, SGD, 1, 4, rows=_)", "'data'; 3", "rows: expected"),
-    *each("hd.to_toml(P, _, 5)", "3; None; P", "optimizer: expected SGD, ClippedSGD or SignSGD, got"),
+    *each("hd.to_toml(P, _, 5)", "3; None; P", "optimizer: expected an optimizer such as SGD"),
     *each("hd.to_toml(_, SGD, 5)", "3; EYE", "problem: expected a Problem, got"),
     *each("hd.to_toml(P, SGD, _)", NOT_POSITIVE, "horizon: expected a finite number > 0"),
     *each("hd.to_toml(P, SGD, 5, runs=_)", NO_COUNT, "runs: expected an integer"),

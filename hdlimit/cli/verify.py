@@ -53,7 +53,7 @@ _EXIT_CODES = {"consistent": 0, "inconsistent": 1, "inconclusive": 3}
 @click.option(
     "--checkpoint", metavar="FILE", help="Store finished runs in FILE (FILE-dD for each d), and take those that it has."
 )
-@click.option("--progress", is_flag=True, help="Show a progress bar.")
+@click.option("--progress/--no-progress", default=None, help="Show a progress bar.  [default: on a terminal]")
 @options.plot_option
 @options.out_option
 @options.json_option

@@ -28,6 +28,7 @@ _here = threading.local()
 _NEVER = np.zeros(1, dtype=np.int64)
 _NEVER.setflags(write=False)
 _said: list[bool] = []
+_flags: dict[str, np.ndarray[Any, Any]] = {}
 T = TypeVar("T")
 
 
@@ -82,6 +83,16 @@ def flagged(flag: np.ndarray[Any, Any], work: Callable[[Any], T], runs: Any) -> 
         return work(runs)
     finally:
         _here.flag = before
+
+
+def flagged_by_name(name: str, work: Callable[[Any], T], runs: Any) -> T:
+    """Compute runs under the flag that a study has in this process."""
+    return flagged(_flags.setdefault(name, np.zeros(1, dtype=np.int64)), work, runs)
+
+
+def raise_flag(name: str) -> None:
+    """Tell the threads of this process that compute for a study that it has ended early."""
+    _flags.setdefault(name, np.zeros(1, dtype=np.int64))[0] = 1
 
 
 def _aside(function: Callable[[Any], T], matrix: Any) -> T:

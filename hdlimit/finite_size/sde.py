@@ -13,7 +13,7 @@ from hdlimit.core import checks
 from hdlimit.core.declaration import FloatArray
 from hdlimit.core.observable import Observable
 from hdlimit.core.seeds import Seed, as_int, seed_sequence
-from hdlimit.core.timegrid import check_horizon, default_times
+from hdlimit.core.timegrid import check_horizon, check_memory, default_times
 from hdlimit.core.version import __version__
 from hdlimit.errors import DivergenceWarning, InvalidInput, Outcome, Status, warn
 from hdlimit.execution.parallel import collect
@@ -28,6 +28,8 @@ from hdlimit.storage.records import Record
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+# Copies of the risks that are held at a time: parts, joined, ordered; counted in the code.
+COPIES = 3
 DIFFUSIONS = ("homogenized", "corrected")
 
 
@@ -149,7 +151,7 @@ def sample_sde(
     diffusion: str = "homogenized",
     step: float | None = None,
     executor: Executor | None = None,
-    progress: bool = False,
+    progress: bool | None = None,
 ) -> SdePaths:
     """Sample paths of the excess risk from a diffusion in place of the algorithm.
 
@@ -173,8 +175,8 @@ def sample_sde(
         The longest time step, in units of t; by default one with step eta mu lambda_max <= 1/10 along the limit curve.
     executor : concurrent.futures.Executor, optional
         By default threads, one a core.
-    progress : bool
-        Show a progress bar.
+    progress : bool, optional
+        Show a progress bar; by default on a terminal, for work of more than a second.
 
     Returns
     -------
@@ -237,6 +239,7 @@ def sample_sde(
         raise InvalidInput("executor", "a concurrent.futures.Executor or None", repr(executor)[:120])
     step = None if step is None else checks.positive("step", step)
     time = default_times(horizon, problem.dimension) if times is None else checks.times("times", times, horizon)
+    check_memory("paths", f"{paths:.3g} paths at {time.size} times", paths * time.size * COPIES * 8.0)
     warn_caveats(problem, horizon, limit_of(problem, optimizer))
     entropy, spawn_key = as_int(sequence.entropy), tuple(sequence.spawn_key)
     task = make_task(problem, optimizer, horizon, time, diffusion, step, entropy, spawn_key)

@@ -37,16 +37,18 @@ def solve(limit: Limit, modes: MomentSystem, horizon: float, rtol: float, level:
     The integration ends at the horizon, where v escapes, or where it is at most the level. Falls below 1e-60 count as
     reaching 0; where a functional grows manifold within one step of the optimizer (a time 1/d after the start or a jump
     of a schedule), its error is below rtol times 1 % of what it grows to. Where the response is a table in v, it is
-    extended and the integration repeated until v stays inside. At the target without noise nothing moves, as every
-    residual is 0.
+    extended and the integration repeated until v stays inside. At the target without noise, where every residual is 0,
+    and under a step size of 0 nothing moves.
     """
-    if limit.response.noise.second_moment == 0 and not modes.moved:
+    limit = limit.told(horizon)
+    if (limit.response.noise.second_moment == 0 and not modes.moved) or not value_range(tabulate(limit.lr, horizon))[1]:
         return _at_rest(modes, horizon)
     arrays, c_range = prepared(limit, modes, horizon, rtol, level)
     v_range = initial_range(limit, modes)
     for _ in range(40):
         response = limit.response.compiled(v_range, c_range)
         status, low, high, *dense = advance(arrays, response.kernel, response.parameters)
+        low = max(low, float(arrays.floor[0]))
         if low >= response.low and high <= response.high:
             return Solution(DenseOutput(*dense), status, dense[1].shape[0])
         v_range = (min(v_range[0], low / 4), max(v_range[1], high * 4))

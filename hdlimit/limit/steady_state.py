@@ -16,6 +16,8 @@ from hdlimit.problem.problem import Problem
 
 # Range of v in which a rest point is searched, within the range of double precision; chosen, not measured.
 SMALLEST, LARGEST = 1e-280, 1e280
+# Of E eps^2, the v from which a rest point is searched upwards where the risk starts at 0. Chosen, not measured.
+FIRST = 1e-12
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,7 @@ class SteadyState:
     risk : float
         The excess risk R at which the limit settles, inf where it grows without limit.
     time_scale : float
-        tau of the slowest mode: R(t) - risk falls like exp(-t/tau) in the end; inf where the risk grows.
+        tau of the slowest mode: R(t) - risk falls like exp(-t/tau) in the end; inf where the risk grows or never moves.
     outcome : Outcome
         Status and sentence.
     """
@@ -139,8 +141,10 @@ def steady_state(problem: Problem, optimizer: Optimizer) -> SteadyState:
     if not (isinstance(limit.lr, Constant) and isinstance(limit.control, Constant)):
         raise InvalidInput("optimizer", "a constant lr and threshold (a schedule has no steady state)", repr(optimizer))
     lr, c = limit.lr.value, limit.control.value
-    v = 2 * problem.initial_risk
-    v = max(v, SMALLEST) if v > 0 else max(limit.response.noise.width, 1e-3) ** 2
+    noise = limit.response.noise.scale_squared
+    if problem.initial_risk == 0 and noise == 0:
+        return SteadyState(0.0, math.inf, Outcome(Status.FINISHED, "the excess risk stays 0"))
+    v = max(2 * problem.initial_risk or FIRST * noise, SMALLEST)
     falling = _balance(limit, lr, c, v) > 0
     factor = 0.5 if falling else 2.0
     while SMALLEST <= v <= LARGEST:

@@ -17,7 +17,7 @@ import numpy as np
 
 from hdlimit.core import checks
 from hdlimit.core.declaration import Declaration, FloatArray
-from hdlimit.errors import InvalidInput
+from hdlimit.errors import InvalidInput, shown
 from hdlimit.optimizers.schedules import Constant, Schedule, as_schedule
 from hdlimit.problem.least_squares import LeastSquares, checked_problem
 
@@ -47,7 +47,7 @@ def check_types(problem: object, optimizer: object) -> None:
     """Raise InvalidInput unless these are a Problem and an optimizer that names its maps and its update."""
     checked_problem(problem)
     if not isinstance(optimizer, Optimizer):
-        raise InvalidInput("optimizer", "SGD, ClippedSGD or SignSGD", type(optimizer).__name__)
+        raise InvalidInput("optimizer", "an optimizer such as SGD(lr=0.5)", shown(optimizer))
     check_named(optimizer)
 
 

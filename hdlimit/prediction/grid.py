@@ -29,8 +29,6 @@ from hdlimit.response.chebyshev import LARGEST_ERROR
 from hdlimit.response.closed_loop import ERROR, Feedback
 from hdlimit.response.response import Compiled, MapResponse, Response
 
-# Tasks a thread: more keep threads busy to the end, fewer cost less to begin. Chosen, not measured.
-TASKS_A_THREAD = 8
 # Time of a mode and curve, for the number of tasks; a rough figure of one core.
 SECONDS = 1e-6
 # The time that a point takes beside its modes, in modes; a rough figure of one core.
@@ -142,7 +140,7 @@ class Prepared:
     @property
     def at_once(self) -> int:
         """How many points are integrated between two looks at whether the sweep has ended early."""
-        return max(1, math.floor(BREATH / (SECONDS * (OVERHEAD + self.modes.size))))
+        return max(1, math.floor(BREATH / point_seconds(self.modes)))
 
     def points(self, points: IntArray) -> tuple[FloatArray, FloatArray]:
         """Return v at the times, shape (m, T), and the reports of m points of the column."""
@@ -187,6 +185,11 @@ def widened(v_range: Range, low: float, high: float) -> Range:
     return v_range[0] / WIDER ** max(math.ceil(below), 0), v_range[1] * WIDER ** max(math.ceil(above), 0)
 
 
+def point_seconds(modes: MomentSystem) -> float:
+    """About what a point costs on one core."""
+    return SECONDS * (OVERHEAD + modes.size)
+
+
 @dataclass(frozen=True, eq=False)
 class Grid:
     """The work on all points, numbered column by column; it may be sent to other processes."""
@@ -219,7 +222,9 @@ class Grid:
         return v, reports
 
 
-def solved(grid: Grid, threads: int | None, executor: Executor | None, progress: bool) -> tuple[FloatArray, FloatArray]:
+def solved(
+    grid: Grid, threads: int | None, executor: Executor | None, progress: bool | None
+) -> tuple[FloatArray, FloatArray]:
     """Return v at the times and the reports of all points, in the order of their columns' index.
 
     Parameters
@@ -230,8 +235,8 @@ def solved(grid: Grid, threads: int | None, executor: Executor | None, progress:
         Number of threads; None for one a core.
     executor : concurrent.futures.Executor or None
         In place of threads, as in `hdlimit.execution.parallel.collect`.
-    progress : bool
-        Show a progress bar over the points.
+    progress : bool or None
+        Show a progress bar over the points; None: on a terminal.
 
     Returns
     -------
@@ -245,12 +250,11 @@ def solved(grid: Grid, threads: int | None, executor: Executor | None, progress:
     HdlimitError
         What a point raises.
     """
-    size, modes = int(grid.starts[-1]), grid.columns[0].limit.modes.size
-    seconds = SECONDS * modes
+    size, seconds = int(grid.starts[-1]), point_seconds(grid.columns[0].limit.modes)
     if threads is None or executor is not None:
         v, reports = collect(grid, size, seconds, executor, progress)
     else:
         with ThreadPoolExecutor(threads) as pool:
-            v, reports = collect(grid, size, TASKS_A_THREAD * threads / size, pool, progress)
+            v, reports = collect(grid, size, seconds, pool, progress)
     order = np.argsort(np.concatenate([column.index for column in grid.columns]))
     return v[order], reports[order]

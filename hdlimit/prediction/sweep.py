@@ -30,7 +30,7 @@ def sweep(
     compress: bool | float = True,
     threads: int | None = None,
     executor: Executor | None = None,
-    progress: bool = False,
+    progress: bool | None = None,
     **axes: Any,
 ) -> Sweep:
     """Return the predicted risk for every combination of parameters.
@@ -49,8 +49,8 @@ def sweep(
         Number of threads; by default one a core.
     executor : concurrent.futures.Executor, optional
         In place of threads.
-    progress : bool
-        Show a progress bar over the points.
+    progress : bool, optional
+        Show a progress bar over the points; by default on a terminal, for work of more than a second.
     **axes
         name=values for any of lr, threshold (numbers, or a list with schedules among them), batch_size, noise (laws),
         or the numeric parameters of the problem's noise law (std, df, scale, half_width), in the order of the result's
@@ -96,6 +96,7 @@ def sweep(
     grid = default_times(horizon, problem.dimension) if times is None else checks.times("times", times, horizon)
     checked = checked_axes(problem, optimizer, axes)
     points = Points(problem, optimizer, checked)
+    points.check_total("axes", 1 if final else grid.size)
     for caveat in points.caveats(horizon):
         warn(caveat)
     how: Any = {"threads": threads, "executor": executor, "progress": progress}

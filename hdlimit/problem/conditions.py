@@ -61,6 +61,8 @@ def near_critical(
     step = lr / covariance.dimension * values
     at_limit, room = float(counts @ step) / (2 * batch), 2 * batch - step * (batch + 1)
     here = float(counts @ (step / room)) if room.min() > 0 else math.inf
+    if at_limit == 0:
+        return
     start = f"lr {lr:.4g} is large for d = {covariance.dimension} and batch size {batch}: "
     until, up_to = (" until it is clipped", "up to ") if clipped else ("", "")
     if at_limit < 1 <= here:
@@ -77,6 +79,8 @@ def near_critical(
 def noisy_rows(at_limit: float, rows: RowEffects) -> Iterator[Warning]:
     """Compare rows with Gaussian ones: v settles at E eps^2 noise X0/(1 - square X0), X0 as in near_critical."""
     here = rows.square * at_limit
+    if at_limit == 0:
+        return
     start = (
         f"the rows are not Gaussian, E norm(x)^4 is {rows.square:.3g} and E eps^2 norm(x)^2 {rows.noise:.3g} of the "
         "Gaussian value: "
@@ -140,6 +144,8 @@ def exact_critical_batch(covariance: CovarianceModel, lr: float) -> float:
     values, count = _spectrum(covariance)
     relative = lr / covariance.dimension * values
     largest = float(relative[-1])
+    if float((count * relative).sum()) <= 0.5:
+        return 1.0
     if largest >= 2 * (1 - 1e-14):
         return math.inf
     distance = 2 * (largest - relative) / ((2 - largest) * (2 - relative))

@@ -137,6 +137,7 @@ def landscape(problem: Problem, horizon: float, lr: Any, threshold: Any, batch_s
     steps, clips = _axis("lr", lr, False), _axis("threshold", threshold, True)
     optimizer = ClippedSGD(1.0, 1.0, checks.integer("batch_size", batch_size))
     points = Points(problem, optimizer, {"lr": steps, "threshold": clips})
+    points.check_total("threshold", 1)
     risk = points.solve(horizon, np.array([horizon]), True, RTOL).risk
     grown = np.where(risk > GROWN * problem.initial_risk, math.inf, risk)
     return Landscape(problem, horizon, optimizer.batch_size, steps, clips, grown)

@@ -114,7 +114,8 @@ def score_of(problem: Problem, lr: Any, horizon: float, batch_size: int) -> tupl
         raise InvalidInput("lr", "a step size at which the risk stays bounded", f"{lr!r}: it diverges at t = {end:g}")
     grid = default_times(horizon, problem.dimension)
     times = grid if isinstance(schedule, Constant) else np.union1d(grid, solution.dense.knots)
-    v = np.maximum(solution.dense(times, 0), SMALLEST * solution.dense.start[:, 0].max())
+    largest = float(solution.dense.start[:, 0].max()) or problem.noise.width**2
+    v = np.maximum(solution.dense(times, 0), SMALLEST * largest)
     return score_table(problem.noise, float(v.min()), float(v.max())), Table(times, v)
 
 

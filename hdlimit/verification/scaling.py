@@ -53,7 +53,7 @@ def scaling_study(
     false_alarm: float = 0.01,
     method: str | None = None,
     executor: Executor | None = None,
-    progress: bool = False,
+    progress: bool | None = None,
     checkpoint: str | PathLike[str] | None = None,
 ) -> ScalingStudy:
     """Test whether the curve is the limit of the runs: bias vanishing like 1/D, spread of runs like 1/sqrt(D).
@@ -207,7 +207,7 @@ class Case:
             raise VerificationRefused(f"dimensions: d = {problem.dimension} is too small: {error}") from error
 
     def simulated(
-        self, runs: int, seed: Any, executor: Executor | None, progress: bool, checkpoint: Any = None
+        self, runs: int, seed: Any, executor: Executor | None, progress: bool | None, checkpoint: Any = None
     ) -> Ensemble:
         """Simulate runs at the test times."""
         times = self.steps / self.problem.dimension

@@ -24,6 +24,7 @@ TRAINERS = {
     "gradient": lambda g, limit: g,
     "clipped-gradient": lambda g, limit: g * min(1.0, limit / np.linalg.norm(g)),
     "signed-gradient": lambda g, limit: np.sign(g),
+    "signed-features": lambda g, limit: g,
 }
 CASES = [
     optimizer
@@ -37,11 +38,12 @@ def moved(optimizer: Optimizer, loss: str) -> Any:
     rng = np.random.default_rng(3)
     batch = optimizer.batch_size
     x, r = rng.standard_normal((batch, D)), 2 * rng.standard_normal(batch)
-    table = optimizer.residual_table
+    table = getattr(optimizer, "residual_table", None)
     # a trainer of a residual map has the map in the place of the loss's derivative
     pull = OF_LOSS[loss] * r if table is None else table(r, float(optimizer.control_schedule(0.0)))
     limit = optimizer.max_norm(PROBLEM, loss) if isinstance(optimizer, hd.ClippedSGD) else math.inf
-    return optimizer.step_size(PROBLEM, loss) * TRAINERS[optimizer.update](pull @ x / batch, limit)
+    followed = np.sign(x) if optimizer.update == "signed-features" else x
+    return optimizer.step_size(PROBLEM, loss) * TRAINERS[optimizer.update](pull @ followed / batch, limit)
 
 
 @pytest.mark.parametrize("optimizer", CASES, ids=name_of)
