@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from hdlimit.errors import HdlimitWarning, InvalidInput, NotAvailable, warn
+from hdlimit.errors import HdlimitWarning, InvalidInput, NotAvailable, shown, warn
 
 BACKENDS = ("auto", "compiled", "numpy")
 # Rows of a matrix from which its eigenvalues are computed aside from the main thread: 0.1 s of one core.
@@ -139,7 +139,7 @@ class _State:
 
 def _checked(choice: str, name: str) -> str:
     if choice not in BACKENDS:
-        raise InvalidInput(name, f"one of {', '.join(map(repr, BACKENDS))}", repr(choice))
+        raise InvalidInput(name, f"one of {', '.join(map(repr, BACKENDS))}", shown(choice))
     return choice
 
 

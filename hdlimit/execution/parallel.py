@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from hdlimit.core import checks
 from hdlimit.core.backend import flagged, flagged_by_name, raise_flag, tell
 from hdlimit.core.timegrid import announce
 from hdlimit.errors import InvalidInput, WorkersLost
@@ -84,6 +85,8 @@ def collect(
     WorkersLost
         When workers die several times in a row.
     """
+    if progress is not None:
+        checks.flag("progress", progress)
     with nullcontext() if checkpoint is None else checkpoint.opened() as store:
         own = ThreadPoolExecutor(os.cpu_count() or 1) if executor is None else None
         try:

@@ -15,7 +15,7 @@ from hdlimit.core.observable import Observable
 from hdlimit.core.seeds import Seed, as_int, seed_sequence
 from hdlimit.core.timegrid import check_horizon, check_memory, default_times
 from hdlimit.core.version import __version__
-from hdlimit.errors import DivergenceWarning, InvalidInput, Outcome, Status, warn
+from hdlimit.errors import DivergenceWarning, InvalidInput, Outcome, Status, shown, warn
 from hdlimit.execution.parallel import collect
 from hdlimit.finite_size.sde_paths import _MODE_SECONDS, Task, make_task, sample_paths
 from hdlimit.limit.system import limit_of
@@ -28,6 +28,8 @@ from hdlimit.storage.records import Record
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+# Steps of a path, whose times are held: 0.1 GB. Chosen, not measured.
+MOST_STEPS = 10**7
 # Copies of the risks that are held at a time: parts, joined, ordered; counted in the code.
 COPIES = 3
 DIFFUSIONS = ("homogenized", "corrected")
@@ -236,8 +238,10 @@ def sample_sde(
     sequence = seed_sequence(seed)
     checks.one_of("diffusion", diffusion, DIFFUSIONS)
     if executor is not None and not isinstance(executor, Executor):
-        raise InvalidInput("executor", "a concurrent.futures.Executor or None", repr(executor)[:120])
+        raise InvalidInput("executor", "a concurrent.futures.Executor or None", shown(executor))
     step = None if step is None else checks.positive("step", step)
+    if step is not None and horizon / step > MOST_STEPS:
+        raise InvalidInput("step", f"at least {horizon / MOST_STEPS:g}: {MOST_STEPS:g} steps a path", f"{step:g}")
     time = default_times(horizon, problem.dimension) if times is None else checks.times("times", times, horizon)
     check_memory("paths", f"{paths:.3g} paths at {time.size} times", paths * time.size * COPIES * 8.0)
     warn_caveats(problem, horizon, limit_of(problem, optimizer))

@@ -116,7 +116,7 @@ def predict(
     check_memory("times", f"{grid.size:.3g} times", grid.size * TIME)
     limit = limit_of(problem, optimizer, min(TOLERANCE, rtol / 10) if compress is True else compress)
     warn_caveats(problem, horizon, limit)
-    level = -math.inf if until is None else 2 * checks.positive("until", until)
+    level = -math.inf if until is None else 2 * checks.risk("until", until)
     solution = solve(limit, limit.modes, horizon, rtol, level)
     if not solution.steps:
         sizes = f"initial risk {problem.initial_risk:.3g}, {problem.noise!r}, {optimizer!r}"

@@ -10,7 +10,7 @@ import numpy as np
 from hdlimit.core import checks
 from hdlimit.core.timegrid import check_horizon, default_times
 from hdlimit.core.version import __version__
-from hdlimit.errors import InvalidInput, warn
+from hdlimit.errors import InvalidInput, shown, warn
 from hdlimit.optimizers.base import Optimizer, check_types
 from hdlimit.prediction.axes import checked_axes
 from hdlimit.prediction.points import Points
@@ -85,12 +85,12 @@ def sweep(
     horizon, rtol = check_horizon(horizon, problem.dimension), checks.positive("rtol", rtol)
     if not TIGHTEST <= rtol <= LOOSEST:
         raise InvalidInput("rtol", f"a number from {TIGHTEST:g} to {LOOSEST:g}", f"{rtol:g}")
-    if final and times is not None:
+    if checks.flag("final", final) and times is not None:
         raise InvalidInput("times", "None with final=True, which keeps the risk at the horizon alone", "times")
     if threads is not None:
         checks.count("threads", threads)
     if executor is not None and not isinstance(executor, Executor):
-        raise InvalidInput("executor", "a concurrent.futures.Executor or None", repr(executor)[:120])
+        raise InvalidInput("executor", "a concurrent.futures.Executor or None", shown(executor))
     if threads is not None and executor is not None:
         raise InvalidInput("threads", "None with an executor", f"{threads}")
     grid = default_times(horizon, problem.dimension) if times is None else checks.times("times", times, horizon)

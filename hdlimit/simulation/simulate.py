@@ -24,7 +24,7 @@ from hdlimit.core.observable import Observable
 from hdlimit.core.seeds import Seed, as_int, seed_sequence
 from hdlimit.core.timegrid import check_duration, check_horizon, check_memory, default_times, steps_at
 from hdlimit.core.version import __version__
-from hdlimit.errors import DivergenceWarning, InvalidInput, Outcome, Status, warn
+from hdlimit.errors import DivergenceWarning, InvalidInput, Outcome, Status, shown, warn
 from hdlimit.execution.checkpoint import Checkpoint
 from hdlimit.execution.parallel import collect
 from hdlimit.optimizers.base import Optimizer, check_types
@@ -186,15 +186,19 @@ def _check(problem: Any, optimizer: Any, executor: Any) -> None:
     if math.isinf(excess_risk(readable(problem), problem.initial_error)):
         raise InvalidInput("problem", "a start and a target with a finite initial risk", "a risk that overflows")
     if executor is not None and not isinstance(executor, Executor):
-        raise InvalidInput("executor", "a concurrent.futures.Executor or None", repr(executor)[:120])
+        raise InvalidInput("executor", "a concurrent.futures.Executor or None", shown(executor))
 
 
 def checked_record(record: Any, optimizer: Optimizer) -> tuple[str, ...]:
     """Return the names of what is recorded beside the risk, each once; raises InvalidInput for others."""
     if not isinstance(record, Iterable):
-        raise InvalidInput("record", "names out of " + ", ".join(map(repr, RECORDABLE)), repr(record)[:120])
+        raise InvalidInput("record", "names out of " + ", ".join(map(repr, RECORDABLE)), shown(record))
     given = (record,) if isinstance(record, str) else record
-    names = tuple(dict.fromkeys(checks.one_of("record", name, RECORDABLE) for name in given))
+    try:
+        listed = list(given)
+    except Exception as error:  # of a stranger's __iter__
+        raise InvalidInput("record", "names out of " + ", ".join(map(repr, RECORDABLE)), shown(record)) from error
+    names = tuple(dict.fromkeys(checks.one_of("record", name, RECORDABLE) for name in listed))
     if "clipped_fraction" in names and not updates.update_of(optimizer).clips:
         raise InvalidInput("record", "'clipped_fraction' for an optimizer that clips only", f"it for {optimizer!r}")
     return names

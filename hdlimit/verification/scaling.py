@@ -25,6 +25,7 @@ from hdlimit.errors import (
     NotAvailable,
     Status,
     VerificationRefused,
+    shown,
     warn,
 )
 from hdlimit.optimizers.base import Optimizer, check_types
@@ -176,10 +177,10 @@ def _dimensions(dimensions: Any) -> IntArray:
     expected = "at least 3 different integers >= 2"
     given = checks.array("dimensions", dimensions, 1)
     if (given != np.floor(given)).any() or (given < 2).any() or (given > checks.MOST).any():
-        raise InvalidInput("dimensions", expected, repr(given.tolist())[:120])
+        raise InvalidInput("dimensions", expected, shown(given.tolist()))
     sizes = np.unique(given.astype(np.int64))
     if sizes.size != given.size or sizes.size < 3:
-        raise InvalidInput("dimensions", expected, repr(given.tolist())[:120])
+        raise InvalidInput("dimensions", expected, shown(given.tolist()))
     return sizes
 
 
