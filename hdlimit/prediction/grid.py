@@ -25,7 +25,7 @@ from hdlimit.limit.moments import MomentSystem
 from hdlimit.limit.numpy_sweeps import run
 from hdlimit.limit.piecewise import Piecewise, stops, tabulate
 from hdlimit.limit.system import Limit
-from hdlimit.response.chebyshev import LARGEST_ERROR
+from hdlimit.response.chebyshev import LARGEST_ERROR, TABLE_ERROR
 from hdlimit.response.closed_loop import ERROR, Feedback
 from hdlimit.response.response import Compiled, MapResponse, Response
 
@@ -52,7 +52,7 @@ class AtThreshold(Feedback):
             return values[0] / mu, values[1] / nu
 
         super().__init__(relative, response.noise, response.batch_size, error)
-        self.response, self.units = response, (math.log(mu), math.log(nu))
+        self.response, self.head = response, [math.log(mu), math.log(nu), *response.largest(c)]
 
     def __repr__(self) -> str:
         return repr(self.response)
@@ -64,7 +64,7 @@ class AtThreshold(Feedback):
     def compiled(self, v_range: Range, c_range: Range) -> Compiled:
         """Return the tables that cover v_range; raise NotAvailable where their error is too large."""
         found = super().compiled(v_range, c_range)
-        found.parameters[1:3] = self.units
+        found.parameters[1:5] = self.head
         worst = max(panel.error for panel in list(self._panels.values()))
         if not worst < max(LARGEST_ERROR, 10 * self.error):
             raise NotAvailable(f"noise: {self!r} cannot be tabulated: error {worst:.0e}")
@@ -119,7 +119,7 @@ class Prepared:
             return response
         if (c != largest and response.map.controlled) or response.is_quick(c):
             return response
-        error = max(response.precision, min(self.rtol / 300, ERROR))
+        error = max(TABLE_ERROR, min(self.rtol / 300, ERROR))
         return AtThreshold(response, c, self.column.limit.scale, error)
 
     @cached_property

@@ -23,6 +23,7 @@ MOST_ATOMS = 1_000_000
 class ScipyNoise(NoiseLaw):
     """Any frozen scipy.stats distribution as label noise. Discrete laws are cut where 1e-15 of their mass is left.
 
+    Its densities and tails are as exact as SciPy's; where those are tiny their error is absolute (levy, 4 % of 6e-39).
     Its responses come as tables, right to 1e-9: under 0.2 s for the first curve of a clipped or signed optimizer (batch
     size 1), milliseconds for the next at the same threshold.
 
