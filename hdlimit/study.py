@@ -24,7 +24,7 @@ import numpy as np
 
 from hdlimit.core import checks
 from hdlimit.core.declaration import Declaration, FloatArray, classes, encode, name_of
-from hdlimit.errors import InvalidInput
+from hdlimit.errors import InvalidInput, shown
 from hdlimit.optimizers.base import Optimizer, check_types
 from hdlimit.optimizers.declared import OPTIMIZERS
 from hdlimit.optimizers.schedules import Function, Schedule
@@ -191,7 +191,7 @@ def to_toml(problem: Problem, optimizer: Optimizer, horizon: float, **run: Any) 
     """
     check_types(problem, optimizer)
     if problem.rows is not None:
-        raise InvalidInput("problem", "one without data rows (save a result as .npz to keep them)", repr(problem))
+        raise InvalidInput("problem", "one without data rows (save a result as .npz to keep them)", shown(problem))
     tree = encode(Study(problem, optimizer, Run(horizon, **run)), np.ndarray.tolist)
     sections = {
         "problem": {k: v for k, v in tree["problem"].items() if k in ("target", "start")},
@@ -233,7 +233,7 @@ def _checked(table: Any, base: type, path: str) -> dict[str, Any]:
 def _class_of(table: Any, base: type, path: str) -> type:
     """Find the class that a table names."""
     if not isinstance(table, dict):
-        raise InvalidInput(path, "a table", repr(table)[:80])
+        raise InvalidInput(path, "a table", shown(table, 80))
     choices = {name: cls for name, cls in classes(base).items() if cls is not Function}
     name = table.get("type", base.__name__ if base.__name__ in choices else None)
     if not isinstance(name, str) or name not in choices:
@@ -292,6 +292,6 @@ def _converted(value: Any, hint: Any, path: str) -> Any:
     except msgspec.ValidationError as error:
         where = re.search(r" - at `\$(.*)`$", str(error))
         expected = "a number" if where else _describe(hint)
-        raise InvalidInput(path + (where[1] if where else ""), expected, repr(value)[:100]) from error
+        raise InvalidInput(path + (where[1] if where else ""), expected, shown(value, 100)) from error
     except ValueError as error:
-        raise InvalidInput(path, "an array with rows of equal length", repr(value)[:100]) from error
+        raise InvalidInput(path, "an array with rows of equal length", shown(value, 100)) from error

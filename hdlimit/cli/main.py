@@ -15,7 +15,7 @@ from hdlimit.cli.exits import HELP, errors_on_one_line, one_line
 from hdlimit.cli.inputs import _OPTIMIZERS, _optimizer, _problem_from_table
 from hdlimit.cli.verify import verify
 from hdlimit.core.version import __version__
-from hdlimit.errors import HdlimitWarning, InvalidInput
+from hdlimit.errors import HdlimitWarning, InvalidInput, shown
 
 
 class _Commands(click.Group):
@@ -220,12 +220,14 @@ def formula(optimizer: str | None, law: str | None, latex: bool) -> None:
         return
     laws = {name: entry for (of, name), entry in FORMULAS.items() if of == optimizer}
     if not laws:
-        raise InvalidInput("OPTIMIZER", f"one of {', '.join(dict.fromkeys(of for of, _ in FORMULAS))}", repr(optimizer))
+        raise InvalidInput(
+            "OPTIMIZER", f"one of {', '.join(dict.fromkeys(of for of, _ in FORMULAS))}", shown(optimizer)
+        )
     if law is not None and law not in laws:
-        raise InvalidInput("LAW", f"one of {', '.join(laws)}", repr(law))
-    shown = laws if law is None else {law: laws[law]}
+        raise InvalidInput("LAW", f"one of {', '.join(laws)}", shown(law))
+    chosen = laws if law is None else {law: laws[law]}
     click.echo(
-        "\n\n".join(printing.formula_text(f"{optimizer}, {name}", entry, latex) for name, entry in shown.items())
+        "\n\n".join(printing.formula_text(f"{optimizer}, {name}", entry, latex) for name, entry in chosen.items())
     )
 
 

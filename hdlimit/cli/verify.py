@@ -11,7 +11,7 @@ import click
 
 from hdlimit.cli import options
 from hdlimit.cli import text as printing
-from hdlimit.errors import InvalidInput
+from hdlimit.errors import InvalidInput, shown
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -53,7 +53,7 @@ _EXIT_CODES = {"consistent": 0, "inconsistent": 1, "inconclusive": 3}
 @click.option(
     "--checkpoint", metavar="FILE", help="Store finished runs in FILE (FILE-dD for each d), and take those that it has."
 )
-@click.option("--progress", is_flag=True, help="Show a progress bar.")
+@click.option("--progress/--no-progress", default=None, help="Show a progress bar.  [default: on a terminal]")
 @options.plot_option
 @options.out_option
 @options.json_option
@@ -125,7 +125,7 @@ def _verification(dimensions: str | None, how: dict[str, Any], run: Run) -> Any:
         sizes = [int(d) for d in dimensions.split(",")]
     except ValueError:
         raise InvalidInput(
-            "--dimensions", "integers with commas between them, such as 128,256,512", repr(dimensions)
+            "--dimensions", "integers with commas between them, such as 128,256,512", shown(dimensions)
         ) from None
     return partial(scaling_study, dimensions=sizes)
 

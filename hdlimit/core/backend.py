@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from hdlimit.errors import HdlimitWarning, InvalidInput, NotAvailable, warn
+from hdlimit.errors import HdlimitWarning, InvalidInput, NotAvailable, shown, warn
 
 BACKENDS = ("auto", "compiled", "numpy")
 # Rows of a matrix from which its eigenvalues are computed aside from the main thread: 0.1 s of one core.
@@ -28,6 +28,7 @@ _here = threading.local()
 _NEVER = np.zeros(1, dtype=np.int64)
 _NEVER.setflags(write=False)
 _said: list[bool] = []
+_flags: dict[str, np.ndarray[Any, Any]] = {}
 T = TypeVar("T")
 
 
@@ -84,6 +85,16 @@ def flagged(flag: np.ndarray[Any, Any], work: Callable[[Any], T], runs: Any) -> 
         _here.flag = before
 
 
+def flagged_by_name(name: str, work: Callable[[Any], T], runs: Any) -> T:
+    """Compute runs under the flag that a study has in this process."""
+    return flagged(_flags.setdefault(name, np.zeros(1, dtype=np.int64)), work, runs)
+
+
+def raise_flag(name: str) -> None:
+    """Tell the threads of this process that compute for a study that it has ended early."""
+    _flags.setdefault(name, np.zeros(1, dtype=np.int64))[0] = 1
+
+
 def _aside(function: Callable[[Any], T], matrix: Any) -> T:
     """Compute in another thread what does not hold the interpreter, so that the main thread hears Ctrl-C meanwhile."""
     if threading.current_thread() is not threading.main_thread():
@@ -128,7 +139,7 @@ class _State:
 
 def _checked(choice: str, name: str) -> str:
     if choice not in BACKENDS:
-        raise InvalidInput(name, f"one of {', '.join(map(repr, BACKENDS))}", repr(choice))
+        raise InvalidInput(name, f"one of {', '.join(map(repr, BACKENDS))}", shown(choice))
     return choice
 
 

@@ -1,24 +1,24 @@
-"""Validation of arguments.
+"""Validation of arguments: each function takes the name of an argument, for messages, and what was given.
 
-Each function takes the name of an argument, for messages, and what was given. It returns the value in its final type,
-or raises InvalidInput with the name of the argument.
+It returns the value in its final type, or raises InvalidInput with the name of the argument.
 """
 
 from __future__ import annotations
 
+import contextlib
 import math
 from typing import Any
 
 import numpy as np
 
 from hdlimit.core.declaration import FloatArray
-from hdlimit.errors import InvalidInput
+from hdlimit.errors import InvalidInput, shown
 
 # Things held in memory or computed one by one: 8 GB of float64. Chosen, not measured.
 MOST = 10**9
 # Scales whose fourth powers are normal floating-point numbers (1e-280 and 1e280, with room for factors).
 SMALLEST_SCALE, LARGEST_SCALE = 1e-70, 1e70
-_NOT_REAL = bool, np.bool_, str, bytes, complex, np.complexfloating, type(None)
+_NOT_REAL = bool, np.bool_, str, bytes, bytearray, memoryview, complex, np.complexfloating, type(None)
 _KINDS = {"c": "complex numbers", "U": "text", "S": "text", "M": "dates", "m": "time differences", "V": "records"}
 
 
@@ -45,11 +45,11 @@ def number(argument: str, value: Any, expected: str = "a finite number") -> floa
         If the value is anything else.
     """
     if isinstance(value, _NOT_REAL):
-        raise InvalidInput(argument, expected, repr(value))
+        raise InvalidInput(argument, expected, shown(value))
     try:
         result = float(value)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise InvalidInput(argument, expected, f"{type(value).__name__} {value!r}"[:120]) from error
+    except Exception as error:  # whatever the __float__ of a stranger raises
+        raise InvalidInput(argument, expected, f"{type(value).__name__} {shown(value, 100)}") from error
     if not math.isfinite(result):
         raise InvalidInput(argument, expected, result)
     return result
@@ -71,6 +71,33 @@ def non_negative(argument: str, value: Any) -> float:
     if result < 0:
         raise InvalidInput(argument, expected, f"{result:g}")
     return result
+
+
+def flag(argument: str, value: Any) -> bool:
+    """Return True or False; nothing else is taken for one of them."""
+    if not isinstance(value, bool | np.bool_):
+        raise InvalidInput(argument, "True or False", shown(value))
+    return bool(value)
+
+
+def risk(argument: str, value: Any) -> float:
+    """Return a number from 1e-140 to 1e140, whose square neither overflows nor vanishes."""
+    result, low, high = positive(argument, value), SMALLEST_SCALE**2, LARGEST_SCALE**2
+    if not low <= result <= high:
+        raise InvalidInput(argument, f"a number from {low:g} to {high:g}", f"{result:g}")
+    return result
+
+
+def is_inf(value: Any) -> bool:
+    """Whether a value is the float inf, of Python or NumPy."""
+    return isinstance(value, float | np.floating) and bool(value == math.inf)
+
+
+def is_scalar(value: Any) -> bool:
+    """Whether NumPy takes a value for one thing, not for an array."""
+    with contextlib.suppress(Exception):  # of rows of different lengths, and of a stranger's __array__
+        return np.ndim(value) == 0
+    return False
 
 
 def scale(argument: str, value: Any) -> float:
@@ -170,7 +197,7 @@ def one_of(argument: str, value: Any, choices: tuple[str, ...]) -> str:
         If the value is anything else.
     """
     if not isinstance(value, str) or value not in choices:
-        raise InvalidInput(argument, "one of " + ", ".join(map(repr, choices)), repr(value)[:120])
+        raise InvalidInput(argument, "one of " + ", ".join(map(repr, choices)), shown(value))
     return value
 
 
@@ -203,7 +230,7 @@ def array(argument: str, value: Any, ndim: int | None, shape: tuple[int | None, 
         wanted = f"a finite array of shape ({lengths}{',' if ndim == 1 else ''})"
     else:
         wanted = "a finite array" + ("" if ndim is None else f" with {ndim} dimension{'s' if ndim > 1 else ''}")
-    result = _real(argument, value, wanted)
+    result = real(argument, value, wanted)
     wrong = ndim is not None and result.ndim != ndim
     if wrong or (shape is not None and any(n not in (None, m) for n, m in zip(shape, result.shape, strict=True))):
         raise InvalidInput(argument, wanted, f"shape {result.shape}")
@@ -216,22 +243,7 @@ def array(argument: str, value: Any, ndim: int | None, shape: tuple[int | None, 
 
 
 def foreign_array(argument: str, value: Any, wanted: str) -> None:
-    """Raise InvalidInput, with the remedy, for what holds numbers that NumPy does not read.
-
-    Parameters
-    ----------
-    argument : str
-        Name of the argument, for messages.
-    value : object
-        What was given.
-    wanted : str
-        What is expected, in words.
-
-    Raises
-    ------
-    InvalidInput
-        For a sparse matrix, a tensor that requires grad, and a tensor on a device.
-    """
+    """Raise InvalidInput, with the remedy, for what holds numbers that NumPy does not read."""
     got = f"a {type(value).__name__}"
     if hasattr(value, "toarray") and hasattr(value, "nnz"):
         raise InvalidInput(argument, wanted, f"{got}, which is sparse; its toarray() is an array")
@@ -241,8 +253,11 @@ def foreign_array(argument: str, value: Any, wanted: str) -> None:
         raise InvalidInput(argument, wanted, f"{got} on the device {value.device}; its cpu() has the numbers here")
 
 
-def _real(argument: str, value: Any, wanted: str) -> FloatArray:
+def real(argument: str, value: Any, wanted: str) -> FloatArray:
+    """Return a float64 array, whatever its shape; raises InvalidInput for what is not numeric."""
     foreign_array(argument, value, wanted)
+    if isinstance(value, bytearray | memoryview) or (isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value)):
+        raise InvalidInput(argument, wanted, f"a {type(value).__name__}, whose bytes or masked entries are no numbers")
     try:
         given = np.asarray(value)
         if given.dtype.kind in _KINDS:
@@ -250,7 +265,7 @@ def _real(argument: str, value: Any, wanted: str) -> FloatArray:
         return np.array(given, dtype=np.float64, order="C")
     except InvalidInput:
         raise
-    except (TypeError, ValueError, OverflowError, RuntimeError) as error:  # RuntimeError: tensors in a list
+    except Exception as error:  # whatever the __array__ or __float__ of a stranger raises
         raise InvalidInput(argument, wanted, f"{type(value).__name__} that is not numeric") from error
 
 

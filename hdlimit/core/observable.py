@@ -10,7 +10,7 @@ import numpy as np
 
 from hdlimit.core import checks
 from hdlimit.core.declaration import Declaration, FloatArray
-from hdlimit.errors import InvalidInput
+from hdlimit.errors import InvalidInput, shown
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -82,7 +82,7 @@ class Observable(Declaration):
         """
         levels = checks.array("q", q, None)
         if not ((levels >= 0) & (levels <= 1)).all():
-            raise InvalidInput("q", "probabilities between 0 and 1", repr(q)[:120])
+            raise InvalidInput("q", "probabilities between 0 and 1", shown(q))
         ordered = np.sort(self.values, axis=0)
         place = levels[..., None] * (ordered.shape[0] - 1)
         low = np.floor(place).astype(int)[..., 0]

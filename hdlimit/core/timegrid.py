@@ -1,14 +1,18 @@
-"""The time grid that predict and simulate share: t = k/d."""
+"""The time grid that predict and simulate share, t = k/d, and what a call costs, told or refused before it starts."""
 
 from __future__ import annotations
 
 import math
+import os
+from contextlib import suppress
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from hdlimit.core import checks
+from hdlimit.core.backend import tell
 from hdlimit.core.declaration import FloatArray
 from hdlimit.errors import InvalidInput
 
@@ -16,6 +20,8 @@ from hdlimit.errors import InvalidInput
 LONGEST_HORIZON = 1e12
 # Seconds of work of one core above which a call is refused before it starts: a day.
 DAY = 86400.0
+# Seconds above which work is announced before it starts.
+MINUTE = 60.0
 
 
 def check_horizon(horizon: Any, dimension: int) -> float:
@@ -70,6 +76,60 @@ def check_duration(argument: str, value: float, work: str, seconds: float) -> No
     if seconds > DAY:
         expected = f"at most {value * DAY / seconds:.1g}, about a day's work of one core (predict has no such bound)"
         raise InvalidInput(argument, expected, f"{value:g}: {work}, about {seconds / 3600:.2g} hours")
+
+
+def announce(seconds: float, workers: int) -> None:
+    """Say how long work takes, before it starts, where that is more than a minute.
+
+    Parameters
+    ----------
+    seconds : float
+        Estimate of the time on one core.
+    workers : int
+        Cores that share it.
+    """
+    duration = seconds / workers
+    if duration > MINUTE:
+        units = (("years", 365 * DAY), ("days", DAY), ("hours", 3600.0), ("minutes", 60.0))
+        name, unit = next((name, unit) for name, unit in units if duration >= unit)
+        tell(f"this takes about {duration / unit:.2g} {name} on {workers} core{'s' if workers > 1 else ''}")
+
+
+def check_memory(argument: str, work: str, size: float) -> None:
+    """Refuse what does not fit into memory, before it is computed.
+
+    Parameters
+    ----------
+    argument : str
+        Name of the argument that the memory is proportional to.
+    work : str
+        What has to be held, in words.
+    size : float
+        Estimate of the bytes that it takes.
+
+    Raises
+    ------
+    InvalidInput
+        If `size` is more than what is free.
+    """
+    free = _free_memory()
+    if size > free:
+        raise InvalidInput(
+            argument, f"what fits into {free / 1e9:.2g} GB of free memory", f"{work}: {size / 1e9:.2g} GB"
+        )
+
+
+def _free_memory() -> float:
+    """Return the bytes that this process can still take, inf where the system does not say."""
+    found = [math.inf]
+    with suppress(OSError, ValueError, IndexError):
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+        found += [1024.0 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")]
+    with suppress(OSError, ValueError):
+        found.append(float(Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii")))
+    with suppress(OSError, ValueError, AttributeError):
+        found.append(float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")))
+    return min(found)
 
 
 def steps_at(time: float, dimension: int) -> int:

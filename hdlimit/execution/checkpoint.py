@@ -24,7 +24,7 @@ import numpy as np
 
 from hdlimit.core.declaration import differences, encode
 from hdlimit.core.version import __version__
-from hdlimit.errors import HdlimitWarning, InvalidInput, NotWritten, warn
+from hdlimit.errors import HdlimitWarning, InvalidInput, NotWritten, shown, warn
 from hdlimit.storage.files import new_file
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class Checkpoint:
 
     def __init__(self, path: str | PathLike[str], study: Mapping[str, Any]) -> None:
         if not isinstance(path, str | os.PathLike) or "\0" in str(path) or not str(path):
-            raise InvalidInput("checkpoint", "a file name or None", repr(path)[:120])
+            raise InvalidInput("checkpoint", "a file name or None", shown(path))
         self.path = Path(path)
         try:
             facts = {name: encode(value, _hashed) for name, value in study.items()}

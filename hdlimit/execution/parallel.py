@@ -20,7 +20,9 @@ from typing import Any
 
 import numpy as np
 
-from hdlimit.core.backend import flagged, tell
+from hdlimit.core import checks
+from hdlimit.core.backend import flagged, flagged_by_name, raise_flag, tell
+from hdlimit.core.timegrid import announce
 from hdlimit.errors import InvalidInput, WorkersLost
 from hdlimit.execution.checkpoint import Checkpoint, Store
 
@@ -40,6 +42,8 @@ _PAUSE = 0.5
 _WATCH = 1.0
 # Seconds without a Dask worker after which a sentence says so, and after which the study ends.
 _SENTENCE, _PATIENCE = 5.0, 25.0
+# Seconds after which a progress bar appears on a terminal: shorter work needs none.
+_DELAY = 1.0
 # Seconds in which the threads of a study that ends early may see its flag: they look once a block of steps.
 _GRACE = 1.0
 
@@ -49,7 +53,7 @@ def collect(
     runs: int,
     seconds: float,
     executor: Executor | None,
-    progress: bool,
+    progress: bool | None,
     checkpoint: Checkpoint | None = None,
 ) -> Arrays:
     """Compute runs 0, ..., runs - 1 and join the results along the first axis in the order of the runs.
@@ -64,8 +68,8 @@ def collect(
         Estimated cost of a run.
     executor : concurrent.futures.Executor or None
         Where runs are computed; None for one thread a core.
-    progress : bool
-        Show a progress bar over the runs.
+    progress : bool or None
+        Show a progress bar over the runs; None: on a terminal, after a second.
     checkpoint : Checkpoint, optional
         Where finished runs are kept and taken from.
 
@@ -81,21 +85,21 @@ def collect(
     WorkersLost
         When workers die several times in a row.
     """
+    if progress is not None:
+        checks.flag("progress", progress)
     with nullcontext() if checkpoint is None else checkpoint.opened() as store:
-        if executor is None:
-            workers = os.cpu_count() or 1
-            threads = ThreadPoolExecutor(workers)
-            try:
-                return _Study(work, runs, threads, store).run(_TASKS_A_THREAD * workers, progress)
-            finally:
-                threads.shutdown(wait=False, cancel_futures=True)
-        return _Study(work, runs, executor, store).run(math.floor(runs * seconds / _TASK_SECONDS), progress)
+        own = ThreadPoolExecutor(os.cpu_count() or 1) if executor is None else None
+        try:
+            return _Study(work, runs, own or executor, store).run(seconds, progress)
+        finally:
+            if own is not None:
+                own.shutdown(wait=False, cancel_futures=True)
 
 
 class _Study:
     """The runs of a study that are there, and the work to be done on the others."""
 
-    def __init__(self, work: Work, runs: int, executor: Executor, store: Store | None) -> None:
+    def __init__(self, work: Work, runs: int, executor: Any, store: Store | None) -> None:
         self.work, self.runs, self.executor, self.store = work, runs, executor, store
         self._client = getattr(executor, "_client", None)
         self.flag, self.name = np.zeros(1, dtype=np.int64), secrets.token_hex(8)
@@ -110,9 +114,13 @@ class _Study:
         self.death: BaseException | None = None
         self.accepted = False
 
-    def run(self, tasks: int, progress: bool) -> Arrays:
-        """All results; tasks: into how many a study with no run stored would be cut."""
+    def run(self, seconds: float, progress: bool | None) -> Arrays:
+        """All results; seconds: a run takes about so long."""
         missing = [run for run in range(self.runs) if run not in self.done]
+        workers = self._workers()
+        announce(len(missing) * seconds, workers)
+        in_threads = isinstance(self.executor, ThreadPoolExecutor)
+        tasks = _TASKS_A_THREAD * workers if in_threads else math.floor(self.runs * seconds / _TASK_SECONDS)
         todo = batches(missing, max(1, math.ceil(min(tasks, self.runs) * len(missing) / self.runs)))
         rounds = 0
         with _bar(self.runs, self.runs - len(missing), progress) as self.advance:
@@ -125,6 +133,13 @@ class _Study:
                 if todo := left:
                     time.sleep(_PAUSE)
         return self._joined()
+
+    def _workers(self) -> int:
+        """Return how many workers the executor has, where it says so, else 1."""
+        found = getattr(self.executor, "_max_workers", None)
+        if self._client is not None and self._client.status == "running":
+            found = sum(self._client.nthreads().values())
+        return max(1, found) if isinstance(found, int) else 1
 
     def _round(self, todo: list[Runs]) -> None:
         """Hand out batches once, and keep what comes back."""
@@ -255,19 +270,6 @@ def batches(runs: Runs, count: int) -> list[Runs]:
     return [runs[first:last] for first, last in zip(ends, ends[1:]) if first < last]
 
 
-_flags: dict[str, np.ndarray[Any, Any]] = {}
-
-
-def flagged_by_name(name: str, work: Work, runs: Runs) -> Arrays:
-    """Compute runs under the flag that a study has in this process."""
-    return flagged(_flags.setdefault(name, np.zeros(1, dtype=np.int64)), work, runs)
-
-
-def raise_flag(name: str) -> None:
-    """Tell the threads of this process that compute for a study that it has ended early."""
-    _flags.setdefault(name, np.zeros(1, dtype=np.int64))[0] = 1
-
-
 def _deaths() -> tuple[type[BaseException], ...]:
     """Return the errors that a future raises when its worker died, not its work."""
     distributed = sys.modules.get("distributed")
@@ -283,12 +285,15 @@ def _nothing(finished: int) -> None:
 
 
 @contextmanager
-def _bar(runs: int, done: int, shown: bool) -> Iterator[Callable[[int], object]]:
+def _bar(runs: int, done: int, shown: bool | None) -> Iterator[Callable[[int], object]]:
     """Give what to call with the number of runs that finished."""
+    delay = _DELAY if shown is None else 0.0
+    if shown is None:
+        shown = sys.stderr is not None and sys.stderr.isatty()
     if not shown:
         yield _nothing
         return
     from tqdm import tqdm
 
-    with tqdm(total=runs, initial=done, unit="run") as bar:
+    with tqdm(total=runs, initial=done, unit="run", delay=delay) as bar:
         yield bar.update

@@ -54,13 +54,13 @@ class Processes(Executor):
     """
 
     def __init__(self, workers: int) -> None:
-        count = checks.count("workers", workers)
+        self._max_workers = checks.count("workers", workers)
         self._calls: SimpleQueue[_Call | None] = SimpleQueue()
         self._sent: tuple[Any, int, bytes] = (None, 0, b"")
         self._said: set[str] = set()
         self._running: set[_Worker] = set()
         self._lock, self._closed = Lock(), False
-        self._threads = [Thread(target=self._serve, daemon=True) for _ in range(count)]
+        self._threads = [Thread(target=self._serve, daemon=True) for _ in range(self._max_workers)]
         for thread in self._threads:
             thread.start()
 

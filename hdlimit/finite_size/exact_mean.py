@@ -12,7 +12,7 @@ from hdlimit.core import checks
 from hdlimit.core.declaration import FloatArray, IntArray
 from hdlimit.core.timegrid import check_duration
 from hdlimit.core.version import __version__
-from hdlimit.errors import InvalidInput, NoLimit, NotAvailable, Outcome, Status
+from hdlimit.errors import InvalidInput, NoLimit, NotAvailable, Outcome, Status, shown
 from hdlimit.kernels.second_moments import Recursion, second_moments
 from hdlimit.limit.feature_maps import FEATURES
 from hdlimit.limit.modes import mode_system
@@ -238,14 +238,14 @@ def _check_exists(problem: Problem, optimizer: Optimizer) -> None:
 
 def _step_numbers(steps: Any) -> IntArray:
     expected = "a number of steps, an integer >= 0, or non-decreasing step numbers"
-    if np.ndim(steps) == 0:
+    if checks.is_scalar(steps):
         if (last := checks.integer("steps", steps, 0)) > _MOST_HELD:
             held = f"at most {_MOST_HELD:g} for all of 0, ..., K; an array of step numbers for later ones"
             raise InvalidInput("steps", held, f"{float(last):g}")
         return np.arange(last + 1, dtype=np.int64)
     numbers = checks.array("steps", steps, 1)
     if (numbers != np.floor(numbers)).any() or numbers[0] < 0 or numbers[-1] > 2.0**53:
-        raise InvalidInput("steps", expected, repr(numbers.tolist())[:120])
+        raise InvalidInput("steps", expected, shown(numbers.tolist()))
     if (falls := np.flatnonzero(np.diff(numbers) < 0)).size:
         raise InvalidInput("steps", expected, f"{numbers[falls[0]]:g} followed by {numbers[falls[0] + 1]:g}")
     return numbers.astype(np.int64)

@@ -13,9 +13,9 @@ from hdlimit.core import checks
 from hdlimit.core.declaration import FloatArray
 from hdlimit.core.observable import Observable
 from hdlimit.core.seeds import Seed, as_int, seed_sequence
-from hdlimit.core.timegrid import check_horizon, default_times
+from hdlimit.core.timegrid import check_horizon, check_memory, default_times
 from hdlimit.core.version import __version__
-from hdlimit.errors import DivergenceWarning, InvalidInput, Outcome, Status, warn
+from hdlimit.errors import DivergenceWarning, InvalidInput, Outcome, Status, shown, warn
 from hdlimit.execution.parallel import collect
 from hdlimit.finite_size.sde_paths import _MODE_SECONDS, Task, make_task, sample_paths
 from hdlimit.limit.system import limit_of
@@ -28,6 +28,10 @@ from hdlimit.storage.records import Record
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+# Steps of a path, whose times are held: 0.1 GB. Chosen, not measured.
+MOST_STEPS = 10**7
+# Copies of the risks that are held at a time: parts, joined, ordered; counted in the code.
+COPIES = 3
 DIFFUSIONS = ("homogenized", "corrected")
 
 
@@ -149,7 +153,7 @@ def sample_sde(
     diffusion: str = "homogenized",
     step: float | None = None,
     executor: Executor | None = None,
-    progress: bool = False,
+    progress: bool | None = None,
 ) -> SdePaths:
     """Sample paths of the excess risk from a diffusion in place of the algorithm.
 
@@ -173,8 +177,8 @@ def sample_sde(
         The longest time step, in units of t; by default one with step eta mu lambda_max <= 1/10 along the limit curve.
     executor : concurrent.futures.Executor, optional
         By default threads, one a core.
-    progress : bool
-        Show a progress bar.
+    progress : bool, optional
+        Show a progress bar; by default on a terminal, for work of more than a second.
 
     Returns
     -------
@@ -234,9 +238,12 @@ def sample_sde(
     sequence = seed_sequence(seed)
     checks.one_of("diffusion", diffusion, DIFFUSIONS)
     if executor is not None and not isinstance(executor, Executor):
-        raise InvalidInput("executor", "a concurrent.futures.Executor or None", repr(executor)[:120])
+        raise InvalidInput("executor", "a concurrent.futures.Executor or None", shown(executor))
     step = None if step is None else checks.positive("step", step)
+    if step is not None and horizon / step > MOST_STEPS:
+        raise InvalidInput("step", f"at least {horizon / MOST_STEPS:g}: {MOST_STEPS:g} steps a path", f"{step:g}")
     time = default_times(horizon, problem.dimension) if times is None else checks.times("times", times, horizon)
+    check_memory("paths", f"{paths:.3g} paths at {time.size} times", paths * time.size * COPIES * 8.0)
     warn_caveats(problem, horizon, limit_of(problem, optimizer))
     entropy, spawn_key = as_int(sequence.entropy), tuple(sequence.spawn_key)
     task = make_task(problem, optimizer, horizon, time, diffusion, step, entropy, spawn_key)

@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from hdlimit.core.jit import VECTOR, Type, float64, jit
+from hdlimit.core.jit import MATRIX, VECTOR, Type, boolean, float64, int64, jit, void
 
 COMPLEX, COMPLEXES = Type("complex128"), Type("complex128[::1]")
 
@@ -88,3 +88,117 @@ def mixture_transform_real(
                 total += weight[k] * math.exp(-q[i] * square[k] / a) / math.sqrt(a)
         result[i] = total
     return result
+
+
+@jit(void(COMPLEXES, MATRIX, float64, COMPLEXES, COMPLEXES), fastmath=_SUMS)
+def cells_transform(
+    step: np.ndarray, moments: np.ndarray, beyond: float, value: np.ndarray, deficit: np.ndarray
+) -> None:
+    """E exp(-w s) and 1 - E exp(-w s) to full precision from local moments of s.
+
+    step: -w times the length of a cell; moments[k, m]: E (s/length - k)^m over cell k; beyond: what the moments miss of
+    the mass 1, far out; value, deficit: overwritten, the shape of step.
+    """
+    cells, order = moments.shape
+    re, im = np.empty(order), np.empty(order)
+    for i in range(step.size):
+        term = complex(1.0, 0.0)
+        for m in range(order):
+            re[m], im[m] = term.real, term.imag
+            term *= step[i] / (m + 1)
+        x, y = 0.0, 0.0
+        for m in range(1, order):
+            x += moments[0, m] * re[m]
+            y += moments[0, m] * im[m]
+        total, missing = complex(x, y), complex(beyond - x, -y)
+        turn, decay = np.exp(step[i]), complex(1.0, 0.0)
+        for k in range(1, cells):
+            decay *= turn
+            if moments[k, 0] == 0.0:
+                continue
+            x, y = 0.0, 0.0
+            for m in range(order):
+                x += moments[k, m] * re[m]
+                y += moments[k, m] * im[m]
+            part = decay * complex(x, y)
+            total += part
+            missing += moments[k, 0] - part
+        value[i], deficit[i] = total + moments[0, 0], missing
+
+
+@jit(void(VECTOR, float64, float64, MATRIX, int64, float64, VECTOR), fastmath=_SUMS)
+def real_power(
+    log_q: np.ndarray, v: float, size: float, table: np.ndarray, first: int, length: float, power: np.ndarray
+) -> None:
+    """[Lambda(w)/sqrt(1 + 2 q v)]^size at real q, w = q/(1 + 2 q v), from Chebyshev sums of log Lambda in log w.
+
+    table[k]: the coefficients over log w/length in [first + k, first + k + 1]; power: overwritten, the shape of log_q.
+    """
+    twice = math.log(2 * v)
+    for i in range(log_q.size):
+        y = log_q[i] + twice
+        rise = y + math.log1p(math.exp(-y)) if y > 0.0 else math.log1p(math.exp(y))
+        place = (log_q[i] - rise) / length - first
+        k = min(max(int(place), 0), table.shape[0] - 1)
+        x = 2 * (place - k) - 1
+        a, b = 0.0, 0.0
+        for m in range(table.shape[1] - 1, 0, -1):
+            a, b = 2 * x * a - b + table[k, m], a
+        power[i] = math.exp(size * (min(x * a - b + table[k, 0], 0.0) - rise / 2))
+
+
+@jit(VECTOR(COMPLEXES, VECTOR, COMPLEXES, float64, float64, float64, float64, boolean, COMPLEXES), fastmath=_SUMS)
+def line_sums(
+    w: np.ndarray,
+    share: np.ndarray,
+    log: np.ndarray,
+    scale: float,
+    ratio: float,
+    size: float,
+    finest: float,
+    small: bool,
+    half: np.ndarray,
+) -> np.ndarray:
+    """P(S <= x), x p_S(x), E min(S, x)/x, its integral over x/x^2, and a part of E[S^(-1/2); S > x] sqrt(x).
+
+    w, share, log: nodes of a line of w, in units of scale/x, their weights and log Lambda there; ratio: x/v; size: B;
+    finest: scale at which the law is smoothed; small: whether E min(S, x)/x is summed as a small number; half: factors
+    sqrt(pi/-z) erfcx(sqrt(-z)) of the first nodes, where |z| is not large.
+    """
+    sums = np.zeros(5)
+    for i in range(w.size):
+        # the transform of S at q = z/x
+        place = scale * w[i]
+        u = -2.0 * place / ratio
+        rise = 1.0 / (1.0 + u)
+        fall = complex(math.log1p(2 * u.real + u.real * u.real + u.imag * u.imag) / 2, math.atan2(u.imag, 1 + u.real))
+        z, power = place * rise, size * (log[i] + fall / 2)
+        # the weight of the inversion
+        weight = scale * share[i] / math.pi * rise * rise
+        if ratio > finest:
+            t = 2.0 * place * place / finest
+            weight *= np.exp(t) * (1 - t * (1 - t / 2 * (1 - t / 3)))
+        inverse = 1.0 / z
+        part = weight * np.exp(z + power)
+        sums[0] += (part * inverse).real
+        sums[1] += part.real
+        part_2 = part * inverse * inverse
+        if small:
+            sine, grown = math.sin(power.imag / 2), math.exp(power.real) * math.sin(power.imag)
+            rest = complex(math.expm1(power.real) * math.cos(power.imag) - 2 * sine * sine, grown)
+            part_2 = weight * np.exp(z) * rest * inverse * inverse
+        sums[2] -= part_2.real
+        sums[3] -= (part_2 * inverse).real
+        # int_0^inf (1 + t)^(-1/2) e^(z t) dt
+        factor = complex(1.0, 0.0)
+        if i < half.size:
+            factor = half[i]
+        else:
+            for k in range(20, 0, -1):
+                factor = 1.0 + (k - 0.5) * inverse * factor
+            factor *= -inverse
+        sums[4] += (part * factor).real
+    if not small:
+        sums[2] += 1.0
+        sums[3] += 0.5
+    return sums

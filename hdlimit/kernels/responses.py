@@ -25,6 +25,8 @@ FLOOR = 1e-30
 TABLE_DEGREE = 12
 # Chebyshev points in log c of a surface; its pieces are halved until it is right (response/chebyshev.py).
 SURFACE_POINTS = 12
+# Numbers of a table before its ends.
+TABLE_HEAD = 5
 
 Response: TypeAlias = Kernel[[float, float, np.ndarray], tuple[float, float]]
 
@@ -122,7 +124,7 @@ def _clenshaw(coefficients: np.ndarray, offset: float, x: float) -> float:
 def _logarithms(v: float, parameters: np.ndarray, start: int) -> tuple[float, float]:
     """log(mu/unit + 1e-30) and log(nu/unit + 1e-30) from the table that begins at `start`."""
     pieces = int(parameters[start])
-    first = start + 3
+    first = start + TABLE_HEAD
     x = min(max(math.log(max(v, SMALLEST)), parameters[first]), parameters[first + pieces])
     p = min(max(np.searchsorted(parameters[first : first + pieces + 1], x, side="right") - 1, 0), pieces - 1)
     left, right = parameters[first + p], parameters[first + p + 1]
@@ -135,12 +137,13 @@ def _logarithms(v: float, parameters: np.ndarray, start: int) -> tuple[float, fl
 def table(v: float, c: float, parameters: np.ndarray) -> tuple[float, float]:
     """log(mu/unit + 1e-30), log(nu/unit + 1e-30) as piecewise Chebyshev sums in log v, at one threshold.
 
-    parameters: number of pieces p, log of the units of mu and nu, the p + 1 ends in log v, then per piece 13
-    coefficients for mu and 13 for nu. Constant outside the ends; the caller checks that the range was kept.
+    parameters: number of pieces p, log of the units of mu and nu, the largest mu and nu that there are, the p + 1 ends
+    in log v, then per piece 13 coefficients for mu and 13 for nu. Constant outside the ends; the caller checks that the
+    range was kept.
     """
     log_mu, log_nu = _logarithms(v, parameters, 0)
-    mu, nu = math.exp(log_mu) - FLOOR, math.exp(log_nu) - FLOOR
-    return max(mu, 0.0) * math.exp(parameters[1]), max(nu, 0.0) * math.exp(parameters[2])
+    mu, nu = max(math.exp(log_mu) - FLOOR, 0.0), max(math.exp(log_nu) - FLOOR, 0.0)
+    return min(mu * math.exp(parameters[1]), parameters[3]), min(nu * math.exp(parameters[2]), parameters[4])
 
 
 @jit(SIGNATURE, borrows=True)
@@ -149,6 +152,7 @@ def surface(v: float, c: float, parameters: np.ndarray) -> tuple[float, float]:
 
     parameters: number of pieces p in log c, their p + 1 ends, the beginnings of p times 12 tables, the tables.
     Barycentric interpolation between the 12 Chebyshev points of a piece; below the smallest c: mu ~ c and nu ~ c^2.
+    mu <= 1 and nu <= c^2 always.
     """
     if c <= 0.0:
         return 0.0, 0.0
@@ -172,7 +176,8 @@ def surface(v: float, c: float, parameters: np.ndarray) -> tuple[float, float]:
         mu_sum += weight * log_mu
         nu_sum += weight * log_nu
         weight_sum += weight
-    return math.exp(mu_sum / weight_sum + below), math.exp(nu_sum / weight_sum + 2 * below)
+    mu, nu = math.exp(mu_sum / weight_sum + below), math.exp(nu_sum / weight_sum + 2 * below)
+    return min(mu, 1.0), min(nu, c * c)
 
 
 @jit(SIGNATURE, borrows=True)

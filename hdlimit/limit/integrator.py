@@ -51,7 +51,7 @@ def solve(limit: Limit, modes: MomentSystem, horizon: float, rtol: float, level:
         low = max(low, float(arrays.floor[0]))
         if low >= response.low and high <= response.high:
             return Solution(DenseOutput(*dense), status, dense[1].shape[0])
-        v_range = (min(v_range[0], low / 4), max(v_range[1], high * 4))
+        v_range = (min(v_range[0], low / 1.5), max(v_range[1], high * 1.5))
     raise NotAvailable(
         f"noise: the response would have to be tabulated over v from {v_range[0]:.2g} to {v_range[1]:.2g}"
     )
@@ -87,7 +87,7 @@ def settings_of(limit: Limit, rtol: float) -> FloatArray:
 def initial_range(limit: Limit, modes: MomentSystem) -> tuple[float, float]:
     """Return a range of v in which to tabulate the response at first."""
     scale = modes.v if modes.v > 0 else max(limit.response.noise.width**2, 1e-12)
-    return 0.1 * scale, 2.0 * scale
+    return 0.1 * scale, 1.5 * scale
 
 
 def floors(limit: Limit, modes: MomentSystem, lr: Piecewise) -> FloatArray:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hdlimit.errors import InvalidInput, NotAvailable, Outcome, Status
+from hdlimit.errors import InvalidInput, NotAvailable, Outcome, Status, shown
 from hdlimit.limit.stability import stability
 from hdlimit.limit.system import Limit, limit_of
 from hdlimit.optimizers.base import Optimizer, check_types
@@ -139,7 +139,9 @@ def steady_state(problem: Problem, optimizer: Optimizer) -> SteadyState:
     check_types(problem, optimizer)
     limit = limit_of(problem, optimizer, problem.covariance.nodes is not None)
     if not (isinstance(limit.lr, Constant) and isinstance(limit.control, Constant)):
-        raise InvalidInput("optimizer", "a constant lr and threshold (a schedule has no steady state)", repr(optimizer))
+        raise InvalidInput(
+            "optimizer", "a constant lr and threshold (a schedule has no steady state)", shown(optimizer)
+        )
     lr, c = limit.lr.value, limit.control.value
     noise = limit.response.noise.scale_squared
     if problem.initial_risk == 0 and noise == 0:

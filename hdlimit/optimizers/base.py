@@ -114,7 +114,7 @@ class Optimizer(Declaration):
         lr = step * d for both where the update does not follow the loss. step: > 0; problem: supplies d; parameters:
         the optimizer's other arguments.
         """
-        lr = checks.positive("step", step) * checked_problem(problem).dimension * cls._step_factor(loss)
+        lr = checks.scale("step", step) * checked_problem(problem).dimension * cls._step_factor(loss)
         return cls(**{"lr": lr, **parameters})
 
     @classmethod

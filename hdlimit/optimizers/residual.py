@@ -11,7 +11,7 @@ import numpy as np
 
 from hdlimit.core import checks
 from hdlimit.core.declaration import FloatArray
-from hdlimit.errors import InvalidInput
+from hdlimit.errors import InvalidInput, shown
 from hdlimit.optimizers.base import Optimizer
 from hdlimit.optimizers.residual_table import ResidualTable
 from hdlimit.optimizers.schedules import Constant, Schedule, as_schedule
@@ -34,7 +34,7 @@ class ResidualSGD(Optimizer):
 
     Theory and simulator read the same table of psi: pieces of lines that meet the function to 1e-5 of its size on each
     piece for 1e-6 <= |r| <= 1e6, with jumps as jumps. Beyond, a map that is constant there stays constant, any other
-    continues along a line. A feature narrower than a twentieth of a decade of |r| may be missed.
+    continues along a line. A feature narrower than 0.2 % of |r| may be missed.
 
     Parameters
     ----------
@@ -94,7 +94,7 @@ class ResidualSGD(Optimizer):
 
     def __post_init__(self) -> None:
         if not isinstance(self.psi, ResidualTable) and (not callable(self.psi) or isinstance(self.psi, type)):
-            raise InvalidInput("psi", "a function of r or a ResidualTable", repr(self.psi)[:120])
+            raise InvalidInput("psi", "a function of r or a ResidualTable", shown(self.psi))
         given = self.control
         if given is not None:
             as_schedule("control", given)
@@ -106,9 +106,9 @@ class ResidualSGD(Optimizer):
         needs = takes_control(self.psi)
         if needs != (given is not None):
             expected = "a number > 0, as psi takes one" if needs else "None, as psi takes none"
-            raise InvalidInput("control", expected, repr(given)[:120])
+            raise InvalidInput("control", expected, shown(given))
         if needs and not isinstance(as_schedule("control", given), Constant):
-            raise InvalidInput("control", "a number (a schedule needs psi as a ResidualTable)", repr(given)[:120])
+            raise InvalidInput("control", "a number (a schedule needs psi as a ResidualTable)", shown(given))
         self._table  # noqa: B018 : a psi that cannot be tabulated is refused here
 
     @cached_property
@@ -138,7 +138,7 @@ class ResidualSGD(Optimizer):
 
     @property
     def table_error(self) -> float:
-        """Largest |table - psi| over the largest |psi| of its piece, as seen at five places a piece; 0 for a table."""
+        """Largest |table - psi| over the largest |psi| of its piece, as seen at places inside of it; 0 for a table."""
         return 0.0 if isinstance(self.psi, ResidualTable) else self._table[0].error
 
     def tabulated(self) -> ResidualSGD:

@@ -11,7 +11,7 @@ import numpy as np
 
 from hdlimit.core import checks
 from hdlimit.core.declaration import Declaration, FloatArray, IntArray
-from hdlimit.errors import InvalidInput
+from hdlimit.errors import InvalidInput, shown
 
 # |psi| from which on a table stands for an unbounded map: no residual of a run that has not diverged is as large.
 LARGEST = 1e100
@@ -55,10 +55,10 @@ class ResidualTable(Declaration):
     def __post_init__(self) -> None:
         levels, residuals = checks.array("levels", self.levels, 1), checks.array("residuals", self.residuals, 1)
         if levels.size < 2 or (np.diff(levels) <= 0).any() or levels[0] <= 0:
-            raise InvalidInput("levels", "at least 2 increasing numbers > 0", repr(levels.tolist())[:120])
+            raise InvalidInput("levels", "at least 2 increasing numbers > 0", shown(levels.tolist()))
         if residuals.size < 2 or not _increasing(residuals):
             expected = "at least 2 increasing numbers (one inside may stand twice: a jump)"
-            raise InvalidInput("residuals", expected, repr(residuals.tolist())[:120])
+            raise InvalidInput("residuals", expected, shown(residuals.tolist()))
         scores = checks.array("scores", self.scores, 2, (levels.size, residuals.size))
         self._set(levels=levels, residuals=residuals, scores=scores)
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from hdlimit.core import checks
 from hdlimit.core.declaration import Declaration, FloatArray
-from hdlimit.errors import InvalidInput
+from hdlimit.errors import InvalidInput, shown
 
 
 class Schedule(Declaration):
@@ -34,7 +34,10 @@ class Schedule(Declaration):
 
     def __call__(self, t: Any) -> FloatArray:
         """Return the values at times t of any shape."""
-        return self._values(np.asarray(t, dtype=np.float64))
+        times = checks.real("t", t, "finite times")
+        if not np.isfinite(times).all():
+            raise InvalidInput("t", "finite times", shown(t))
+        return self._values(times)
 
     def _values(self, t: FloatArray) -> FloatArray:
         raise NotImplementedError
@@ -43,11 +46,6 @@ class Schedule(Declaration):
     def knots(self) -> FloatArray:
         """Times > 0 at which the schedule jumps or bends, ascending."""
         return np.empty(0)
-
-
-def is_inf(value: Any) -> bool:
-    """Whether a value is the float inf, of Python or NumPy."""
-    return isinstance(value, float | np.floating) and bool(value == math.inf)
 
 
 def _no_negative(argument: str, values: FloatArray) -> FloatArray:
@@ -76,7 +74,7 @@ class Constant(Schedule):
     value: float
 
     def __post_init__(self) -> None:
-        value = math.inf if is_inf(self.value) else checks.number("value", self.value, "a number >= 0")
+        value = math.inf if checks.is_inf(self.value) else checks.number("value", self.value, "a number >= 0")
         if value < 0:
             raise InvalidInput("value", "a number >= 0", f"{value:g}")
         self._set(value=value)
@@ -110,7 +108,7 @@ class Steps(Schedule):
     def __post_init__(self) -> None:
         times = checks.array("times", self.times, 1)
         if (np.diff(times) <= 0).any() or times[0] <= 0:
-            raise InvalidInput("times", "increasing times > 0", repr(times.tolist())[:120])
+            raise InvalidInput("times", "increasing times > 0", shown(times.tolist()))
         values = _no_negative("values", checks.array("values", self.values, 1, (times.size + 1,)))
         self._set(times=times, values=values)
 
@@ -225,7 +223,7 @@ class Table(Schedule):
     def __post_init__(self) -> None:
         times = checks.array("times", self.times, 1)
         if (np.diff(times) <= 0).any() or times[0] < 0:
-            raise InvalidInput("times", "increasing times >= 0", repr(times.tolist())[:120])
+            raise InvalidInput("times", "increasing times >= 0", shown(times.tolist()))
         self._set(times=times, values=_no_negative("values", checks.array("values", self.values, 1, times.shape)))
 
     def _values(self, t: FloatArray) -> FloatArray:
@@ -262,7 +260,7 @@ class Function(Schedule):
 
     def __post_init__(self) -> None:
         if not callable(self.function) or isinstance(self.function, type):
-            raise InvalidInput("function", "a function of t", repr(self.function)[:120])
+            raise InvalidInput("function", "a function of t", shown(self.function))
 
     def _values(self, t: FloatArray) -> FloatArray:
         times = t.ravel().tolist()
@@ -291,7 +289,7 @@ def as_schedule(argument: str, value: Any, allow_infinite: bool = False) -> Sche
     if callable(value) and not isinstance(value, Schedule | type):
         return Function(value)
     given = value.value if isinstance(value, Constant) else value
-    if allow_infinite and is_inf(given):
+    if allow_infinite and checks.is_inf(given):
         return Constant(math.inf)
     expected = "a number > 0" + (" (inf is allowed)" if allow_infinite else "") + ", a schedule or a function of t"
     try:

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any, ClassVar
 
 from hdlimit.core.declaration import FloatArray
-from hdlimit.errors import InvalidInput
+from hdlimit.errors import InvalidInput, shown
 from hdlimit.optimizers.base import Optimizer
 from hdlimit.optimizers.residual_table import ResidualTable
 from hdlimit.optimizers.schedules import Schedule, as_schedule
@@ -66,7 +66,7 @@ class ScoreSGD(Optimizer):
 
     def __post_init__(self) -> None:
         if not isinstance(self.table, ResidualTable):
-            raise InvalidInput("table", "a ResidualTable", repr(self.table)[:120])
+            raise InvalidInput("table", "a ResidualTable", shown(self.table))
         as_schedule("design", self.design)
         s = self.design
         self._set(design=s if isinstance(s, Schedule) or callable(s) else float(s))

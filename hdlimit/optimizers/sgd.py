@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any, ClassVar
 
 from hdlimit.core import checks
-from hdlimit.errors import InvalidInput
+from hdlimit.errors import InvalidInput, shown
 from hdlimit.optimizers.base import Loss, Optimizer, loss_factor
 from hdlimit.optimizers.schedules import Constant, Schedule, as_schedule
 from hdlimit.problem.least_squares import LeastSquares, checked_problem
@@ -106,7 +106,7 @@ class ClippedSGD(Optimizer):
             For a threshold that is a schedule.
         """
         if not isinstance(self.control_schedule, Constant):
-            raise InvalidInput("threshold", "a constant threshold", repr(self.threshold))
+            raise InvalidInput("threshold", "a constant threshold", shown(self.threshold))
         return self.control_schedule.value * math.sqrt(checked_problem(problem).covariance.trace) * loss_factor(loss)
 
     @classmethod
@@ -134,4 +134,4 @@ class ClippedSGD(Optimizer):
             With the threshold in units of the residual.
         """
         scale = math.sqrt(checked_problem(problem).covariance.trace) * loss_factor(loss)
-        return cls(lr=lr, threshold=checks.positive("max_norm", max_norm) / scale, batch_size=batch_size)
+        return cls(lr=lr, threshold=checks.scale("max_norm", max_norm) / scale, batch_size=batch_size)

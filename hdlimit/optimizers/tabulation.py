@@ -16,8 +16,9 @@ from hdlimit.errors import InvalidInput
 TOLERANCE = 1e-5
 # The map is followed for |r| from SMALLEST to REACH; chosen, not measured: residuals of any problem in sensible units.
 SMALLEST, REACH = 1e-6, 1e6
-# Intervals a decade at the start: a feature narrower than a twentieth of a decade may be missed.
-PER_DECADE = 20
+# Intervals a decade at the start, and places of each at which the map is read: a feature narrower than 0.2 % of |r| may
+# be missed. Chosen: 50000 values of a map take 1 ms.
+PER_DECADE, PLACES = 20, 100
 # Where an unbounded map is continued to: large enough to stand for infinity, small enough that its square is finite.
 FARTHEST = 1e140
 # Where the map is small beside what it was nearer to 0 (the end of a redescending one) its error is relative to this
@@ -27,7 +28,7 @@ FLOOR = 1e-2
 SHORTEST = 1e-13
 # Knots that a table may have; chosen, not measured: moments of 30000 knots take about a second.
 MOST_KNOTS = 30000
-# Places of an interval at which the error of its line is read, at no simple fraction.
+# Places of an interval at which the error of its line is read in any case, at no simple fraction.
 _INNER = np.array([0.13, 0.31, 0.5, 0.73, 0.89])
 
 ScalarMap = Callable[..., Any]
@@ -136,10 +137,12 @@ def _followed(psi: Callable[[FloatArray], FloatArray], start: FloatArray) -> _Pi
     order = np.argsort(np.abs(start))
     distance, envelope = np.abs(start)[order], np.maximum.accumulate(np.abs(psi(start))[order])
     a, b, knots, short, worst = start[:-1], start[1:], [start], [np.empty((0, 2))], 0.0
+    count = PLACES
     while a.size:
-        inner = a + (b - a) * _INNER[:, None]
+        places, count = np.union1d(_INNER, (np.arange(count) + 0.5) / count), count // 2
+        inner = a + (b - a) * places[:, None]
         at, left, right = psi(inner.ravel()).reshape(inner.shape), psi(a), psi(b)
-        missed = np.abs(at - (left + (right - left) * _INNER[:, None])).max(axis=0)
+        missed = np.abs(at - (left + (right - left) * places[:, None])).max(axis=0)
         nearest = envelope[np.searchsorted(distance, np.minimum(np.abs(a), np.abs(b)), side="right") - 1]
         size = np.max([np.abs(left), np.abs(right), np.abs(at).max(axis=0), FLOOR * nearest], axis=0)
         error = np.divide(missed, size, out=np.zeros_like(size), where=size > 0)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hdlimit.core.declaration import FloatArray
+from hdlimit.errors import InvalidInput, shown
 from hdlimit.storage.files import checked_path, new_file
 
 if TYPE_CHECKING:
@@ -105,6 +106,15 @@ def new_axes() -> Axes:
 
     with style():
         return label_axes(plt.subplots()[1])
+
+
+def axes_of(ax: Axes | None) -> Axes:
+    """Return the axes given, or new ones. Raises InvalidInput for what are no axes."""
+    from matplotlib.axes import Axes
+
+    if ax is not None and not isinstance(ax, Axes):
+        raise InvalidInput("ax", "axes of matplotlib, or None", shown(ax))
+    return new_axes() if ax is None else ax
 
 
 def shown_points(ax: Axes, time: FloatArray, risk: FloatArray) -> Any:

@@ -8,7 +8,7 @@ import numpy as np
 
 from hdlimit.core.declaration import FloatArray
 from hdlimit.errors import NotAvailable
-from hdlimit.plotting.figure import new_axes, shown_points
+from hdlimit.plotting.figure import axes_of, shown_points
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -57,6 +57,9 @@ class SweepLike(Protocol):
     def best(self) -> dict[str, Any]: ...  # noqa: D102
 
     @property
+    def over_problems(self) -> bool: ...  # noqa: D102
+
+    @property
     def time(self) -> FloatArray: ...  # noqa: D102
 
     @property
@@ -100,13 +103,13 @@ def plot_landscape(landscape: LandscapeLike, ax: Axes | None = None, **style: An
 
 
 def _contours(
-    axes: dict[str, FloatArray], risk: FloatArray, best: dict[str, float], horizon: float, ax: Axes | None,
+    axes: dict[str, FloatArray], risk: FloatArray, best: dict[str, float] | None, horizon: float, ax: Axes | None,
     style: dict[str, Any],
 ) -> Axes:  # fmt: skip
     """Draw the risk, shape (n, m), over two axes in log risk, and its least point. Values inf are left out."""
     from matplotlib.ticker import LogLocator
 
-    ax = new_axes() if ax is None else ax
+    ax = axes_of(ax)
     finite = [np.flatnonzero(np.isfinite(values)) for values in axes.values()]
     order = [kept[np.argsort(values[kept])] for kept, values in zip(finite, axes.values())]
     x, y = (values[kept] for kept, values in zip(order, axes.values()))
@@ -117,8 +120,9 @@ def _contours(
     low, high = float(np.nanmin(shown)), float(np.nanmax(shown))
     levels = np.geomspace(low, high * 1.001, 25) if high > low else None
     drawn = ax.contourf(x, y, shown.T, **{"levels": levels, "cmap": "viridis", "norm": "log", **style})
-    at = [min(value, values.max()) for value, values in zip(best.values(), (x, y))]
-    ax.plot(*at, linestyle="none", marker="x", color="white")
+    if best is not None:
+        at = [min(value, values.max()) for value, values in zip(best.values(), (x, y))]
+        ax.plot(*at, linestyle="none", marker="x", color="white")
     xlabel, ylabel = (_AXES.get(name, name) for name in axes)
     ax.set(xscale="log", yscale="log", xlabel=xlabel, ylabel=ylabel)
     bar = ax.figure.colorbar(drawn, ax=ax, ticks=LogLocator(subs=(1, 2, 5)), format="%g")
@@ -152,8 +156,9 @@ def plot_sweep(sweep: SweepLike, ax: Axes | None = None, **style: Any) -> Axes:
     if len(names) > 2 or (not shown and (not names or "noise" in names)):
         raise NotAvailable(f"plot: needs two axes of numbers, or curves along one; sel(...) some first: {sweep!r}")
     if len(names) == 2:
-        return _contours(axes, sweep.final_risk, sweep.best, float(sweep.time[-1]), ax, style)
-    ax = new_axes() if ax is None else ax
+        best = None if sweep.over_problems else sweep.best
+        return _contours(axes, sweep.final_risk, best, float(sweep.time[-1]), ax, style)
+    ax = axes_of(ax)
     if not shown:
         values, finite = axes[names[0]], np.isfinite(axes[names[0]])
         order = np.flatnonzero(finite)[np.argsort(values[finite])]

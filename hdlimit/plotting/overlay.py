@@ -9,8 +9,8 @@ import numpy as np
 
 from hdlimit.core import checks
 from hdlimit.core.declaration import FloatArray
-from hdlimit.errors import InvalidInput
-from hdlimit.plotting.figure import new_axes, shown_points, thinned
+from hdlimit.errors import InvalidInput, shown
+from hdlimit.plotting.figure import axes_of, shown_points, thinned
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -87,7 +87,7 @@ def plot(results: Any, band: float | None = 0.8, x: str = "t", *, ax: Axes | Non
     if band is not None:
         checks.fraction("band", band)
     labels, items = _listed(results)
-    ax = new_axes() if ax is None else ax
+    ax = axes_of(ax)
     colours: dict[Any, Any] = {}
     for label, result in zip(labels, items):
         look: dict[str, Any] = {"label": label, "color": colours.get((result.problem, result.optimizer))}
@@ -114,7 +114,7 @@ def _listed(results: Any) -> tuple[list[str], list[Any]]:
     for item in items:
         known = all(hasattr(item, name) for name in _NEEDED)
         if not known or (np.ndim(item.risk) != 1 and not hasattr(item, "quantile")):
-            raise InvalidInput("results", expected, repr(item)[:120])
+            raise InvalidInput("results", expected, shown(item))
     return labels or _described(items), items
 
 

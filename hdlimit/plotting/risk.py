@@ -10,7 +10,7 @@ import numpy as np
 
 from hdlimit.core.declaration import BoolArray, FloatArray
 from hdlimit.errors import NotAvailable, ValidityWarning
-from hdlimit.plotting.figure import new_axes, shown_points, thinned
+from hdlimit.plotting.figure import axes_of, shown_points, thinned
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -117,7 +117,7 @@ def plot_curve(curve: CurveLike, ax: Axes | None = None, *, band: bool = True, *
     matplotlib.axes.Axes
         The axes with the figure.
     """
-    ax = new_axes() if ax is None else ax
+    ax = axes_of(ax)
     shown = shown_points(ax, curve.time, curve.risk)
     (drawn,) = ax.plot(curve.time[shown], curve.risk[shown], **{"label": repr(curve.optimizer), **line})
     if band and (spread := _trusted_spread(curve)) is not None:
@@ -156,7 +156,7 @@ def plot_ensemble(ensemble: RunsLike, ax: Axes | None = None, **line: Any) -> Ax
     matplotlib.axes.Axes
         The axes with the figure.
     """
-    ax = new_axes() if ax is None else ax
+    ax = axes_of(ax)
     shown = shown_points(ax, ensemble.time, ensemble.mean)
     time, mean, spread = ensemble.time[shown], ensemble.mean[shown], ensemble.spread[shown]
     label = f"{ensemble.optimizer!r}, {ensemble.runs} run{'s' if ensemble.runs > 1 else ''}"
@@ -186,7 +186,7 @@ def plot_report(report: ReportLike, ax: Axes | None = None, **line: Any) -> Axes
     matplotlib.axes.Axes
         The axes with the figure.
     """
-    ax = new_axes() if ax is None else ax
+    ax = axes_of(ax)
     plot_curve(report.curve, ax, **{"label": "predicted, dots: $\\pm$ spread of one run", **line})
     color = ax.lines[-1].get_color()
     plot_ensemble(report.runs, ax, **{"label": f"{report.runs.runs} simulated runs", "color": color, **line})
@@ -210,7 +210,7 @@ def plot_comparison(comparison: ComparisonLike, ax: Axes | None = None) -> Axes:
     matplotlib.axes.Axes
         The axes with the figure.
     """
-    ax = new_axes() if ax is None else ax
+    ax = axes_of(ax)
     for number, entry in enumerate(comparison.entries):
         if entry.curve is not None:
             look: dict[str, Any] = {"color": f"C{number}", "linestyle": ("-", "--", "-.")[number]}
@@ -237,7 +237,7 @@ def plot_exact(mean: ExactLike, ax: Axes | None = None, **line: Any) -> Axes:
     matplotlib.axes.Axes
         The axes with the figure.
     """
-    ax = new_axes() if ax is None else ax
+    ax = axes_of(ax)
     shown = shown_points(ax, mean.time, mean.risk)
     ax.plot(mean.time[shown], mean.risk[shown], **{"label": f"exact mean, d = {mean.problem.dimension}", **line})
     return ax

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from hdlimit.core.declaration import FloatArray
-from hdlimit.plotting.figure import new_axes
+from hdlimit.plotting.figure import axes_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -63,7 +63,7 @@ def plot_scaling(study: StudyLike, ax: Axes | None = None, **line: Any) -> Axes:
     matplotlib.axes.Axes
         The axes with the figure.
     """
-    ax = new_axes() if ax is None else ax
+    ax = axes_of(ax)
     lost = np.abs(study.bias) < study.bias_stderr
     bias = np.where(lost, study.bias_stderr, np.abs(study.bias))
     reach = np.where(lost, 0.5 * bias, np.minimum(study.bias_stderr, 0.9 * bias)), np.where(lost, 0, study.bias_stderr)

@@ -10,20 +10,20 @@ import numpy as np
 
 from hdlimit.core import checks
 from hdlimit.core.declaration import FloatArray
-from hdlimit.errors import InvalidInput
+from hdlimit.errors import InvalidInput, shown
 from hdlimit.optimizers.schedules import Constant, Schedule, as_schedule
 from hdlimit.problem.noise import as_noise
 from hdlimit.problem.noise_law import NoiseLaw
 from hdlimit.problem.problem import Problem
 
 Values = Any  # FloatArray, IntArray, tuple[NoiseLaw, ...] or tuple[Schedule | float, ...]
-_OPTIMIZER_AXES = ("lr", "threshold", "batch_size")
+OPTIMIZER_AXES = ("lr", "threshold", "batch_size")
 _SCHEDULES = ("lr", "threshold")
 
 
 def checked_axes(problem: Problem, optimizer: Any, given: dict[str, Any]) -> dict[str, Values]:
     """Return the values on the axes. Raises InvalidInput."""
-    tunable = tuple(name for name in _OPTIMIZER_AXES if name in {f.name for f in fields(optimizer)})
+    tunable = tuple(name for name in OPTIMIZER_AXES if name in {f.name for f in fields(optimizer)})
     parameters = _parameters(problem.noise)
     known = (*tunable, "noise", *parameters)
     if not given:
@@ -31,7 +31,7 @@ def checked_axes(problem: Problem, optimizer: Any, given: dict[str, Any]) -> dic
     for name in given:
         if name not in known:
             what = "an optimizer that clips" if name == "threshold" else f"one of the axes {', '.join(known)}"
-            raise InvalidInput(name, what, repr(optimizer) if name == "threshold" else "an unknown parameter")
+            raise InvalidInput(name, what, shown(optimizer) if name == "threshold" else "an unknown parameter")
     if "noise" in given and (both := [name for name in given if name in parameters]):
         raise InvalidInput("noise", f"an axis of laws or one of {both[0]}, not both", "both")
     axes = {name: _values(name, value, problem.noise) for name, value in given.items()}
@@ -51,14 +51,14 @@ def _values(name: str, value: Any, noise: NoiseLaw) -> Values:
     if name == "noise":
         laws = tuple(as_noise(law) for law in (value if isinstance(value, list | tuple) else (value,)))
         if not laws or len(set(laws)) < len(laws):
-            raise InvalidInput("noise", "a list of distinct noise laws", repr(value)[:120])
+            raise InvalidInput("noise", "a list of distinct noise laws", shown(value))
         return laws
     if name in _SCHEDULES and isinstance(value, list | tuple) and any(map(_moves, value)):
         return _schedules(name, value)
     numbers = _numbers(name, value, infinite=name == "threshold")
     if name == "batch_size":
         return np.array([checks.count(name, number) for number in numbers.tolist()])
-    if name not in _OPTIMIZER_AXES:
+    if name not in OPTIMIZER_AXES:
         changed: Any = noise
         for number in numbers.tolist():
             replace(changed, **{name: number})
@@ -84,7 +84,7 @@ def _schedules(name: str, given: Any) -> tuple[Schedule | float, ...]:
     found = [as_schedule(name, value, allow_infinite=name == "threshold") for value in given]
     values = tuple(one.value if isinstance(one, Constant) else one for one in found)
     if len(set(values)) < len(values):
-        raise InvalidInput(name, "distinct schedules", repr(given)[:120])
+        raise InvalidInput(name, "distinct schedules", shown(given))
     return values
 
 
@@ -94,29 +94,48 @@ def at_start(threshold: Any) -> float:
 
 
 def _numbers(name: str, value: Any, infinite: bool) -> FloatArray:
-    values = np.atleast_1d(np.asarray(value, dtype=np.float64)) if infinite and _has_inf(value) else None
-    finite = checks.array(name, np.atleast_1d(value) if values is None else values[np.isfinite(values)], 1)
-    values = finite if values is None else values
+    values = numbers(name, value, infinite)
     if (values <= 0).any():
         raise InvalidInput(name, "values > 0", f"a smallest value of {values.min():g}")
     if np.unique(values).size < values.size:
-        raise InvalidInput(name, "distinct values", repr(values.tolist())[:120])
+        raise InvalidInput(name, "distinct values", shown(values.tolist()))
     return values
 
 
-def _has_inf(value: Any) -> bool:
-    """Whether numbers hold inf and no NaN."""
-    try:
-        given = np.asarray(value, dtype=np.float64)
-    except (TypeError, ValueError):
-        return False
-    return bool((given == math.inf).any() and not np.isnan(given).any())
+def numbers(argument: str, value: Any, infinite: bool) -> FloatArray:
+    """Return one number or several as an array of shape (n,).
+
+    Parameters
+    ----------
+    argument : str
+        Name of the argument, for messages.
+    value : object
+        What was given.
+    infinite : bool
+        Whether inf may be among them.
+
+    Returns
+    -------
+    ndarray, shape (n,)
+        The numbers.
+
+    Raises
+    ------
+    InvalidInput
+        If the value is anything else.
+    """
+    given = [value] if checks.is_scalar(value) else value
+    read = checks.real(argument, given, "numbers")
+    if not infinite or not (read == math.inf).any():
+        return checks.array(argument, given, 1)
+    checks.array(argument, np.where(read == math.inf, 1.0, read), 1)
+    return read
 
 
 def at(problem: Problem, optimizer: Any, values: dict[str, Any]) -> tuple[Problem, Any]:
     """Return the problem and the optimizer with other parameters."""
     values = {name: plain(value) for name, value in values.items()}
-    own = {name: value for name, value in values.items() if name in _OPTIMIZER_AXES}
+    own = {name: value for name, value in values.items() if name in OPTIMIZER_AXES}
     law: Any = values.pop("noise", problem.noise)
     parameters = {name: value for name, value in values.items() if name not in own}
     if parameters:

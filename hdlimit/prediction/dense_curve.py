@@ -10,13 +10,16 @@ import numpy as np
 
 from hdlimit.core import checks
 from hdlimit.core.declaration import FloatArray
-from hdlimit.errors import InvalidInput, NotAvailable
+from hdlimit.errors import InvalidInput, NotAvailable, shown
 from hdlimit.limit.interpolant import DenseOutput, first_crossing
 from hdlimit.limit.pair_moments import pair_squares
 from hdlimit.problem.problem import Problem
 from hdlimit.response.clipping import clipped_fraction
 from hdlimit.response.efficiency import Efficiency, efficiency
 from hdlimit.response.residual_maps import residual_map
+
+# Beyond every risk of a curve, and twice it is a number.
+HIGHEST = 1e300
 
 # Times of the efficiencies when none are given; each takes three responses. Chosen for a readable table.
 _EFFICIENCY_TIMES = 40
@@ -66,7 +69,7 @@ class DenseCurve:
     def _times(self, t: Any) -> FloatArray:
         times = checks.array("t", t, None)
         if not ((times >= 0).all() and (times <= self.end * (1 + 1e-12)).all()):
-            raise InvalidInput("t", f"times between 0 and {self.end:g}, where the curve ends", repr(t)[:80])
+            raise InvalidInput("t", f"times between 0 and {self.end:g}, where the curve ends", shown(t, 80))
         return times
 
     def time_to(self, risk: float) -> float:
@@ -87,7 +90,7 @@ class DenseCurve:
         InvalidInput
             If `risk` is not a finite number.
         """
-        return first_crossing(self.dense, 2 * checks.number("risk", risk))
+        return first_crossing(self.dense, 2 * np.clip(checks.number("risk", risk), -HIGHEST, HIGHEST))
 
     @cached_property
     def _squares(self) -> Callable[[FloatArray], FloatArray]:

@@ -25,12 +25,10 @@ from hdlimit.limit.moments import MomentSystem
 from hdlimit.limit.numpy_sweeps import run
 from hdlimit.limit.piecewise import Piecewise, stops, tabulate
 from hdlimit.limit.system import Limit
-from hdlimit.response.chebyshev import LARGEST_ERROR
+from hdlimit.response.chebyshev import LARGEST_ERROR, TABLE_ERROR
 from hdlimit.response.closed_loop import ERROR, Feedback
 from hdlimit.response.response import Compiled, MapResponse, Response
 
-# Tasks a thread: more keep threads busy to the end, fewer cost less to begin. Chosen, not measured.
-TASKS_A_THREAD = 8
 # Time of a mode and curve, for the number of tasks; a rough figure of one core.
 SECONDS = 1e-6
 # The time that a point takes beside its modes, in modes; a rough figure of one core.
@@ -54,7 +52,7 @@ class AtThreshold(Feedback):
             return values[0] / mu, values[1] / nu
 
         super().__init__(relative, response.noise, response.batch_size, error)
-        self.response, self.units = response, (math.log(mu), math.log(nu))
+        self.response, self.head = response, [math.log(mu), math.log(nu), *response.largest(c)]
 
     def __repr__(self) -> str:
         return repr(self.response)
@@ -66,7 +64,7 @@ class AtThreshold(Feedback):
     def compiled(self, v_range: Range, c_range: Range) -> Compiled:
         """Return the tables that cover v_range; raise NotAvailable where their error is too large."""
         found = super().compiled(v_range, c_range)
-        found.parameters[1:3] = self.units
+        found.parameters[1:5] = self.head
         worst = max(panel.error for panel in list(self._panels.values()))
         if not worst < max(LARGEST_ERROR, 10 * self.error):
             raise NotAvailable(f"noise: {self!r} cannot be tabulated: error {worst:.0e}")
@@ -121,7 +119,7 @@ class Prepared:
             return response
         if (c != largest and response.map.controlled) or response.is_quick(c):
             return response
-        error = max(response.precision, min(self.rtol / 300, ERROR))
+        error = max(TABLE_ERROR, min(self.rtol / 300, ERROR))
         return AtThreshold(response, c, self.column.limit.scale, error)
 
     @cached_property
@@ -142,7 +140,7 @@ class Prepared:
     @property
     def at_once(self) -> int:
         """How many points are integrated between two looks at whether the sweep has ended early."""
-        return max(1, math.floor(BREATH / (SECONDS * (OVERHEAD + self.modes.size))))
+        return max(1, math.floor(BREATH / point_seconds(self.modes)))
 
     def points(self, points: IntArray) -> tuple[FloatArray, FloatArray]:
         """Return v at the times, shape (m, T), and the reports of m points of the column."""
@@ -187,6 +185,11 @@ def widened(v_range: Range, low: float, high: float) -> Range:
     return v_range[0] / WIDER ** max(math.ceil(below), 0), v_range[1] * WIDER ** max(math.ceil(above), 0)
 
 
+def point_seconds(modes: MomentSystem) -> float:
+    """About what a point costs on one core."""
+    return SECONDS * (OVERHEAD + modes.size)
+
+
 @dataclass(frozen=True, eq=False)
 class Grid:
     """The work on all points, numbered column by column; it may be sent to other processes."""
@@ -219,7 +222,9 @@ class Grid:
         return v, reports
 
 
-def solved(grid: Grid, threads: int | None, executor: Executor | None, progress: bool) -> tuple[FloatArray, FloatArray]:
+def solved(
+    grid: Grid, threads: int | None, executor: Executor | None, progress: bool | None
+) -> tuple[FloatArray, FloatArray]:
     """Return v at the times and the reports of all points, in the order of their columns' index.
 
     Parameters
@@ -230,8 +235,8 @@ def solved(grid: Grid, threads: int | None, executor: Executor | None, progress:
         Number of threads; None for one a core.
     executor : concurrent.futures.Executor or None
         In place of threads, as in `hdlimit.execution.parallel.collect`.
-    progress : bool
-        Show a progress bar over the points.
+    progress : bool or None
+        Show a progress bar over the points; None: on a terminal.
 
     Returns
     -------
@@ -245,12 +250,11 @@ def solved(grid: Grid, threads: int | None, executor: Executor | None, progress:
     HdlimitError
         What a point raises.
     """
-    size, modes = int(grid.starts[-1]), grid.columns[0].limit.modes.size
-    seconds = SECONDS * modes
+    size, seconds = int(grid.starts[-1]), point_seconds(grid.columns[0].limit.modes)
     if threads is None or executor is not None:
         v, reports = collect(grid, size, seconds, executor, progress)
     else:
         with ThreadPoolExecutor(threads) as pool:
-            v, reports = collect(grid, size, TASKS_A_THREAD * threads / size, pool, progress)
+            v, reports = collect(grid, size, seconds, pool, progress)
     order = np.argsort(np.concatenate([column.index for column in grid.columns]))
     return v[order], reports[order]

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hdlimit.core.declaration import FloatArray
+from hdlimit.core.timegrid import check_memory
 from hdlimit.errors import Status
 from hdlimit.kernels import esdirk
 from hdlimit.kernels import grid as kernels
@@ -22,6 +23,10 @@ from hdlimit.prediction.axes import Values, at, at_start, first
 from hdlimit.prediction.grid import Column, Grid, solved
 from hdlimit.problem.covariance import TOLERANCE
 from hdlimit.problem.problem import Problem
+
+# Bytes of a point beside its risks, of a risk at one time, and of a column, while a sweep is solved; measured with
+# tracemalloc.
+POINT, RISK, COLUMN = 320.0, 32.0, 5300.0
 
 
 class Solved(NamedTuple):
@@ -48,7 +53,7 @@ class Points:
         compress: bool | float = True,
         threads: int | None = None,
         executor: Executor | None = None,
-        progress: bool = False,
+        progress: bool | None = None,
     ) -> Solved:
         """Return the risks of all points, and how and when their curves ended."""
         columns = list(self.columns(min(TOLERANCE, rtol / 10) if compress is True else compress))
@@ -58,6 +63,13 @@ class Points:
         status = self._status(columns, reports, horizon).reshape(self.shape)
         end = reports[:, kernels.END].reshape(self.shape)
         return Solved(risk, status, end)
+
+    def check_total(self, argument: str, times: int) -> None:
+        """Refuse more points than fit into memory. argument: for the message; times: at which each is kept."""
+        size = math.prod(self.shape)
+        columns = size // (1 if isinstance(self.axes.get("lr"), tuple) else len(self.axes.get("lr", (1.0,))))
+        held = f"{size:.3g} points at {times} time{'s' if times > 1 else ''}"
+        check_memory(argument, held, size * (times * RISK + POINT) + columns * COLUMN)
 
     def columns(self, compress: bool | float) -> Iterator[tuple[Column, Optimizer]]:
         """Yield columns along numbers lr, each with the optimizer of its first point; compress as in limit_of."""

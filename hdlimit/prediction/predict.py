@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from hdlimit.core import checks
-from hdlimit.core.timegrid import check_horizon, default_times
+from hdlimit.core.timegrid import check_horizon, check_memory, default_times
 from hdlimit.core.version import __version__
 from hdlimit.errors import InvalidInput, NotAvailable, Outcome, Status
 from hdlimit.kernels import esdirk
@@ -24,6 +24,8 @@ from hdlimit.problem.problem import Problem
 
 # Range of rtol: looser curves are sketches, tighter ones meet rounding.
 LOOSEST, TIGHTEST = 1e-2, 1e-10
+# Bytes of a time while a curve is read off; measured with tracemalloc.
+TIME = 100.0
 
 
 def predict(
@@ -111,9 +113,10 @@ def predict(
     if not TIGHTEST <= rtol <= LOOSEST:
         raise InvalidInput("rtol", f"a number from {TIGHTEST:g} to {LOOSEST:g}", f"{rtol:g}")
     grid = default_times(horizon, problem.dimension) if times is None else checks.times("times", times, horizon)
+    check_memory("times", f"{grid.size:.3g} times", grid.size * TIME)
     limit = limit_of(problem, optimizer, min(TOLERANCE, rtol / 10) if compress is True else compress)
     warn_caveats(problem, horizon, limit)
-    level = -math.inf if until is None else 2 * checks.positive("until", until)
+    level = -math.inf if until is None else 2 * checks.risk("until", until)
     solution = solve(limit, limit.modes, horizon, rtol, level)
     if not solution.steps:
         sizes = f"initial risk {problem.initial_risk:.3g}, {problem.noise!r}, {optimizer!r}"

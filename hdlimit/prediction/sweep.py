@@ -10,7 +10,7 @@ import numpy as np
 from hdlimit.core import checks
 from hdlimit.core.timegrid import check_horizon, default_times
 from hdlimit.core.version import __version__
-from hdlimit.errors import InvalidInput, warn
+from hdlimit.errors import InvalidInput, shown, warn
 from hdlimit.optimizers.base import Optimizer, check_types
 from hdlimit.prediction.axes import checked_axes
 from hdlimit.prediction.points import Points
@@ -30,7 +30,7 @@ def sweep(
     compress: bool | float = True,
     threads: int | None = None,
     executor: Executor | None = None,
-    progress: bool = False,
+    progress: bool | None = None,
     **axes: Any,
 ) -> Sweep:
     """Return the predicted risk for every combination of parameters.
@@ -49,8 +49,8 @@ def sweep(
         Number of threads; by default one a core.
     executor : concurrent.futures.Executor, optional
         In place of threads.
-    progress : bool
-        Show a progress bar over the points.
+    progress : bool, optional
+        Show a progress bar over the points; by default on a terminal, for work of more than a second.
     **axes
         name=values for any of lr, threshold (numbers, or a list with schedules among them), batch_size, noise (laws),
         or the numeric parameters of the problem's noise law (std, df, scale, half_width), in the order of the result's
@@ -85,17 +85,18 @@ def sweep(
     horizon, rtol = check_horizon(horizon, problem.dimension), checks.positive("rtol", rtol)
     if not TIGHTEST <= rtol <= LOOSEST:
         raise InvalidInput("rtol", f"a number from {TIGHTEST:g} to {LOOSEST:g}", f"{rtol:g}")
-    if final and times is not None:
+    if checks.flag("final", final) and times is not None:
         raise InvalidInput("times", "None with final=True, which keeps the risk at the horizon alone", "times")
     if threads is not None:
         checks.count("threads", threads)
     if executor is not None and not isinstance(executor, Executor):
-        raise InvalidInput("executor", "a concurrent.futures.Executor or None", repr(executor)[:120])
+        raise InvalidInput("executor", "a concurrent.futures.Executor or None", shown(executor))
     if threads is not None and executor is not None:
         raise InvalidInput("threads", "None with an executor", f"{threads}")
     grid = default_times(horizon, problem.dimension) if times is None else checks.times("times", times, horizon)
     checked = checked_axes(problem, optimizer, axes)
     points = Points(problem, optimizer, checked)
+    points.check_total("axes", 1 if final else grid.size)
     for caveat in points.caveats(horizon):
         warn(caveat)
     how: Any = {"threads": threads, "executor": executor, "progress": progress}

@@ -12,10 +12,10 @@ import numpy as np
 
 from hdlimit.core import checks
 from hdlimit.core.declaration import FloatArray
-from hdlimit.errors import InvalidInput, NotAvailable, Outcome, Status
+from hdlimit.errors import InvalidInput, NotAvailable, Outcome, Status, shown
 from hdlimit.optimizers.base import Optimizer
 from hdlimit.plotting.grids import plot_sweep
-from hdlimit.prediction.axes import Values, are_axes, at, labels, plain
+from hdlimit.prediction.axes import OPTIMIZER_AXES, Values, are_axes, at, labels, plain
 from hdlimit.prediction.curve import Curve
 from hdlimit.prediction.predict import predict
 from hdlimit.problem.problem import Problem
@@ -23,6 +23,9 @@ from hdlimit.storage.records import Record
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+# Relative distance at which a number is that of an axis: the rounding of float32 and of six printed digits.
+ROUNDING = 1e-6
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -109,11 +112,20 @@ class Sweep(Record):
         return self.risk if self.final else self.risk[..., -1]
 
     @property
-    def best(self) -> dict[str, Any]:
-        """The values at which the risk at the last time is least, by name; `sel(**best)` is that point.
+    def over_problems(self) -> bool:
+        """Whether an axis belongs to the problem: the noise, or a parameter of it."""
+        return not set(self.names) <= set(OPTIMIZER_AXES)
 
-        Raises: NotAvailable where no point reached it.
+    @property
+    def best(self) -> dict[str, Any]:
+        """The values of lr, threshold and batch_size at which the risk at the last time is least, by name.
+
+        `sel(**best)` is that point. Raises: NotAvailable where no point reached the last time, and while the sweep has
+        axes of the problem, over which a least risk means nothing: select a value of each first.
         """
+        if self.over_problems:
+            own = ", ".join(name for name in self.names if name not in OPTIMIZER_AXES)
+            raise NotAvailable(f"best: a least risk over axes of the problem means nothing: sel(...) of {own} first")
         if not np.isfinite(self.final_risk).any():
             raise NotAvailable(f"best: {self.outcome.sentence}")
         place = np.unravel_index(int(self.final_risk.argmin()), self.final_risk.shape)
@@ -136,7 +148,7 @@ class Sweep(Record):
         Raises: InvalidInput for a sweep that still has axes.
         """
         if self.names:
-            raise InvalidInput("curve", f"one point: sel(...) of {', '.join(self.names)} first", repr(self)[:120])
+            raise InvalidInput("curve", f"one point: sel(...) of {', '.join(self.names)} first", shown(self))
         times = None if self.final else self.time
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -148,7 +160,7 @@ class Sweep(Record):
         Parameters
         ----------
         **values
-            name=value, each exactly one of those on its axis.
+            name=value, each one of those on its axis; a number is found to 1e-6 of its size.
 
         Returns
         -------
@@ -164,6 +176,7 @@ class Sweep(Record):
         for name, value in values.items():
             axis = self.names.index(checks.one_of("sel", name, self.names))
             place[axis] = self._position(name, value)
+            values[name] = self.values[axis][place[axis]]
         here = tuple(place)
         problem, optimizer = at(self.problem, self.optimizer, values)
         kept = [k for k, name in enumerate(self.names) if name not in values]
@@ -174,12 +187,19 @@ class Sweep(Record):
         )  # fmt: skip
 
     def _position(self, name: str, value: Any) -> int:
-        for k, one in enumerate(self.axes[name]):
-            if type(value) is not bool and one == value:
+        held = self.axes[name]
+        if isinstance(held, np.ndarray):
+            number = value if checks.is_inf(value) else checks.number(name, value)
+            with np.errstate(invalid="ignore"):
+                off = np.where(held == number, 0.0, np.abs(held - number))
+            if (off <= ROUNDING * held).any():
+                return int(np.argmin(off))
+        for k, one in enumerate(held):
+            if type(one) is type(value) and one == value:
                 return k
         known = ", ".join(repr(plain(one)) for one in self.axes[name])
         expected = f"one of the values on the axis ({known if len(known) < 200 else known[:200] + '...'})"
-        raise InvalidInput(name, expected, repr(value)[:120])
+        raise InvalidInput(name, expected, shown(value))
 
     def columns(self) -> dict[str, Any]:
         """Return the sweep as columns of one length, a row for every point and time.

@@ -14,7 +14,7 @@ import numpy as np
 from hdlimit.core import checks
 from hdlimit.core.backend import symmetric_eigenvalues
 from hdlimit.core.declaration import Declaration, FloatArray
-from hdlimit.errors import InvalidInput, NotAvailable
+from hdlimit.errors import InvalidInput, NotAvailable, shown
 
 # Range of the largest variance: the square of a risk stays within double precision.
 SMALLEST_VARIANCE, LARGEST_VARIANCE = 1e-140, 1e140
@@ -205,7 +205,7 @@ class Rotated(CovarianceModel):
 
     def __post_init__(self) -> None:
         if not isinstance(self.base, CovarianceModel):
-            raise InvalidInput("base", "a covariance model", repr(self.base)[:120])
+            raise InvalidInput("base", "a covariance model", shown(self.base))
         self._set(seed=checks.integer("seed", self.seed, 0))
 
     @cached_property

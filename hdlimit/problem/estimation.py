@@ -10,7 +10,7 @@ import numpy as np
 
 from hdlimit.core import checks
 from hdlimit.core.declaration import FloatArray
-from hdlimit.errors import InvalidInput, ValidityWarning, warn
+from hdlimit.errors import InvalidInput, ValidityWarning, shown, warn
 from hdlimit.problem.covariance import LARGEST_VARIANCE, MOST_NUMBERS, SMALLEST_VARIANCE, Covariance
 from hdlimit.problem.empirical import Empirical
 from hdlimit.problem.least_squares import Rows
@@ -96,7 +96,7 @@ def from_data(
     """
     for name, flag in (("intercept", intercept), ("scale", scale)):
         if not isinstance(flag, bool | np.bool_):
-            raise InvalidInput(name, "True or False", repr(flag))
+            raise InvalidInput(name, "True or False", shown(flag))
     names = _names(X, columns)
     x, labels = _checked(X, y, names)
     x, kept, dropped = _features(x, _column_names(names, x.shape[1]), intercept)
@@ -161,9 +161,12 @@ def _response(y: FloatArray, intercept: bool) -> FloatArray:
 def _names(X: Any, columns: Sequence[str] | None) -> tuple[str, ...]:
     """Return the given names, or those of a data frame, or none."""
     if columns is not None and (isinstance(columns, str) or not isinstance(columns, Iterable)):
-        raise InvalidInput("columns", "a sequence of names", repr(columns)[:120])
+        raise InvalidInput("columns", "a sequence of names", shown(columns))
     given = columns if columns is not None else getattr(X, "columns", ())
-    return tuple(str(name) for name in given)
+    try:
+        return tuple(map(str, given))
+    except Exception as error:  # of a stranger's __str__ or __iter__, and for an integer of more than 4300 digits
+        raise InvalidInput("columns", "a sequence of names", shown(given)) from error
 
 
 def _column_names(names: tuple[str, ...], width: int) -> tuple[str, ...]:
@@ -184,7 +187,7 @@ def _numeric(argument: str, value: Any, ndim: int, names: tuple[str, ...]) -> Fl
         raise InvalidInput(argument, wanted, "complex numbers")
     try:
         result = np.array(value, dtype=np.float64, order="C")
-    except (TypeError, ValueError, OverflowError, RuntimeError) as error:
+    except Exception as error:  # whatever the __array__ or __float__ of a stranger raises
         raise InvalidInput(argument, wanted, _first_text(value, names)) from error
     if ndim == 1 and result.ndim == 2 and result.shape[1] == 1:
         result = result[:, 0]  # a column, as scikit-learn takes it
@@ -199,7 +202,10 @@ def _numeric(argument: str, value: Any, ndim: int, names: tuple[str, ...]) -> Fl
 
 def _first_text(value: Any, names: tuple[str, ...]) -> str:
     """Describe a value that is no numeric array: its first cell that is no number, where there is one."""
-    cells = np.array(value, dtype=object)
+    try:
+        cells = np.array(value, dtype=object)
+    except Exception:  # of a stranger's __array__
+        return f"a {type(value).__name__}"
     if cells.ndim not in (1, 2):
         return f"a {type(value).__name__}"
     for position, cell in np.ndenumerate(cells):
@@ -207,9 +213,9 @@ def _first_text(value: Any, names: tuple[str, ...]) -> str:
             return "rows of different lengths"
         try:
             float(cell)
-        except (TypeError, ValueError, OverflowError):
+        except Exception:  # of a stranger's __float__
             place = f"column {_column_names(names, cells.shape[1])[position[1]]!r}, " if cells.ndim == 2 else ""
-            return f"{cell!r:.40} ({place}row {position[0]})"
+            return f"{shown(cell, 40)} ({place}row {position[0]})"
     return f"a {type(value).__name__}"
 
 

@@ -28,7 +28,7 @@ def laplace_transform(v: float, scale: float) -> Transform:
     Returns
     -------
     Transform
-        Its singularities are real.
+        The transform.
     """
     from scipy.special import erfcx
 
@@ -53,7 +53,7 @@ def laplace_transform(v: float, scale: float) -> Transform:
         result: Points = gaussian + (1 - gaussian) * shape_deficit((1 + 2 * q * v) / (4 * scale**2 * q))
         return result
 
-    return Transform(value, deficit, v + scale * scale, real_singularities=True)
+    return Transform(value, deficit, v + scale * scale)
 
 
 def uniform_transform(v: float, half_width: float) -> Transform:
@@ -69,20 +69,21 @@ def uniform_transform(v: float, half_width: float) -> Transform:
     Returns
     -------
     Transform
-        Its singularities are not all real.
+        The transform.
     """
     from scipy.special import erf
 
     def shape_deficit(q: Points) -> Points:
         """1 - g(w), by its series where |w| < 1/2."""
         w2 = half_width**2 * q / (1 + 2 * q * v)
+        result: Points = np.empty_like(w2)
         small = np.abs(w2) < 0.25
-        series, term = np.zeros_like(w2), np.where(small, w2, 0.0)
+        series, term, square = np.zeros_like(w2[small]), w2[small], w2[small]
         for k in range(1, 16):
             series = series + term / (2 * k + 1)
-            term = -term * np.where(small, w2, 0.0) / (k + 1)
-        w = np.sqrt(np.where(small, 1.0, w2))
-        result: Points = np.where(small, series, 1 - math.sqrt(math.pi) * erf(w) / (2 * w))
+            term = -term * square / (k + 1)
+        w = np.sqrt(w2[~small])
+        result[small], result[~small] = series, 1 - math.sqrt(math.pi) * erf(w) / (2 * w)
         return result
 
     def deficit(q: Points) -> Points:
@@ -97,7 +98,7 @@ def uniform_transform(v: float, half_width: float) -> Transform:
             result[near] = 1 - deficit(q[near])
         return result
 
-    return Transform(value, deficit, v + half_width * half_width, real_singularities=False)
+    return Transform(value, deficit, v + half_width * half_width)
 
 
 def _gaussian_deficit(q: Points, v: float) -> Points:

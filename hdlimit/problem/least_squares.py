@@ -12,7 +12,7 @@ from typing import ClassVar, TypeVar
 import numpy as np
 
 from hdlimit.core.declaration import Declaration, FloatArray
-from hdlimit.errors import InvalidInput, NotAvailable
+from hdlimit.errors import InvalidInput, NotAvailable, shown
 from hdlimit.problem.covariance import MOST_NUMBERS, CovarianceModel
 from hdlimit.problem.noise_law import NoiseLaw
 
@@ -111,5 +111,5 @@ P = TypeVar("P")
 def checked_problem(problem: P) -> P:
     """Return the problem; raises InvalidInput for anything else."""
     if not isinstance(problem, LeastSquares):
-        raise InvalidInput("problem", "a Problem", repr(problem)[:120])
+        raise InvalidInput("problem", "a Problem", shown(problem))
     return problem

@@ -43,14 +43,11 @@ class Transform(NamedTuple):
         q -> L(q) and q -> 1 - L(q), both to full precision.
     typical : float
         A typical size of r^2.
-    real_singularities : bool
-        Whether all singularities of L lie on the negative real axis, so that a contour may bend around them.
     """
 
     value: Callable[[Points], Points]
     deficit: Callable[[Points], Points]
     typical: float
-    real_singularities: bool
 
 
 # Error of the total mass up to which a sum is trusted: that of the quadrature of responses.

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from numpy.typing import ArrayLike
 
 from hdlimit.core import checks
@@ -119,10 +118,6 @@ def _as_covariance(covariance: CovarianceModel | ArrayLike) -> CovarianceModel:
     if isinstance(covariance, CovarianceModel):
         return covariance
     try:
-        checks.foreign_array("K", covariance, "an array of shape (d, d) or (d,)")
-        return Covariance(np.asarray(covariance))
+        return Covariance(covariance)  # type: ignore[arg-type]
     except InvalidInput as error:
         raise InvalidInput("covariance", f"a covariance model, or {error.expected}", error.got) from None
-    except ValueError:
-        got = f"a {type(covariance).__name__} with rows of different lengths"
-        raise InvalidInput("covariance", "a covariance model or an array of shape (d, d) or (d,)", got) from None

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from hdlimit.core.declaration import FloatArray
-from hdlimit.errors import InvalidInput
+from hdlimit.errors import InvalidInput, shown
 from hdlimit.problem.least_squares import Rows
 
 
@@ -128,7 +128,7 @@ def non_gaussianity(problem: Any) -> NonGaussianity:
     """
     rows = getattr(problem, "rows", None)
     if not isinstance(rows, Rows):
-        raise InvalidInput("problem", "a problem with rows, made by Problem.from_data", repr(problem)[:120])
+        raise InvalidInput("problem", "a problem with rows, made by Problem.from_data", shown(problem))
     x, noise = rows.x, rows.noise
     square = np.einsum("ij,ij->i", x, x)
     k = x.T @ x / x.shape[0]

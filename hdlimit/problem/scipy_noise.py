@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from hdlimit.core.declaration import FloatArray, _show
-from hdlimit.errors import InvalidInput
+from hdlimit.errors import InvalidInput, shown
 from hdlimit.problem.density import moments_of_density, moments_of_integers
 from hdlimit.problem.noise_law import Components, NoiseLaw, _in_range, _mixture, settled
 
@@ -23,6 +23,7 @@ MOST_ATOMS = 1_000_000
 class ScipyNoise(NoiseLaw):
     """Any frozen scipy.stats distribution as label noise. Discrete laws are cut where 1e-15 of their mass is left.
 
+    Its densities and tails are as exact as SciPy's; where those are tiny their error is absolute (levy, 4 % of 6e-39).
     Its responses come as tables, right to 1e-9: under 0.2 s for the first curve of a clipped or signed optimizer (batch
     size 1), milliseconds for the next at the same threshold.
 
@@ -50,7 +51,7 @@ class ScipyNoise(NoiseLaw):
             For a distribution that scipy.stats does not have.
         """
         if self.public_name is None:
-            raise InvalidInput("noise", "a distribution of scipy.stats (only these can be saved)", repr(self))
+            raise InvalidInput("noise", "a distribution of scipy.stats (only these can be saved)", shown(self))
         return {"name": self.public_name, "parameters": {k: float(v) for k, v in self.parameters.items()}}
 
     @classmethod
@@ -67,7 +68,7 @@ class ScipyNoise(NoiseLaw):
         name, parameters = values["name"], values.get("parameters", {})
         law = getattr(stats, name, None)
         if not isinstance(law, stats.rv_continuous | stats.rv_discrete):
-            raise InvalidInput("name", "the name of a scipy.stats distribution", repr(name))
+            raise InvalidInput("name", "the name of a scipy.stats distribution", shown(name))
         try:
             return cls(law(**parameters))
         except InvalidInput as error:
@@ -75,18 +76,16 @@ class ScipyNoise(NoiseLaw):
         except TypeError as error:
             names = [law.shapes, "loc", "scale" if isinstance(law, stats.rv_continuous) else None]
             expected = f"parameters of {name}: {', '.join(filter(None, names))}"
-            raise InvalidInput("parameters", expected, repr(parameters)) from error
+            raise InvalidInput("parameters", expected, shown(parameters)) from error
 
     def __post_init__(self) -> None:
         if not (hasattr(self.distribution, "rvs") and hasattr(self.distribution, "dist")):
-            raise InvalidInput(
-                "noise", "a noise law or a frozen scipy.stats distribution", repr(self.distribution)[:120]
-            )
+            raise InvalidInput("noise", "a noise law or a frozen scipy.stats distribution", shown(self.distribution))
         if any(np.ndim(value) for value in self.parameters.values()):
-            raise InvalidInput("noise", "a distribution with scalar parameters", repr(self.parameters)[:120])
+            raise InvalidInput("noise", "a distribution with scalar parameters", shown(self.parameters))
         quartiles = self._quartiles()
         if self._discrete and self.distribution.sf(quartiles[1] + MOST_ATOMS) > 1e-15:
-            raise InvalidInput("noise", f"a discrete law on at most {MOST_ATOMS:,} likely values", repr(self))
+            raise InvalidInput("noise", f"a discrete law on at most {MOST_ATOMS:,} likely values", shown(self))
         _in_range("noise", quartiles)
 
     def _quartiles(self) -> FloatArray:
@@ -100,7 +99,7 @@ class ScipyNoise(NoiseLaw):
             failed = f"{self!r:.120}, whose ppf or pdf of an array raises {type(error).__name__}: {error!s:.120}"
             raise InvalidInput("noise", "a distribution with valid parameters", failed) from None
         if not np.isfinite(quartiles).all():
-            raise InvalidInput("noise", "a distribution with valid parameters", repr(self))
+            raise InvalidInput("noise", "a distribution with valid parameters", shown(self))
         if self.frozen is not None and not quartiles[0] < quartiles[1]:
             raise InvalidInput("noise", "a law wider than the rounding of its values", f"{self!r:.160}")
         return quartiles
@@ -166,7 +165,7 @@ class ScipyNoise(NoiseLaw):
         values = np.unique(law.dist.xk) if hasattr(law.dist, "xk") else np.arange(law.ppf(1e-15), law.isf(1e-15) + 1)
         weight = law.pmf(values)
         if not abs(weight.sum() - 1) < 1e-9:
-            raise InvalidInput("noise", "a discrete law on integers or with given values", repr(self))
+            raise InvalidInput("noise", "a discrete law on integers or with given values", shown(self))
         keep = weight > 0
         return _mixture(weight[keep] / weight.sum(), values[keep] + shift, np.zeros(int(keep.sum())))
 

@@ -3,181 +3,187 @@
     sign:  mu = (B - 1) E S^(-1/2),   nu = 1
     clip:  mu = [(B - 1) E min(1, sqrt(x0/S)) + P(S <= x0)]/B,   nu = E min(S, x0)/B^2,   x0 = (c B)^2
 
-Three routes to the law of S, by what the noise is: few normal laws of equal variance (S is a mixture of scaled
-noncentral chi^2, radial integrals), normal laws of mean 0 (Laplace inversion along a parabola), anything else
-(Laplace inversion by Euler sums in Re q > 0, which need a smooth cdf of S).
+S is inverted from its Laplace transform for every law of the noise (contours.py); few point masses at a v far below x0
+are summed instead (noncentral_law.py).
 """
 
 from __future__ import annotations
 
 import math
-from functools import cached_property
+from functools import cached_property, lru_cache
+from typing import NamedTuple
 
 import numpy as np
 
 from hdlimit.core.declaration import FloatArray
-from hdlimit.problem.noise_law import ComplexArray, Components, Points, Transform
-from hdlimit.response.contours import Contour, _log1p, arc, euler, parabola
-from hdlimit.response.laplace_transform import mixture_transform
+from hdlimit.kernels import laplace_transform as kernels
+from hdlimit.problem.noise_law import NoiseLaw
+from hdlimit.response import contours
+from hdlimit.response.contours import NEGLIGIBLE, RANGE, START
+from hdlimit.response.noise_transform import Line, NoiseTransform, noise_transform
 from hdlimit.response.noncentral_law import BatchMoments, NoncentralLaw, sums_of_squares
 
-# Nodes of a panel of log S (see InvertedLaw.longest). Chosen, not measured.
-_X, _W = np.polynomial.legendre.leggauss(10)
+# Distance in log q of the trapezoids for E S^(-1/2) and E 1/S: 1e-13 of the integrals.
+STEP = 0.25
+# Panels of a line in which |z| may be below contours.FAR.
+NEAR = 3
+# log E exp(-START S/x0) above which S is so far below x0 that E min(S, x0)/x0 is summed as a small number. Below, it is
+# 1 minus a sum, right to 1e-10 of itself.
+SMALL = -0.05
+# x0/v up to which the law is resolved at such x0, where hardly anything is clipped.
+CRUDE = 3e3
+
+
+class Chosen(NamedTuple):
+    """A line for x0: in units of scale/x0; x0/v up to which it resolves the law; whether S is far below x0."""
+
+    line: Line
+    scale: float
+    finest: float
+    small: bool
 
 
 class InvertedLaw:
-    """The law of S from the Laplace transform of r^2.
+    """The law of S by inversion of its Laplace transform.
 
     Parameters
     ----------
-    transform : Transform
-        L(q) = E exp(-q r^2).
-    size : int
-        Batch size B >= 2.
-    v : float
-        E z^2, far below which the cdf of S is a power.
-    contour : callable
-        parabola or euler.
-    """
-
-    def __init__(self, transform: Transform, size: int, v: float, contour: Contour) -> None:
-        self.transform, self.size, self.v, self.contour = transform, size, v, contour
-        self._panels: dict[tuple[float, int], tuple[float, float]] = {}
-        self.longest = 1.5 / max(1.0, math.sqrt(size / 8))  # log S has a spread of sqrt(2/B)
-
-    def cdf(self, x: FloatArray) -> FloatArray:
-        """P(S <= x), x > 0."""
-        q, weight = self.contour(x, self.size)
-        probability: FloatArray = (weight * self.transform.value(q) ** self.size / q).real.sum(axis=1)
-        return np.clip(probability, 0.0, 1.0)
-
-    def _powers(self, q: Points) -> tuple[Points, Points]:
-        """L(q)^B and 1 - L(q)^B to full precision."""
-        power = self.transform.value(q) ** self.size
-        rest = 1 - power
-        if (near := np.abs(rest) < 0.5).any():
-            rest[near] = -np.expm1(self.size * _log1p(-self.transform.deficit(q[near])))
-        return power, rest
-
-    def _moment(self, power: float) -> float:
-        """int_0^inf q^(power - 1) L(q)^B dq, trapezoid in log q."""
-        low, high = -math.log(self.transform.typical) - 36 / power, -math.log(self.v) + 36 / (self.size / 2 - power)
-        y, step = np.linspace(low, high, math.ceil((high - low) / 0.25) + 1, retstep=True)
-        return float(step * (np.exp(power * y) * self.transform.value(np.exp(y)) ** self.size).sum())
-
-    @cached_property
-    def inverse_root(self) -> float:
-        """E S^(-1/2)."""
-        return self._moment(0.5) / math.sqrt(math.pi)
-
-    @cached_property
-    def inverse(self) -> float:
-        """E 1/S (B >= 3)."""
-        return self._moment(1.0)
-
-    def moments(self, x0: float) -> BatchMoments:
-        """Moments at x0 > 0."""
-        return self._on_arc(x0) if self.contour is parabola else self._by_panels(x0)
-
-    def _inverted(self, q: ComplexArray, weight: ComplexArray, power: Points, rest: Points) -> tuple[float, ...]:
-        """P(S <= x), x p_S(x), E min(S, x)/x, and E min(S/x, 1)^2 = 2 E min(S, x)/x - 2 int_0^x E min(S, y) dy/x^2.
-
-        The inverse transforms of (1 - L^B)/q^2 and (1 - L^B)/q^3 are E min(S, x) and its integral. q, weight: in units
-        of 1/x.
-        """
-        below, density = float((weight * power / q).real.sum()), float((weight * power).real.sum())
-        first, second = (float((weight * rest / q**k).real.sum()) for k in (2, 3))
-        share = min(max(first, 0.0), 1.0)
-        square = min(max(2 * (first - second), share * share), share)
-        return min(max(below, 0.0), 1.0), max(density, 0.0), share, square
-
-    def _on_arc(self, x0: float) -> BatchMoments:
-        z, start, weight, half, one = arc(self.size)
-        power, rest = self._powers(z / x0)
-        below, density, share, square = self._inverted(z, weight, power, rest)
-        low = -max(math.log(start / x0 * self.transform.typical), 0.0) - 64
-        y, step = np.linspace(low, 34.0, math.ceil((34 - low) / 0.3) + 1, retstep=True)
-        place = 1 / (1 + np.exp(-y))  # the cut, q = place start/x0
-        mass = step * np.exp(-y) * place**2 * np.real(self.transform.value(place * start / x0)) ** self.size
-        tail = float((half * power).real.sum()) + float((mass / np.sqrt(place)).sum()) * math.sqrt(start / math.pi)
-        root_ratio = min(max(tail, 0.0) + below, 1.0)
-        inverse_above = (float((one * power).real.sum()) + float(mass.sum() * start)) / x0 if self.size > 2 else 0.0
-        return BatchMoments(root_ratio, below, x0 * share, density / x0, max(inverse_above, 0.0), square)
-
-    def _by_panels(self, x0: float) -> BatchMoments:
-        """Integrals of the cdf over the side of x0 where nothing cancels."""
-        q, weight = self.contour(np.array([x0]), self.size)
-        below, density, share, square = self._inverted(q[0] * x0, weight[0] * x0, *self._powers(q[0]))
-        if below < 0.5:
-            half, rest = self._below(x0)
-            root_ratio = math.sqrt(x0) * (self.inverse_root - half)
-            inverse_above = self.inverse - rest - below / x0 if self.size > 2 else 0.0
-        else:
-            half, rest = self._above(x0)
-            root_ratio = 1 - math.sqrt(x0) * half
-            inverse_above = (1 - below) / x0 - rest
-        return BatchMoments(root_ratio, below, x0 * share, density / x0, inverse_above, square)
-
-    def _below(self, x0: float) -> tuple[float, float]:
-        """Integrals of x^(-3/2) P(S <= x)/2 and of x^(-2) P(S <= x) over x < x0; far below v the cdf is a power."""
-        low = self.v * 1e-7 if x0 > self.v else x0 * 1e-7
-        x, _ = _panel(low, low * math.exp(self.longest))
-        tail = float(self.cdf(x[:1])[0]) * (low / x[0]) ** (self.size / 2)
-        half = tail * low**-0.5 / (self.size - 1)
-        rest = tail / low / (self.size / 2 - 1) if self.size > 2 else 0.0
-        full = int((math.log(x0) - math.log(low)) / self.longest)
-        for k in range(full):
-            one, two = self._panel_below(low, k)
-            half, rest = half + one, rest + two
-        x, w = _panel(low * math.exp(full * self.longest), x0)
-        p = self.cdf(x)
-        return half + float(w @ (x**-0.5 * p)) / 2, rest + float(w @ (p / x))
-
-    def _panel_below(self, low: float, k: int) -> tuple[float, float]:
-        """Return what panel k adds to _below; kept, because thresholds differ where the law is the same."""
-        if (low, k) not in self._panels:
-            x, w = _panel(low * math.exp(k * self.longest), low * math.exp((k + 1) * self.longest))
-            p = self.cdf(x)
-            self._panels[low, k] = float(w @ (x**-0.5 * p)) / 2, float(w @ (p / x))
-        return self._panels[low, k]
-
-    def _above(self, x0: float) -> tuple[float, float]:
-        """Integrals of x^(-3/2) P(S > x)/2 and of x^(-2) P(S > x) over x > x0, panel by panel until nothing is left."""
-        half, rest, left = 0.0, 0.0, x0
-        for _ in range(200):
-            x, w = _panel(left, left * math.exp(self.longest))
-            q = 1 - self.cdf(x)
-            half, rest = half + float(w @ (x**-0.5 * q)) / 2, rest + float(w @ (q / x))
-            left = left * math.exp(self.longest)
-            if q[-1] * (x0 / left) ** 0.5 < 1e-14:
-                break
-        return half, rest
-
-
-def _panel(low: float, high: float) -> tuple[FloatArray, FloatArray]:
-    """Nodes x and weights of d log x on [low, high]."""
-    half = (math.log(high) - math.log(low)) / 2
-    return np.exp(math.log(low) + half + half * _X), half * _W
-
-
-def batch_law(parts: Components, size: int, v: float) -> InvertedLaw | NoncentralLaw:
-    """Choose the most exact law of S for noise given as components.
-
-    Parameters
-    ----------
-    parts : Components
-        The noise.
+    transform : NoiseTransform
+        Of the noise.
     size : int
         Batch size B >= 2.
     v : float
         E z^2 > 0.
-
-    Returns
-    -------
-    InvertedLaw or NoncentralLaw
-        The law of S = r_1^2 + ... + r_B^2.
+    few : NoncentralLaw, optional
+        The same law as a sum, where it is one of few terms: for x0 so far above v that the inversion would smooth it.
     """
-    if (parts.variance == parts.variance[0]).all() and (sums := sums_of_squares(parts, size)) is not None:
-        return NoncentralLaw(*sums, size, v + float(parts.variance[0]))
-    transform = mixture_transform(v, parts)
-    return InvertedLaw(transform, size, v, parabola if transform.real_singularities else euler)
+
+    def __init__(self, transform: NoiseTransform, size: int, v: float, few: NoncentralLaw | None = None) -> None:
+        self.transform, self.size, self.few = transform, size, few
+        self.v = v + transform.shared
+
+    def _moment(self, power: float) -> float:
+        """int_0^inf q^(power - 1) E exp(-q S) dq, trapezoid in log q."""
+        typical = self.transform.typical + self.v
+        low, high = -math.log(typical) - RANGE / power, -math.log(self.v) + RANGE / (self.size / 2 - power)
+        y, step = np.linspace(low, high, math.ceil((high - low) / STEP) + 1, retstep=True)
+        return float(step * (np.exp(power * y) * self.transform.real_power(y, self.v, self.size)).sum())
+
+    @cached_property
+    def inverse_root(self) -> float:
+        """E S^(-1/2)."""
+        return self._moment(0.5) / math.sqrt(math.pi) if self.few is None else self.few.inverse_root
+
+    @cached_property
+    def inverse(self) -> float:
+        """E 1/S (B >= 3)."""
+        return self._moment(1.0) if self.few is None else self.few.inverse
+
+    def _on_arc(self, x0: float, ratio: float) -> FloatArray:
+        """Return the sums of `Arc`, all of them as they grow with x0."""
+        z, weights = contours.arc(self.size)
+        rise = 1 + 2 * z / ratio
+        log_power = self.size * (self.transform.log(z / rise / x0) - np.log(rise) / 2)
+        sums: FloatArray = (weights @ np.exp(log_power)).real
+        sums[2:4] = (1, 0.5) - sums[2:4]
+        if log_power[0].real > SMALL:
+            from scipy.special import expm1
+
+            sums[2:4] = -(weights[2:4] @ expm1(log_power)).real
+        return sums
+
+    def _line(self, x0: float, ratio: float) -> Chosen:
+        """Choose a line that other x0 share, and its panels after which nothing is left."""
+        transform, size = self.transform, self.size
+        x = 2.0 ** (math.ceil(2 * math.log2(x0)) / 2)
+        scale = x0 / x
+        small = size * scale * float(transform.on_line(x, 1).log[0].real) > SMALL
+        finest = min(transform.finest, CRUDE) if small else transform.finest
+        most = math.ceil(math.sqrt(20 * min(finest, ratio)) / (contours.LENGTH * scale))
+        for count in range(1, most):
+            w = scale * (START + 1j * contours.LENGTH * count)
+            fall = 1 - 2 * w / ratio
+            power = 0.0 if small else transform.largest(x, count) + math.log(abs(fall)) / 2
+            if (w / fall).real + size * power < NEGLIGIBLE:
+                break
+        else:
+            count = max(most, 1)
+        return Chosen(transform.on_line(x, count), scale, finest, small)
+
+    def _on_line(self, chosen: Chosen, ratio: float) -> FloatArray:
+        line, scale, finest, small = chosen
+        w = scale * line.w[: NEAR * contours.PANEL]
+        z = w / (1 - 2 * w / ratio)
+        half = contours.half_factor(z[: int((np.abs(z) < contours.FAR).sum())])
+        return kernels.line_sums(line.w, line.share, line.log, scale, ratio, float(self.size), finest, small, half)
+
+    def _cut(self, x0: float, start: float) -> tuple[FloatArray, FloatArray]:
+        """Log p and dp E exp(-q S) at q = p start/x0 for p in [0, 1]."""
+        low = max(math.log(start / x0 * (self.transform.typical + self.v)), 0.0) + 2 * RANGE
+        place, mass = contours.cut(math.ceil(low))
+        return place, mass * self.transform.real_power(place + math.log(start / x0), self.v, self.size)
+
+    def moments(self, x0: float) -> BatchMoments:
+        """Moments at x0 > 0."""
+        if self.few is not None and x0 > self.transform.finest * self.v:
+            return self.few.moments(x0)
+        ratio, start = x0 / self.v, START
+        if ratio >= contours.line_from(self.size):
+            chosen = self._line(x0, ratio)
+            sums, start = self._on_line(chosen, ratio), _start(chosen.scale, ratio)
+        else:
+            sums = self._on_arc(x0, ratio)
+        below, density, first, second, tail = sums.tolist()
+        share, below = min(max(first, 0.0), 1.0), min(max(below, 0.0), 1.0)
+        square = min(max(2 * (first - second), share * share), share)
+        place, mass = self._cut(x0, start)
+        tail += float(np.exp(-place / 2) @ mass) * math.sqrt(start / math.pi)
+        return BatchMoments(min(max(tail, 0.0) + below, 1.0), below, x0 * share, max(density, 0.0) / x0, square)
+
+    def inverse_above(self, x0: float) -> float:
+        """E[1/S; S > x0] for B >= 3."""
+        if self.few is not None and x0 > self.transform.finest * self.v:
+            return self.few.inverse_above(x0)
+        ratio, start = x0 / self.v, START
+        if ratio >= contours.line_from(self.size):
+            line, scale, finest, _ = self._line(x0, ratio)
+            w, start = scale * line.w, _start(scale, ratio)
+            fall = 1 - 2 * w / ratio
+            z = w / fall
+            weight, log = scale * line.share / math.pi / fall**2 * np.exp(z), line.log + np.log(fall) / 2
+            if ratio > finest:
+                t = 2 * w**2 / finest
+                weight = weight * np.exp(t) * (1 - t * (1 - t / 2 * (1 - t / 3)))
+        else:
+            z, weights = contours.arc(self.size)
+            rise = 1 + 2 * z / ratio
+            weight = weights[1]
+            log = np.asarray(self.transform.log(z / rise / x0) - np.log(rise) / 2, dtype=np.complex128)
+        total = float((weight * contours.one_factor(z) * np.exp(self.size * log)).real.sum())
+        _, mass = self._cut(x0, start)
+        return max(total + float(mass.sum()) * start, 0.0) / x0
+
+
+def _start(scale: float, ratio: float) -> float:
+    """Return q x0 where the image of a line leaves the real axis."""
+    w = START * scale
+    return w / (1 - 2 * w / ratio)
+
+
+@lru_cache(maxsize=1024)
+def squared_norm(noise: NoiseLaw, size: int, v: float, octaves: int = 0) -> InvertedLaw:
+    """Return the law of S under a noise law, for sqrt(S) up to 2^octaves of the noise's width.
+
+    Where it is inverted from its Laplace transform, v is taken as at least 1e-30 of the squared width of the noise.
+    """
+    few, parts = None, noise.components
+    if parts is not None and (parts.variance == parts.variance[0]).all():
+        sums = _sums(noise, size)
+        few = None if sums is None else NoncentralLaw(*sums, size, v + float(parts.variance[0]))
+    return InvertedLaw(noise_transform(noise, max(octaves, 10)), size, max(v, 1e-30 * noise.width**2), few)
+
+
+@lru_cache(maxsize=64)
+def _sums(noise: NoiseLaw, size: int) -> tuple[FloatArray, FloatArray] | None:
+    assert noise.components is not None
+    return sums_of_squares(noise.components, size)

@@ -18,17 +18,15 @@ from hdlimit.core import checks
 from hdlimit.core.declaration import FloatArray, IntArray
 from hdlimit.problem.noise import as_noise
 from hdlimit.problem.noise_law import Components, NoiseLaw
-from hdlimit.response import batch_law as batch
+from hdlimit.response.batch_law import squared_norm
 from hdlimit.response.clip_condition import Condition, mixture_condition
-from hdlimit.response.contours import euler
 from hdlimit.response.mixtures import density_components
 from hdlimit.response.residual_maps import CLIP
 from hdlimit.response.response import MapResponse
-from hdlimit.response.squared_norm import squared_norm
 
-# Relative errors of the objective: closed forms, Laplace inversion on a contour, Euler sums. A gain below them counts
-# as none (tests/response/test_best_threshold.py, test_batch_law.py).
-EXACT, INVERTED, SUMMED = 1e-12, 1e-8, 1e-4
+# Relative errors of the objective: closed forms, Laplace inversion. A gain below them counts as none
+# (tests/response/test_best_threshold.py, test_batch_law.py).
+EXACT, INVERTED = 1e-12, 1e-8
 # Values of sqrt(S) up to which the grid is refined around all; beyond, around the ten best. Chosen, not measured.
 MOST_ATOMS = 400
 
@@ -92,7 +90,7 @@ def best_threshold(noise: Any, v: float, batch_size: int = 1) -> BestThreshold:
     -------
     BestThreshold
         c* has a relative error below 1e-10 for B = 1; for B > 1 it is as good as the batch responses
-        (response/batch_law.py). Time: milliseconds for B = 1, seconds for B > 1 where the law of S takes Euler sums.
+        (response/batch_law.py). Time: milliseconds for B = 1, tenths of a second for B > 1.
 
     Raises
     ------
@@ -103,8 +101,7 @@ def best_threshold(noise: Any, v: float, batch_size: int = 1) -> BestThreshold:
     -----
     c* solves c mu_c'/mu_c = c^2 P(|r| > c)/nu_c (B = 1), an interior point or inf: for v > 0 the objective rises at
     c = 0, from the value (2 p_r(0))^2 that it shares with the sign map (B = 1). A maximum that gains no more over
-    no clipping than the responses are exact to (1e-12; B > 1: 1e-8 by Laplace inversion on a contour, 1e-4 by Euler
-    sums) counts as inf. Proof: derivations/threshold.py.
+    no clipping than the responses are exact to (1e-12; B > 1: 1e-8) counts as inf. Proof: derivations/threshold.py.
 
     References
     ----------
@@ -117,7 +114,7 @@ def best_threshold(noise: Any, v: float, batch_size: int = 1) -> BestThreshold:
     >>> round(best.threshold, 3), round(best.rate_gain, 3)
     (0.73, 1.616)
     """
-    law, v, size = as_noise(noise), checks.positive("v", v), checks.integer("batch_size", batch_size)
+    law, v, size = as_noise(noise), checks.risk("v", v), checks.count("batch_size", batch_size)
     square = (v + law.second_moment) / size
     condition, scales, error = _posed(law, v, size)
     c, value = _largest(condition, scales, error)
@@ -196,17 +193,15 @@ def _posed(noise: NoiseLaw, v: float, size: int) -> tuple[Objective, FloatArray,
 def _posed_batch(noise: NoiseLaw, v: float, size: int, high: float) -> tuple[Objective, FloatArray, float]:
     law = squared_norm(noise, size, v)
     grid = _grid(0.03 * math.sqrt(v) / size, high, 5)
-    error = EXACT
-    if isinstance(law, batch.InvertedLaw):
-        error = SUMMED if law.contour is euler else INVERTED
-    else:
-        chosen = _promising(law.radius, law.weight, size)[-12:]
-        grid = _around(grid, law.radius[chosen] / size, np.full(chosen.size, law.s / size))
+    if law.few is not None:
+        few = law.few
+        chosen = _promising(few.radius, few.weight, size)[-12:]
+        grid = _around(grid, few.radius[chosen] / size, np.full(chosen.size, few.s / size))
 
     def objective(c: FloatArray) -> Condition:
         return _stack([_batch_condition(law.moments((x * size) ** 2), x, size) for x in c.tolist()])
 
-    return objective, grid, error
+    return objective, grid, INVERTED
 
 
 def _rising(objective: Objective, scales: FloatArray) -> FloatArray:

@@ -19,26 +19,32 @@ from hdlimit.kernels import responses as kernels
 
 # A table that misses by more is refused instead of used. Chosen, not measured.
 LARGEST_ERROR = 1e-5
+# Relative errors of a table at one threshold, and of a surface: a sixth of what a curve at rtol = 1e-6 may have.
+TABLE_ERROR, SURFACE_ERROR = 1e-9, 5e-7
+# Length of a panel in log v and of a piece in log c, the least that is tabulated: what many curves share. Chosen, not
+# measured.
+LONGEST, LONGEST_C = 1.25, 1.25
 # Share of sqrt(v) below which thresholds are not tabulated: mu ~ c and nu ~ c^2 hold to its square there.
 SMALLEST_THRESHOLD = 1e-9
 _DEGREE = kernels.TABLE_DEGREE
 _NODES = np.cos(np.pi * (np.arange(_DEGREE + 1) + 0.5) / (_DEGREE + 1))
 _TO_CHEBYSHEV = np.linalg.inv(np.polynomial.chebyshev.chebvander(_NODES, _DEGREE))
 # Places between the Chebyshev nodes of a piece at which its error is measured.
-_CHECKS = np.array([-0.985, -0.6, -0.11, 0.47, 0.993])
+_CHECKS = np.array([-0.985, -0.11, 0.6])
 _AT_CHECKS = np.polynomial.chebyshev.chebvander(_CHECKS, _DEGREE)
+# Places of a patch, as shares of its lengths in log c and log v, at which its error is measured.
+_PLACES = ((0.03, 0.1), (0.31, 0.43), (0.77, 0.65), (0.5, 0.93), (0.97, 0.3))
 _IN_THRESHOLD = np.cos(np.pi * (np.arange(kernels.SURFACE_POINTS) + 0.5) / kernels.SURFACE_POINTS)
 
 
 class Tabulated(Hashable, Protocol):
-    """A response that can be tabulated: (mu, nu) at v and c, and the relative error that its own evaluation allows."""
+    """A response that can be tabulated: (mu, nu) at v and c, and their bounds."""
 
     def __call__(self, v: float, c: float) -> tuple[float, float]:
         """(mu, nu)."""
 
-    @property
-    def precision(self) -> float:
-        """Relative error of an evaluation."""
+    def largest(self, c: float) -> tuple[float, float]:
+        """Return bounds of mu and nu at c, inf where there are none."""
 
 
 class Pieces(NamedTuple):
@@ -67,7 +73,7 @@ def fitted(
     ends: list[float] = []
     pieces: list[FloatArray] = []
     worst, at = 0.0, low
-    todo = _spans(low, high, 2.5)
+    todo = _spans(low, high, LONGEST)
     while todo:
         a, b = todo.pop()
         middle, half = (a + b) / 2, (b - a) / 2
@@ -82,66 +88,105 @@ def fitted(
     return Pieces(ends, pieces, worst, at)
 
 
-@lru_cache(maxsize=4096)
-def table(response: Tabulated, c: float, low: float, high: float) -> FloatArray:
-    """Parameters of kernels.table for v from low to high at one threshold, to the precision of the response.
+@lru_cache(maxsize=16384)
+def _panel(response: Tabulated, c: float, k: int, precision: float) -> Pieces:
+    """(log mu, log nu) over log v in [k, k + 1] LONGEST at one threshold; kept for all curves of the law and batch.
 
-    Values below 1e-30 of those at v = high are not resolved.
+    Values below 1e-30 of those at the upper end are not resolved.
+    """
+    ends = edge(k), edge(k + 1)
+    units = np.log(np.maximum(response(math.exp(ends[1]), c), 1e-290))
+    found = fitted(lambda v: response(v, c), *ends, precision, units)
+    for piece in found.coefficients:
+        piece[[0, _DEGREE + 1]] += units
+    _check(response, found.error, found.at)
+    return found
+
+
+def edge(k: int) -> float:
+    """Return log v where panel k begins; v = 1, at which many start, is inside a panel."""
+    return (k - 0.5) * LONGEST
+
+
+def panels_over(low: float, high: float) -> range:
+    """Return the numbers of the panels in log v that cover v from low to high."""
+    first = math.floor(math.log(low) / LONGEST + 0.5)
+    return range(first, max(math.ceil(math.log(high) / LONGEST + 0.5), first + 1))
+
+
+def reach(panels: range) -> tuple[float, float]:
+    """Return the least and the largest v of panels."""
+    return math.exp(edge(panels.start)), math.exp(edge(panels.stop))
+
+
+def table(response: Tabulated, c: float, panels: range, precision: float) -> FloatArray:
+    """Parameters of kernels.table for panels in log v at one threshold, to a relative error of `precision`.
 
     Raises: NotAvailable where pieces of 0.04 in log v still miss by more than 1e-5.
     """
-    units = np.log(np.maximum(response(high, c), 1e-290))
-    fit = fitted(lambda v: response(v, c), math.log(low), math.log(high), response.precision, units)
-    _check(response, fit.error, fit.at)
-    return np.concatenate([[len(fit.ends)], units, fit.ends, [math.log(high)], *fit.coefficients])
+    found = [_panel(response, c, k, precision) for k in panels]
+    coefficients = np.concatenate([piece for panel in found for piece in panel.coefficients]).reshape(
+        -1, 2, _DEGREE + 1
+    )
+    units = coefficients[-1, :, 0].copy()
+    coefficients[:, :, 0] -= units
+    ends = [end for panel in found for end in panel.ends]
+    head = [len(ends), *units, *response.largest(c)]
+    return np.concatenate([head, ends, [edge(panels.stop)], coefficients.ravel()])
 
 
-@lru_cache(maxsize=16)
-def surface(response: Tabulated, smallest: float, largest: float, low: float, high: float) -> FloatArray:
-    """Parameters of kernels.surface for v from low to high and thresholds from smallest >= 0 to largest.
+def surface(response: Tabulated, smallest: float, largest: float, low: float, panels: range) -> FloatArray:
+    """Parameters of kernels.surface for panels in log v and thresholds from smallest >= 0 to largest.
 
     Thresholds below 1e-9 sqrt(low) are not tabulated: there mu ~ c and nu ~ c^2.
 
     Raises: NotAvailable where pieces of 0.1 in log c still miss by more than 1e-5.
     """
-    first = math.log(max(smallest / MARGIN, SMALLEST_THRESHOLD * math.sqrt(low)))
+    first = math.log(max(smallest, SMALLEST_THRESHOLD * math.sqrt(low)))
+    last = max(math.log(largest) - 1e-9, first)  # an end of a piece that is reached but for rounding counts
+    todo = [(k, 1.0) for k in range(math.floor(first / LONGEST_C), math.floor(last / LONGEST_C) + 1)][::-1]
     ends: list[float] = []
     tables: list[FloatArray] = []
-    todo = _spans(first, max(math.log(largest * MARGIN), first + 1e-3), 2.5)
-    last = todo[0][1]
     while todo:
-        a, b = todo.pop()
-        points = (a + b) / 2 + (b - a) / 2 * _IN_THRESHOLD
-        piece = [table(response, math.exp(y), low, high) for y in points]
-        error, where = _surface_error(response, _joined([a], b, piece), (a, b), (math.log(low), math.log(high)))
-        if error > max(10 * response.precision, 1e-8) and b - a > 0.1:
-            todo += [((a + b) / 2, b), (a, (a + b) / 2)]
+        k, share = todo.pop()
+        a, b = k * share * LONGEST_C, (k + 1) * share * LONGEST_C
+        if b <= first or a > last:
             continue
-        _check(response, error, where)
+        error = max((_patch_error(response, a, b, panel) for panel in panels), key=lambda found: found.error)
+        if error.error > SURFACE_ERROR and b - a > 0.1:
+            todo += [(2 * k + 1, share / 2), (2 * k, share / 2)]
+            continue
+        _check(response, error.error, error.at)
         ends.append(a)
-        tables += piece
-    return _joined(ends, last, tables)
+        tables += [table(response, math.exp(y), panels, SURFACE_ERROR / 10) for y in _thresholds(a, b)]
+        end = b
+    return _joined(ends, end, tables)
 
 
-# Factor by which a surface reaches beyond the thresholds asked for. Chosen, not measured.
-MARGIN = 1.02
+class Seen(NamedTuple):
+    """error: the largest relative error seen; at: log v there."""
+
+    error: float
+    at: float
 
 
-def _surface_error(
-    response: Tabulated, parameters: FloatArray, log_c: tuple[float, float], log_v: tuple[float, float]
-) -> tuple[float, float]:
-    """Find the largest relative error between the thresholds of one piece, and log v there."""
-    worst, where = 0.0, log_v[0]
-    for share_c in (0.01, 0.31, 0.77):
-        c = math.exp(log_c[0] + share_c * (log_c[1] - log_c[0]))
-        units = response(math.exp(log_v[1]), c)
-        for share_v in (0.0, 0.2, 0.43, 0.7, 1.0):
-            x = log_v[0] + share_v * (log_v[1] - log_v[0])
-            exact, found = response(math.exp(x), c), kernels.surface(math.exp(x), c, parameters)
-            for e, f, unit in zip(exact, found, units, strict=True):
-                error = abs(f - e) / (e + kernels.FLOOR * unit + 1e-300)
-                worst, where = (error, x) if error > worst else (worst, where)
-    return worst, where
+def _thresholds(a: float, b: float) -> list[float]:
+    points: list[float] = ((a + b) / 2 + (b - a) / 2 * _IN_THRESHOLD).tolist()
+    return points
+
+
+@lru_cache(maxsize=16384)
+def _patch_error(response: Tabulated, a: float, b: float, panel: int) -> Seen:
+    """Find the largest relative error between the thresholds of a piece of log c from a to b, on one panel of log v."""
+    panels = range(panel, panel + 1)
+    parameters = _joined([a], b, [table(response, math.exp(y), panels, SURFACE_ERROR / 10) for y in _thresholds(a, b)])
+    worst = Seen(0.0, 0.0)
+    for share_c, share_v in _PLACES:
+        c, v = math.exp(a + share_c * (b - a)), math.exp(edge(panel) + share_v * LONGEST)
+        exact, found = response(v, c), kernels.surface(v, c, parameters)
+        error = max(abs(f - e) / (e + 1e-300) for e, f in zip(exact, found, strict=True))
+        worst = max(worst, Seen(error, math.log(v)))
+    return worst
 
 
 def _joined(ends: list[float], last: float, tables: list[FloatArray]) -> FloatArray:
@@ -152,7 +197,7 @@ def _joined(ends: list[float], last: float, tables: list[FloatArray]) -> FloatAr
 
 
 def _check(response: Tabulated, error: float, log_v: float) -> None:
-    if not error < max(LARGEST_ERROR, 10 * response.precision):
+    if not error < LARGEST_ERROR:
         raise NotAvailable(f"noise: {response!r} cannot be tabulated: error {error:.0e} at v = {math.exp(log_v):.3g}")
 
 

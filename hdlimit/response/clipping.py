@@ -5,15 +5,19 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from numpy.polynomial import chebyshev
 
 from hdlimit.core.declaration import FloatArray
 from hdlimit.problem.noise_law import NoiseLaw
+from hdlimit.response.batch_law import squared_norm
 from hdlimit.response.closed_loop import ClipResponse
 from hdlimit.response.efficiency import share_of_ceiling
 from hdlimit.response.residual_maps import CLIP
 from hdlimit.response.response import MapResponse
-from hdlimit.response.squared_norm import squared_norm
 
+# Chebyshev nodes in log c between which log(mu^2/nu) is interpolated.
+_X = np.cos(np.pi * (np.arange(12) + 0.5) / 12)
+_FIT = np.linalg.inv(chebyshev.chebvander(_X, 11))
 # Point masses up to which the grid of thresholds is refined around each. Chosen, not measured.
 MOST_ATOMS = 40
 
@@ -37,22 +41,50 @@ class BestNow:
 
     def __call__(self, v: float) -> float:
         """c*(v)."""
-        from scipy.optimize import minimize_scalar
-
         grid = self._grid(v)
         gains = [self.gain(v, c) for c in grid]
         best = int(np.argmax(gains))
-        bounds = math.log(grid[max(best - 1, 0)]), math.log(grid[min(best + 1, grid.size - 1)])
-        found = minimize_scalar(
-            lambda y: -self.gain(v, math.exp(y)), bounds=bounds, method="bounded", options={"xatol": 1e-7}
-        )
         unclipped = -math.log((v + self.noise.second_moment) / self.batch_size)
-        return math.exp(found.x) if -found.fun > unclipped + 1e-9 else math.inf
+        if best and all(abs(gain - unclipped) < 1e-9 for gain in gains[best - 1 : best + 2]):
+            return math.inf
+        ends = math.log(grid[max(best - 1, 0)]), math.log(grid[min(best + 1, grid.size - 1)])
+        y, gain = self._by_polynomial(v, *ends) if self.batch_size > 1 else self._by_brent(v, *ends)
+        return math.exp(y) if gain > unclipped + 1e-9 else math.inf
+
+    def _by_brent(self, v: float, low: float, high: float) -> tuple[float, float]:
+        """(log c, gain) at the maximum between two log c."""
+        from scipy.optimize import minimize_scalar
+
+        options = {"xatol": 1e-7}
+        found = minimize_scalar(
+            lambda y: -self.gain(v, math.exp(y)), bounds=(low, high), method="bounded", options=options
+        )
+        return float(found.x), -float(found.fun)
+
+    def _by_polynomial(self, v: float, low: float, high: float) -> tuple[float, float]:
+        """Return the same from few thresholds, halving the interval until a polynomial is right at its maximum."""
+        for _ in range(6):
+            gains = [self.gain(v, c) for c in np.exp((low + high) / 2 + (high - low) / 2 * _X).tolist()]
+            fit = chebyshev.Chebyshev(_FIT @ gains, domain=[low, high])
+            fine = np.linspace(low, high, 401)
+            top = int(np.argmax(fit(fine)))
+            near = fit.deriv().roots()
+            inside = near.real[(np.abs(near.imag) < 1e-6) & (np.abs(near.real - fine[top]) <= (high - low) / 200)]
+            y = float(max(inside, key=fit)) if inside.size else float(fine[top])
+            gain = self.gain(v, math.exp(y))
+            if abs(gain - fit(y)) < 1e-7:
+                break
+            middle, quarter = y, (high - low) / 4
+            low, high = max(low, middle - quarter), min(high, middle + quarter)
+        return y, gain
 
     def _grid(self, v: float) -> FloatArray:
         s = math.sqrt(v)
         low, high = 0.05 * s / self.batch_size, 10 * (s + self.reach)
-        grid = np.geomspace(low, high, math.ceil(math.log(high / low) / (0.25 if self.batch_size == 1 else 0.5)) + 1)
+        if self.batch_size == 1:
+            grid = np.geomspace(low, high, math.ceil(math.log(high / low) / 0.25) + 1)
+        else:  # thresholds that every v shares
+            grid = np.exp(0.5 * np.arange(math.floor(2 * math.log(low)), math.ceil(2 * math.log(high)) + 1))
         parts = self.noise.components
         if parts is None or not 0 < np.count_nonzero(parts.mean) <= MOST_ATOMS:
             return grid

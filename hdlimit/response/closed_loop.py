@@ -23,6 +23,8 @@ Rule = Callable[[float], tuple[float, float]]
 PANEL = 2.0
 # Relative error of the tables: far below what a schedule's own tables allow (3e-4, README).
 ERROR = 1e-7
+# Logarithms of the units of mu and nu in a table, and their bounds: none.
+HEAD = 0.0, 0.0, math.inf, math.inf
 
 
 class Feedback:
@@ -65,7 +67,7 @@ class Feedback:
         panels = [self._panel(k) for k in range(first, last)]
         ends = [end for panel in panels for end in panel.ends]
         coefficients = [c for panel in panels for c in panel.coefficients]
-        table: FloatArray = np.concatenate([[len(ends), 0.0, 0.0], ends, [last * PANEL], *coefficients])
+        table: FloatArray = np.concatenate([[len(ends), *HEAD], ends, [last * PANEL], *coefficients])
         return Compiled(kernels.table, table, math.exp(first * PANEL), math.exp(last * PANEL))
 
     def lookup(self, c: float) -> Rule:
@@ -77,7 +79,7 @@ class Feedback:
         k = math.floor(math.log(v) / PANEL)
         panel = self._panel(k)
         ends = [*panel.ends, (k + 1) * PANEL]
-        return kernels.table(v, 0.0, np.concatenate([[len(panel.ends), 0.0, 0.0], ends, *panel.coefficients]))
+        return kernels.table(v, 0.0, np.concatenate([[len(panel.ends), *HEAD], ends, *panel.coefficients]))
 
     def _panel(self, k: int) -> Pieces:
         if k not in self._panels:

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from hdlimit.core import checks
-from hdlimit.errors import InvalidInput
 from hdlimit.problem.noise import as_noise
 from hdlimit.problem.noise_law import NoiseLaw
 from hdlimit.response.best_threshold import best_threshold
@@ -92,12 +91,12 @@ def efficiency(noise: Any, v: Any, batch_size: int = 1) -> Efficiency:
     >>> round(found.sgd, 3), round(found.clip, 3), round(found.sign, 3)
     (0.612, 0.989, 0.763)
     """
-    law, size = as_noise(noise), checks.integer("batch_size", batch_size)
-    if np.ndim(v) == 0:
-        return Efficiency(*_efficiencies(law, checks.positive("v", v), size))
-    values = checks.array("v", v, np.ndim(v))
-    if (values <= 0).any():
-        raise InvalidInput("v", "numbers > 0", f"a smallest value of {values.min():g}")
+    law, size = as_noise(noise), checks.count("batch_size", batch_size)
+    if checks.is_scalar(v):
+        return Efficiency(*_efficiencies(law, checks.risk("v", v), size))
+    values = checks.array("v", v, None)
+    for one in (values.min(), values.max()):
+        checks.risk("v", one)
     columns = np.array([_efficiencies(law, float(x), size) for x in values.ravel()]).T
     return Efficiency(*(column.reshape(values.shape) for column in columns))
 

@@ -23,10 +23,10 @@ from hdlimit.errors import NotAvailable
 from hdlimit.kernels import responses as kernels
 from hdlimit.problem.noise import as_noise
 from hdlimit.problem.noise_law import NoiseLaw
+from hdlimit.response.chebyshev import TABLE_ERROR, panels_over, reach
 from hdlimit.response.chebyshev import table as chebyshev_table
 from hdlimit.response.residual_law import ResidualLaw
 from hdlimit.response.response import Compiled
-from hdlimit.response.squared_norm import compressed
 
 # Relative error of I_F beyond which it is refused; measured: 1e-11 (tests/response/test_fisher.py).
 WORST = 1e-9
@@ -70,7 +70,7 @@ def fisher_information(noise: Any, v: float) -> float:
     >>> round(hd.tuning.fisher_information(hd.Gaussian(0.5), v=0.25), 9)
     2.0
     """
-    return _information(as_noise(noise), checks.positive("v", v))
+    return _information(as_noise(noise), checks.risk("v", v))
 
 
 @lru_cache(maxsize=4096)
@@ -123,10 +123,9 @@ class Ceiling:
         """(1, 1/(B I_F(v)))."""
         return 1.0, 1 / (self.batch_size * smooth_information(self.noise, v))
 
-    @property
-    def precision(self) -> float:
-        """The relative error to which a table is built: that of the law of a batch where the noise is compressed."""
-        return 1e-5 if self.batch_size > 1 and compressed(self.noise) else 1e-9
+    def largest(self, c: float) -> tuple[float, float]:
+        """Return bounds of mu and nu: none."""
+        return math.inf, math.inf
 
     def bounded(self, c: float) -> bool:
         """Return False: the score grows with v."""
@@ -134,7 +133,8 @@ class Ceiling:
 
     def compiled(self, v_range: tuple[float, float], c_range: tuple[float, float]) -> Compiled:
         """Return a table in log v."""
-        return Compiled(kernels.table, chebyshev_table(self, math.inf, *v_range), *v_range)
+        panels = panels_over(*v_range)
+        return Compiled(kernels.table, chebyshev_table(self, math.inf, panels, TABLE_ERROR), *reach(panels))
 
     def lookup(self, c: float) -> Callable[[float], tuple[float, float]]:
         """(mu, nu) as a function of v."""

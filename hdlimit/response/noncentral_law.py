@@ -27,15 +27,14 @@ class BatchMoments(NamedTuple):
     ----------
     root_ratio, below, minimum : float
         E min(1, sqrt(x0/S)), P(S <= x0) and E min(S, x0).
-    density, inverse_above, square : float
-        The density of S at x0, E[1/S; S > x0] and E min(S/x0, 1)^2.
+    density, square : float
+        The density of S at x0, and E min(S/x0, 1)^2.
     """
 
     root_ratio: float
     below: float
     minimum: float
     density: float
-    inverse_above: float
     square: float
 
 
@@ -104,19 +103,23 @@ class NoncentralLaw:
     def moments(self, x0: float) -> BatchMoments:
         """Moments at x0 > 0."""
         cut = math.sqrt(x0)
-        root_ratio, below, minimum, inverse, square = self._expect(
+        root_ratio, below, minimum, square = self._expect(
             (
                 lambda rho: np.minimum(1.0, cut / rho),
                 lambda rho: (rho <= cut).astype(np.float64),
                 lambda rho: np.minimum(rho, cut) ** 2,
-                lambda rho: np.where(rho > cut, 1 / rho**2, 0.0),
                 lambda rho: np.minimum(rho / cut, 1.0) ** 4,
             ),
             cut,
         )
         at_cut = self._density(np.maximum(cut - self.radius, -self.radius)[:, None] / self.s)[:, 0]
         density = float(self.weight @ at_cut) / (2 * cut * self.s)
-        return BatchMoments(root_ratio, below, minimum, density, inverse, square)
+        return BatchMoments(root_ratio, below, minimum, density, square)
+
+    def inverse_above(self, x0: float) -> float:
+        """E[1/S; S > x0] for B >= 3."""
+        cut = math.sqrt(x0)
+        return self._expect((lambda rho: np.where(rho > cut, 1 / rho**2, 0.0),), cut)[0]
 
 
 def sums_of_squares(parts: Components, size: int) -> tuple[FloatArray, FloatArray] | None:

@@ -20,7 +20,7 @@ from hdlimit.kernels.responses import Response as Kernel
 from hdlimit.optimizers.base import Optimizer
 from hdlimit.optimizers.residual_table import LARGEST, ResidualTable
 from hdlimit.problem.noise_law import NoiseLaw
-from hdlimit.response.squared_norm import squared_norm
+from hdlimit.response.batch_law import squared_norm
 
 Pair = tuple[float, float]
 

@@ -28,9 +28,10 @@ from hdlimit.response import chebyshev
 from hdlimit.response.expectation import quadrature_response
 from hdlimit.response.mixtures import density_components, flat
 from hdlimit.response.residual_maps import RESIDUALS, ResidualMap, residual_map
-from hdlimit.response.squared_norm import MOST_COMPONENTS, compressed
 from hdlimit.response.tabulated_map import table_parameters, table_response
 
+# Normal laws that are summed one by one; more become tables in log v. Chosen, not measured.
+MOST_COMPONENTS = 400
 # Normal laws that a scale mixture may have beyond MOST_COMPONENTS: Student t needs 1600 at small df.
 MORE_OF_A_SCALE = 1200
 # Half the range of log v that a lazy table covers around the squared width of the noise.
@@ -193,11 +194,9 @@ class MapResponse:
             return float(mu), float(nu)
         return quadrature_response(self.map, self.noise, v, c)
 
-    @property
-    def precision(self) -> float:
-        """The relative error to which a table of this response is built: that of its slowest route."""
-        rough = self.batch_size > 1 and compressed(self.noise)
-        return 1e-5 if rough else 1e-9
+    def largest(self, c: float) -> tuple[float, float]:
+        """Return bounds of mu and nu at the control c, inf where there are none."""
+        return (1.0, c * c) if self.map.clips else (math.inf, math.inf)
 
     def compiled(self, v_range: tuple[float, float], c_range: tuple[float, float]) -> Compiled:
         """Return the response for an integrator that stays within v_range and reads controls within c_range."""
@@ -209,9 +208,11 @@ class MapResponse:
         if self.map.table is not None:
             parameters = table_parameters(self.map.table, self.noise, self.batch_size, low, high)
             return Compiled(kernels.levels, parameters, low, high)
+        panels = chebyshev.panels_over(low, high)
+        ends = chebyshev.reach(panels)
         if fixed:
-            return Compiled(kernels.table, chebyshev.table(self, c_range[1], low, high), low, high)
-        return Compiled(kernels.surface, chebyshev.surface(self, *c_range, low, high), low, high)
+            return Compiled(kernels.table, chebyshev.table(self, c_range[1], panels, chebyshev.TABLE_ERROR), *ends)
+        return Compiled(kernels.surface, chebyshev.surface(self, *c_range, low, panels), *ends)
 
 
 def _infinite_variance(noise: NoiseLaw) -> str:

@@ -18,11 +18,11 @@ from typing import NamedTuple
 from hdlimit.errors import NotAvailable
 from hdlimit.kernels.responses import SMALLEST, clip_fourth_mixture
 from hdlimit.optimizers.residual_table import ResidualTable
+from hdlimit.response.batch_law import squared_norm
 from hdlimit.response.expectation import expectation
 from hdlimit.response.mixtures import density_components, flat
 from hdlimit.response.residual_maps import SIGN
 from hdlimit.response.response import MapResponse, Response
-from hdlimit.response.squared_norm import squared_norm
 from hdlimit.response.tabulated_map import higher_moments
 
 # Relative step of v in the central difference of nu: the error is of the order of its square. Chosen, not measured.
@@ -112,9 +112,10 @@ def _of_clipped_batch(response: MapResponse, v: float, c: float) -> StepMoments:
     if math.isfinite(noise.fourth_moment) and x0 > HARDLY * size * (v + noise.second_moment):
         return _of_identity(response, v)
     octaves = max(math.ceil(math.log2(c * size / noise.width)), 0) if noise.width > 0 else 0
-    s = squared_norm(noise, size, v, octaves).moments(x0)
+    law = squared_norm(noise, size, v, octaves)
+    s, inverse_above = law.moments(x0), law.inverse_above(x0) if size > 2 else 0.0
     inside = s.minimum - x0 * (1 - s.below)
-    nu_2 = (size**2 + size) * s.below + (size - 1) * (size - 2) * x0 * s.inverse_above - 4 * x0 * s.density
+    nu_2 = (size**2 + size) * s.below + (size - 1) * (size - 2) * x0 * inverse_above - 4 * x0 * s.density
     chi = (size + 2) * inside + (size - 1) * x0 * (s.root_ratio - s.below)
     return StepMoments(nu_2 / size**2, chi / size**3, s.square * (c * c) * (c * c))
 

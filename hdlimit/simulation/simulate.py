@@ -22,9 +22,9 @@ from hdlimit.core.backend import require_numba
 from hdlimit.core.declaration import IntArray
 from hdlimit.core.observable import Observable
 from hdlimit.core.seeds import Seed, as_int, seed_sequence
-from hdlimit.core.timegrid import check_duration, check_horizon, default_times, steps_at
+from hdlimit.core.timegrid import check_duration, check_horizon, check_memory, default_times, steps_at
 from hdlimit.core.version import __version__
-from hdlimit.errors import DivergenceWarning, InvalidInput, Outcome, Status, warn
+from hdlimit.errors import DivergenceWarning, InvalidInput, Outcome, Status, shown, warn
 from hdlimit.execution.checkpoint import Checkpoint
 from hdlimit.execution.parallel import collect
 from hdlimit.optimizers.base import Optimizer, check_types
@@ -49,7 +49,7 @@ def simulate(
     method: str = "direct",
     record: Iterable[str] = (),
     executor: Executor | None = None,
-    progress: bool = False,
+    progress: bool | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
     first: int = 0,
 ) -> Ensemble:
@@ -86,8 +86,8 @@ def simulate(
         start, whose gradient was clipped; 0 at time 0; only where the optimizer clips).
     executor : concurrent.futures.Executor, optional
         By default threads, one a core.
-    progress : bool
-        Show a progress bar over the runs.
+    progress : bool, optional
+        Show a progress bar over the runs; by default on a terminal, for work of more than a second.
     checkpoint : str or path-like, optional
         A file in which finished runs are stored as they finish, and from which they are taken when the same study is
         asked for again, with the same or another number of runs.
@@ -142,6 +142,8 @@ def simulate(
     check_duration("horizon", horizon, drawn, cost)
     recorded = _recorded_steps(times, horizon, problem.dimension)
     marks, place = np.unique(recorded, return_inverse=True)
+    held = (1 + len(record)) * (2 * marks.size + 2 * recorded.size)
+    check_memory("runs", f"{runs:.3g} runs at {recorded.size} times", runs * held * 8.0)
     task = Task(
         chain=chain,
         optimizer=optimizer,
@@ -184,15 +186,19 @@ def _check(problem: Any, optimizer: Any, executor: Any) -> None:
     if math.isinf(excess_risk(readable(problem), problem.initial_error)):
         raise InvalidInput("problem", "a start and a target with a finite initial risk", "a risk that overflows")
     if executor is not None and not isinstance(executor, Executor):
-        raise InvalidInput("executor", "a concurrent.futures.Executor or None", repr(executor)[:120])
+        raise InvalidInput("executor", "a concurrent.futures.Executor or None", shown(executor))
 
 
 def checked_record(record: Any, optimizer: Optimizer) -> tuple[str, ...]:
     """Return the names of what is recorded beside the risk, each once; raises InvalidInput for others."""
     if not isinstance(record, Iterable):
-        raise InvalidInput("record", "names out of " + ", ".join(map(repr, RECORDABLE)), repr(record)[:120])
+        raise InvalidInput("record", "names out of " + ", ".join(map(repr, RECORDABLE)), shown(record))
     given = (record,) if isinstance(record, str) else record
-    names = tuple(dict.fromkeys(checks.one_of("record", name, RECORDABLE) for name in given))
+    try:
+        listed = list(given)
+    except Exception as error:  # of a stranger's __iter__
+        raise InvalidInput("record", "names out of " + ", ".join(map(repr, RECORDABLE)), shown(record)) from error
+    names = tuple(dict.fromkeys(checks.one_of("record", name, RECORDABLE) for name in listed))
     if "clipped_fraction" in names and not updates.update_of(optimizer).clips:
         raise InvalidInput("record", "'clipped_fraction' for an optimizer that clips only", f"it for {optimizer!r}")
     return names

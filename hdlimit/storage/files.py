@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from hdlimit.errors import InvalidInput, NotWritten
+from hdlimit.errors import InvalidInput, NotWritten, shown
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -44,7 +44,7 @@ def checked_path(path: str | PathLike[str], endings: tuple[str, ...]) -> Path:
     target = Path(path) if isinstance(path, str | os.PathLike) and "\0" not in str(path) else None
     if target is None or target.suffix.lower() not in endings:
         expected = f"a file name ending in {', '.join(endings[:-1])} or {endings[-1]}"
-        raise InvalidInput("path", expected, repr(path)[:120])
+        raise InvalidInput("path", expected, shown(path))
     if not os.path.isdir(target.parent):
         raise _not_writable(target, "no such folder")
     if not os.access(target.parent, os.W_OK):

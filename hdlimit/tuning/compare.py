@@ -200,7 +200,7 @@ def compare(problem: Problem, horizon: float, batch_size: int = 1) -> Comparison
     """
     checked_problem(problem)
     horizon = check_horizon(horizon, problem.dimension)
-    batch_size = checks.integer("batch_size", batch_size)
+    batch_size = checks.count("batch_size", batch_size)
     entries: list[Entry] = []
     refusals: list[HdlimitError] = []
     for kind, name in NAMES.items():

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from hdlimit.core import checks
-from hdlimit.errors import InvalidInput, NotAvailable
+from hdlimit.errors import InvalidInput, NotAvailable, shown
 from hdlimit.kernels.responses import SMALLEST
 from hdlimit.limit.compression import binned
 from hdlimit.limit.moments import MomentSystem
@@ -25,6 +25,7 @@ from hdlimit.optimizers.base import Optimizer
 from hdlimit.optimizers.schedules import Constant, Table
 from hdlimit.optimizers.sgd import SGD
 from hdlimit.optimizers.sign import SignSGD
+from hdlimit.problem.least_squares import checked_problem
 from hdlimit.problem.problem import Problem
 from hdlimit.response.closed_loop import at_threshold
 from hdlimit.response.response import MapResponse, Response
@@ -91,10 +92,11 @@ def greedy_lr(problem: Problem, optimizer: Any, horizon: float) -> Table:
     >>> bool(lr(0.0) > lr(5.0))
     True
     """
-    if optimizer in (SGD, SignSGD):
+    checked_problem(problem)
+    if optimizer is SGD or optimizer is SignSGD:
         optimizer = optimizer(lr=1.0)
     if not isinstance(optimizer, Optimizer) or not isinstance(optimizer.control_schedule, Constant):
-        raise InvalidInput("optimizer", "SGD, SignSGD or an optimizer with a constant threshold", repr(optimizer)[:120])
+        raise InvalidInput("optimizer", "SGD, SignSGD or an optimizer with a constant threshold", shown(optimizer))
     c = optimizer.control_schedule.value
     exact = MapResponse.of(optimizer, problem.noise)
     response = at_threshold(exact, c) if exact.map.clips else exact
@@ -220,7 +222,7 @@ def greedy_clip(problem: Problem, horizon: float, batch_size: int = 1) -> ClipSc
     >>> hd.tuning.greedy_clip(problem, horizon=2.0).gain > 1
     True
     """
-    trial, batch_size = checked_trial(problem, horizon), checks.integer("batch_size", batch_size)
+    trial, batch_size = checked_trial(problem, horizon), checks.count("batch_size", batch_size)
     rule = max_ccc(problem, batch_size)
     lr = greedy_table(problem, rule.response(problem.noise, batch_size), math.inf, "identity", trial.horizon)
     sgd = None if math.isinf(problem.noise.second_moment) else best_step(trial, SGD(1.0, batch_size))

@@ -10,10 +10,11 @@ import numpy as np
 
 from hdlimit.core import checks
 from hdlimit.core.declaration import FloatArray
-from hdlimit.errors import InvalidInput
+from hdlimit.errors import InvalidInput, shown
 from hdlimit.optimizers.schedules import Constant
 from hdlimit.optimizers.sgd import ClippedSGD
 from hdlimit.plotting.grids import plot_landscape
+from hdlimit.prediction.axes import numbers
 from hdlimit.prediction.points import Points
 from hdlimit.problem.problem import Problem
 from hdlimit.tuning.trial import checked_trial
@@ -135,8 +136,9 @@ def landscape(problem: Problem, horizon: float, lr: Any, threshold: Any, batch_s
     """
     horizon = checked_trial(problem, horizon).horizon
     steps, clips = _axis("lr", lr, False), _axis("threshold", threshold, True)
-    optimizer = ClippedSGD(1.0, 1.0, checks.integer("batch_size", batch_size))
+    optimizer = ClippedSGD(1.0, 1.0, checks.count("batch_size", batch_size))
     points = Points(problem, optimizer, {"lr": steps, "threshold": clips})
+    points.check_total("threshold", 1)
     risk = points.solve(horizon, np.array([horizon]), True, RTOL).risk
     grown = np.where(risk > GROWN * problem.initial_risk, math.inf, risk)
     return Landscape(problem, horizon, optimizer.batch_size, steps, clips, grown)
@@ -144,13 +146,9 @@ def landscape(problem: Problem, horizon: float, lr: Any, threshold: Any, batch_s
 
 def _axis(argument: str, value: Any, infinite: bool) -> FloatArray:
     """Check the values along an axis."""
-    finite = np.asarray(value, dtype=np.float64)
-    finite = finite[np.isfinite(finite)] if infinite and finite.ndim == 1 and not np.isnan(finite).any() else finite
-    if finite.size or not infinite:
-        checks.array(argument, finite, 1)
-    values = np.atleast_1d(np.asarray(value, dtype=np.float64))
+    values = numbers(argument, value, infinite)
     if (values <= 0).any() or (np.diff(values) <= 0).any():
-        raise InvalidInput(argument, "increasing values > 0", repr(values.tolist())[:120])
+        raise InvalidInput(argument, "increasing values > 0", shown(values.tolist()))
     return values
 
 
@@ -165,7 +163,7 @@ def around(problem: Problem, optimizer: ClippedSGD, horizon: float) -> Landscape
     lr, threshold = optimizer.lr_schedule, optimizer.control_schedule
     if not (isinstance(lr, Constant) and isinstance(threshold, Constant)):
         raise InvalidInput(
-            "optimizer", "a constant lr and threshold (the landscape is over constants)", repr(optimizer)
+            "optimizer", "a constant lr and threshold (the landscape is over constants)", shown(optimizer)
         )
     c = threshold.value
     if math.isinf(c):

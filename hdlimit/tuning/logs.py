@@ -94,7 +94,7 @@ def tune_clip_from_residuals(
     >>> tuning.interval[0] <= tuning.threshold <= tuning.interval[1]
     True
     """
-    batch = checks.integer("batch_size", batch_size)
+    batch = checks.count("batch_size", batch_size)
     size = _sizes(residuals, losses, loss, batch)
     confidence = checks.fraction("confidence", confidence)
     resamples = checks.count("bootstrap", bootstrap, 20)

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from hdlimit.core import checks
 from hdlimit.core.declaration import FloatArray
 from hdlimit.core.timegrid import check_horizon, default_times
-from hdlimit.errors import InvalidInput
+from hdlimit.errors import InvalidInput, shown
 from hdlimit.kernels import esdirk
 from hdlimit.limit.compression import compressed
 from hdlimit.limit.integrator import solve
@@ -99,9 +100,9 @@ def score_of(problem: Problem, lr: Any, horizon: float, batch_size: int) -> tupl
     """
     checked_problem(problem)
     horizon = check_horizon(horizon, problem.dimension)
-    schedule = as_schedule("lr", lr)
+    schedule, batch_size = as_schedule("lr", lr), checks.count("batch_size", batch_size)
     if problem.initial_risk == 0 and problem.noise.width == 0:
-        raise InvalidInput("problem", "a start that is not the target, or label noise", repr(problem))
+        raise InvalidInput("problem", "a start that is not the target, or label noise", shown(problem))
     modes = compressed(problem, "identity", True)[0]
     critical = 2 * batch_size / modes.forcing if modes.forcing > 0 else math.inf
     if isinstance(schedule, Constant) and schedule.value >= critical:

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hdlimit.core import checks
-from hdlimit.errors import InvalidInput
+from hdlimit.errors import InvalidInput, shown
 from hdlimit.optimizers.base import Optimizer
 from hdlimit.optimizers.schedules import Constant, Schedule
 from hdlimit.optimizers.sgd import SGD, ClippedSGD
@@ -126,7 +126,7 @@ def best_step(trial: Trial, optimizer: Optimizer) -> Constants:
     """Return the optimizer with its best constant lr; its own lr is ignored, its constant threshold is kept."""
     response = MapResponse.of(optimizer, trial.problem.noise)
     if not isinstance(optimizer.control_schedule, Constant):
-        raise InvalidInput("optimizer", "one with a constant threshold", repr(optimizer))
+        raise InvalidInput("optimizer", "one with a constant threshold", shown(optimizer))
     c = optimizer.control_schedule.value
     quick: Response = at_threshold(response, c) if response.map.clips else response
     mu = response(2 * trial.problem.initial_risk, c)[0]
@@ -278,9 +278,9 @@ def best_constants(
     >>> bool(abs(hd.predict(problem, optimizer, horizon=5.0).risk[-1] / risk - 1) < 1e-4)
     True
     """
-    if optimizer_type not in (SGD, ClippedSGD, SignSGD):
-        raise InvalidInput("optimizer_type", "SGD, ClippedSGD or SignSGD", repr(optimizer_type))
-    batch_size = checks.integer("batch_size", batch_size)
+    if not any(optimizer_type is one for one in (SGD, ClippedSGD, SignSGD)):
+        raise InvalidInput("optimizer_type", "SGD, ClippedSGD or SignSGD", shown(optimizer_type))
+    batch_size = checks.count("batch_size", batch_size)
     trial = checked_trial(problem, horizon, optimizer_type.features, target)
     found = searched(trial, optimizer_type, batch_size)
     return found.optimizer, math.exp(found.value)

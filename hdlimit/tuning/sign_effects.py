@@ -229,8 +229,8 @@ def effects(problem: Problem, lr: float, risk: float | None = None, batch_size: 
     checked_problem(problem)
     if problem.initial_risk == 0:
         raise InvalidInput("problem", "a start away from the target", "an initial risk of 0")
-    lr, batch_size = checks.positive("lr", lr), checks.integer("batch_size", batch_size)
-    risk = problem.initial_risk if risk is None else checks.positive("risk", risk)
+    lr, batch_size = checks.scale("lr", lr), checks.count("batch_size", batch_size)
+    risk = problem.initial_risk if risk is None else checks.risk("risk", risk)
     rate, noise = _responses(problem.noise, 2 * risk, lr, batch_size)
     preconditioning, reshaping = _spectra(problem.covariance)
     pull, sgd_pull = _pulls(problem, risk)

@@ -7,7 +7,7 @@ import warnings
 from dataclasses import dataclass, replace
 from typing import Any
 
-from hdlimit.errors import HdlimitWarning, InvalidInput
+from hdlimit.errors import HdlimitWarning, InvalidInput, shown
 from hdlimit.limit.system import limit_of
 from hdlimit.limit.validity import warn_caveats
 from hdlimit.optimizers.base import Optimizer
@@ -107,10 +107,10 @@ def tune_lr(problem: Problem, optimizer: Any, horizon: float, target: float | No
     >>> bool(best.risk < hd.predict(problem, hd.SGD(lr=1.5 * best.lr), horizon=5.0).risk[-1])
     True
     """
-    if optimizer in (SGD, SignSGD):
+    if optimizer is SGD or optimizer is SignSGD:
         optimizer = optimizer(lr=1.0)
     if not isinstance(optimizer, Optimizer):
-        raise InvalidInput("optimizer", "SGD, SignSGD or an optimizer with its threshold", repr(optimizer)[:120])
+        raise InvalidInput("optimizer", "SGD, SignSGD or an optimizer with its threshold", shown(optimizer))
     trial = checked_trial(problem, horizon, optimizer.features, target)
     found = best_step(trial, optimizer)
     check_found(trial, found.value, lambda: math.exp(best_step(untargeted(trial), optimizer).value))

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from hdlimit.core.version import __version__
-from hdlimit.errors import InvalidInput
+from hdlimit.errors import InvalidInput, shown
 from hdlimit.optimizers.base import Loss, loss_factor
 from hdlimit.optimizers.schedules import Constant
 from hdlimit.optimizers.sgd import SGD, ClippedSGD
@@ -144,7 +144,9 @@ class Tuning:
         if self.schedule is not None:
             return self.schedule.trainer(loss, every)
         if not isinstance(self.optimizer.lr_schedule, Constant):
-            raise InvalidInput("lr", "a constant lr (optimizer.step_size gives the steps of a schedule)", repr(self.lr))
+            raise InvalidInput(
+                "lr", "a constant lr (optimizer.step_size gives the steps of a schedule)", shown(self.lr)
+            )
         step = self.optimizer.step_size(self.problem, loss)
         return {"lr": step, "max_norm": self.max_norm * loss_factor(loss)}
 

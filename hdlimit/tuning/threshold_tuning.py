@@ -84,7 +84,8 @@ def tune_clip(
     >>> tuning.risk < hd.tune_lr(problem, hd.SGD, horizon=2.0).risk
     True
     """
-    trial, batch_size = checked_trial(problem, horizon, target=target), checks.integer("batch_size", batch_size)
+    trial, batch_size = checked_trial(problem, horizon, target=target), checks.count("batch_size", batch_size)
+    checks.flag("schedule", schedule)
     given = None if lr is None else as_schedule("lr", lr)
     found = best_clip(trial, batch_size, given)
     check_found(trial, found.value, lambda: math.exp(best_clip(untargeted(trial), batch_size, given).value))

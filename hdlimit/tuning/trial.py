@@ -179,7 +179,7 @@ def checked_trial(problem: Problem, horizon: float, features: str = "identity", 
     if problem.initial_risk == 0:
         raise InvalidInput("problem", "a start with positive risk (there is nothing to tune)", "a start at the target")
     if target is not None:
-        target = checks.positive("target", target)
+        target = checks.risk("target", target)
         if target >= problem.initial_risk:
             raise InvalidInput("target", f"a risk below the initial risk {problem.initial_risk:.6g}", f"{target:g}")
     return Trial(problem, horizon, features, target)

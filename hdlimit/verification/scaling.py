@@ -25,6 +25,7 @@ from hdlimit.errors import (
     NotAvailable,
     Status,
     VerificationRefused,
+    shown,
     warn,
 )
 from hdlimit.optimizers.base import Optimizer, check_types
@@ -53,7 +54,7 @@ def scaling_study(
     false_alarm: float = 0.01,
     method: str | None = None,
     executor: Executor | None = None,
-    progress: bool = False,
+    progress: bool | None = None,
     checkpoint: str | PathLike[str] | None = None,
 ) -> ScalingStudy:
     """Test whether the curve is the limit of the runs: bias vanishing like 1/D, spread of runs like 1/sqrt(D).
@@ -176,10 +177,10 @@ def _dimensions(dimensions: Any) -> IntArray:
     expected = "at least 3 different integers >= 2"
     given = checks.array("dimensions", dimensions, 1)
     if (given != np.floor(given)).any() or (given < 2).any() or (given > checks.MOST).any():
-        raise InvalidInput("dimensions", expected, repr(given.tolist())[:120])
+        raise InvalidInput("dimensions", expected, shown(given.tolist()))
     sizes = np.unique(given.astype(np.int64))
     if sizes.size != given.size or sizes.size < 3:
-        raise InvalidInput("dimensions", expected, repr(given.tolist())[:120])
+        raise InvalidInput("dimensions", expected, shown(given.tolist()))
     return sizes
 
 
@@ -207,7 +208,7 @@ class Case:
             raise VerificationRefused(f"dimensions: d = {problem.dimension} is too small: {error}") from error
 
     def simulated(
-        self, runs: int, seed: Any, executor: Executor | None, progress: bool, checkpoint: Any = None
+        self, runs: int, seed: Any, executor: Executor | None, progress: bool | None, checkpoint: Any = None
     ) -> Ensemble:
         """Simulate runs at the test times."""
         times = self.steps / self.problem.dimension

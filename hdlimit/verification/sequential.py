@@ -123,7 +123,7 @@ def until_decided(planned: Plan, look: Callable[[int], T], decided: Callable[[T]
     )
 
 
-def extended(runs: Ensemble, size: int, executor: Executor | None = None, progress: bool = False) -> Ensemble:
+def extended(runs: Ensemble, size: int, executor: Executor | None = None, progress: bool | None = None) -> Ensemble:
     """Add to an ensemble the runs that it lacks for a given number of them.
 
     Parameters

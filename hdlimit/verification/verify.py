@@ -63,7 +63,7 @@ def verify(
     false_alarm: float = 0.01,
     rows: str | None = None,
     executor: Any = None,
-    progress: bool = False,
+    progress: bool | None = None,
     checkpoint: str | PathLike[str] | None = None,
     max_runs: int | None = None,
     record: Sequence[str] = (),

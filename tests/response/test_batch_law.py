@@ -1,56 +1,54 @@
-"""Mini-batches: three routes to the law of S against closed forms, limits, every scale, the error of compression."""
+"""Mini-batches: the routes to the law of S against closed forms, limits, every scale, sums over all pairs."""
 
 from __future__ import annotations
 
+import contextlib
 import math
 import warnings
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 from cases import NOISES, name_of
-from scipy import integrate, special, stats
+from scipy import integrate, interpolate, special, stats
 
+import hdlimit as hd
 from hdlimit.kernels import formulas
 from hdlimit.problem import noise as laws
 from hdlimit.problem.empirical import Empirical
 from hdlimit.problem.gaussian_mixture import GaussianMixture
 from hdlimit.problem.noise import as_noise
-from hdlimit.problem.noise_law import Components, NoiseLaw
+from hdlimit.problem.noise_law import NoiseLaw
 from hdlimit.problem.scipy_noise import ScipyNoise
-from hdlimit.response import batch_law as batch
-from hdlimit.response.compressed_noise import compress
-from hdlimit.response.contours import euler, parabola
-from hdlimit.response.mixtures import density_components
+from hdlimit.response.batch_law import InvertedLaw, squared_norm
+from hdlimit.response.noise_transform import NoiseTransform
+from hdlimit.response.noncentral_law import NoncentralLaw, sums_of_squares
 from hdlimit.response.response import MapResponse
-from hdlimit.response.squared_norm import squared_norm
 
 SIZES = [2, 3, 4, 8, 32]
 THRESHOLDS = [1e-10, 1e-5, 1e-2, 0.1, 0.3, 1.0, 3.0, 1e3, 1e9]
 
 
-def one_normal(variance: float) -> Components:
-    return Components(np.ones(1), np.zeros(1), np.array([variance]))
-
-
 def route(name: str, size: int, v: float) -> Any:
-    """The law of S for residuals N(0, 1), v of it signal, by one of the three routes."""
-    parts = one_normal(1 - v)
+    """The law of S for residuals N(0, 1), v of it signal, by one route."""
+    normal = np.ones(1), np.zeros(1)
     if name == "radial":
-        return batch.batch_law(parts, size, v)
-    contour = {"parabola": parabola, "euler": euler}[name]
-    return batch.InvertedLaw(batch.mixture_transform(v, parts), size, v, contour)
+        return NoncentralLaw(*normal[::-1], size, 1.0)
+    noise = {"mixture": laws.Gaussian, "density": lambda std: as_noise(stats.norm(0, std))}[name](math.sqrt(1 - v))
+    return InvertedLaw(NoiseTransform(noise, 1e3), size, v)
 
 
-ROUTES = [("radial", 3e-14, SIZES), ("parabola", 1e-11, [*SIZES, 100, 256, 1000]), ("euler", 1e-9, SIZES)]
+ROUTES = [("radial", 3e-14, SIZES), *((name, 1e-9, [*SIZES, 100, 256]) for name in ("mixture", "density"))]
 
 
 @pytest.mark.parametrize(("name", "precision", "size"), [(*one, size) for *one, sizes in ROUTES for size in sizes])
-def test_three_routes_against_the_closed_gaussian_form(name: str, precision: float, size: int) -> None:
+def test_routes_against_the_closed_gaussian_form(name: str, precision: float, size: int) -> None:
     """mu and nu relative to themselves, whatever the threshold; density and E[1/S; S > x0] against chi^2."""
-    for v in (1e-8, 0.5):
+    for v in (1e-8, 1e-3, 0.5):
         law = route(name, size, v)
-        assert (size - 1) * law.inverse_root == pytest.approx(formulas.sign_batch_normal(1.0, float(size)), rel=1e-13)
+        assert (size - 1) * law.inverse_root == pytest.approx(formulas.sign_batch_normal(1.0, float(size)), rel=1e-12)
         if size > 2:
             assert law.inverse == pytest.approx(1 / (size - 2), rel=1e-12)
         for c in (*THRESHOLDS, *np.geomspace(0.5, 2.0, 7) / math.sqrt(size)):
@@ -58,18 +56,17 @@ def test_three_routes_against_the_closed_gaussian_form(name: str, precision: flo
             s = law.moments(x0)
             found = ((size - 1) * s.root_ratio + s.below) / size, s.minimum / size**2
             assert found == pytest.approx(formulas.clip_batch_normal(1.0, c, float(size)), rel=precision), (v, c)
-            assert s.below == pytest.approx(stats.chi2.cdf(x0, size), abs=precision)
+            assert s.below == pytest.approx(stats.chi2.cdf(x0, size), abs=10 * precision)
             assert s.density * x0 == pytest.approx(stats.chi2.pdf(x0, size) * x0, abs=1e3 * precision)
             if size > 2:
                 above = stats.chi2.sf(x0, size - 2) / (size - 2)
-                assert s.inverse_above == pytest.approx(above, abs=100 * precision)
+                assert law.inverse_above(x0) == pytest.approx(above, abs=100 * precision)
 
 
-@pytest.mark.parametrize("size", [2, 5, 40, 200, 1000])
+@pytest.mark.parametrize("size", [2, 5, 40, 200])
 def test_noise_that_is_mostly_absent(size: int) -> None:
     """eps = 0, or N(0, 1) with probability 1/4; v -> 0: S is chi^2_k, k binomial, to 1e-10."""
-    parts = Components(np.array([0.75, 0.25]), np.zeros(2), np.array([0.0, 1.0]))
-    law = batch.batch_law(parts, size, 1e-26)
+    law = squared_norm(GaussianMixture([0.75, 0.25], [0.0, 1.0]), size, 1e-26)
     k = np.arange(1, size + 1)
     share, none = stats.binom.pmf(k, size, 0.25), 0.75**size
     for x0 in (0.01 * size, 0.2 * size, 0.3 * size, size):
@@ -145,7 +142,7 @@ def test_point_masses_at_every_v(size: int) -> None:
 
 
 def test_merging_keeps_every_value_of_a_lattice() -> None:
-    square, weight = batch.sums_of_squares(as_noise(stats.poisson(1.5, loc=-1)).components, 3) or pytest.fail("none")
+    square, weight = sums_of_squares(as_noise(stats.poisson(1.5, loc=-1)).components, 3) or pytest.fail("none")
     assert weight.sum() == pytest.approx(1, abs=1e-14)
     values = as_noise(stats.poisson(1.5, loc=-1)).components
     assert float(weight @ square) == pytest.approx(3 * float(values.weight @ values.mean**2), rel=1e-12)
@@ -159,13 +156,12 @@ INVERTED = [n for n in NOISES if n.components is None or n.components.weight.siz
 @pytest.mark.parametrize("size", [2, 4])
 def test_limits_in_c_and_v(noise: Any, size: int) -> None:
     """c -> 0 is the sign, c -> inf is SGD (where it exists), large v is without noise; tolerance by route."""
-    rough = 1e-3 if noise.components is None and isinstance(noise, ScipyNoise) else 1e-6
     response, sign = MapResponse("clip", noise, size), MapResponse("sign", noise, size)
     for v in (1e-8 * noise.width**2, noise.width**2):
         c = 1e-8 * math.sqrt(v)
         mu, nu = response(v, c)
-        assert mu / c == pytest.approx(sign(v)[0], rel=rough)
-        assert nu == pytest.approx(c * c, rel=rough)
+        assert mu / c == pytest.approx(sign(v)[0], rel=1e-6)
+        assert nu == pytest.approx(c * c, rel=1e-6)
         if math.isfinite(noise.second_moment):
             mu, nu = response(v, 1e9 * noise.width)
             assert mu == pytest.approx(1, abs=1e-8)
@@ -202,33 +198,81 @@ def test_every_extreme_gives_numbers(noise: Any) -> None:
                     assert 0 <= nu <= c * c * (1 + 1e-9), (size, v, c)
 
 
-def test_compression_keeps_moments_and_responses() -> None:
-    """A normal density as point masses, all of them and compressed, against the closed form: what batches of any
-    density cost. mu of B = 2 at v = 1e-4 of the variance is the worst, 1e-4 at most here."""
-    noise = as_noise(stats.norm(0, 1))
-    parts = density_components(noise, 1e-2, (0.0,), 1.0, per_octave=4)
-    few = compress(parts)
-    assert few.weight.size <= parts.weight.size / 2
-    for power in (0, 2, 4, 6):
-        assert few.weight @ few.mean**power == pytest.approx(parts.weight @ parts.mean**power, rel=1e-11)
-    for v, precision in ((1e-4, 1e-4), (1e-2, 5e-6), (1.0, 1e-7)):
-        for size in (2, 4):
-            for c in (0.1, 0.5, 1.0):
-                exact = formulas.clip_batch_normal(1 + v, c, float(size))
-                assert MapResponse("clip", noise, size)(v, c) == pytest.approx(exact, rel=precision), (v, size, c)
-            exact_sign = formulas.sign_batch_normal(1 + v, float(size))
-            assert MapResponse("sign", noise, size)(v)[0] == pytest.approx(exact_sign, rel=precision)
+SAMPLE = np.random.default_rng(1).standard_t(4, 3000) * 0.5
+SAMPLE = SAMPLE - SAMPLE.mean()
 
 
-def test_compressed_samples() -> None:
-    """3000 values compressed against all of them: at v = 1 % of the variance the sparse tail costs 2e-4, else 3e-5."""
-    noise = Empirical(np.random.default_rng(2).standard_t(3, 3000))
-    for v, precision in ((0.01, 2e-4), (0.3, 3e-5)):
-        for size in (2, 4):
-            every = batch.batch_law(noise.components, size, v)
-            sign = (size - 1) * every.inverse_root
-            assert MapResponse("sign", noise, size)(v)[0] == pytest.approx(sign, rel=precision)
-            for c in (0.1, 0.5, 2.0):
-                s = every.moments((c * size) ** 2)
-                exact = ((size - 1) * s.root_ratio + s.below) / size, s.minimum / size**2
-                assert MapResponse("clip", noise, size)(v, c) == pytest.approx(exact, rel=precision), (v, size, c)
+def of_pairs(values: Any, v: float, c: float) -> tuple[float, float]:
+    """(mu, nu) of batches of 2 with noise that takes these values, from the density of r, in polar coordinates."""
+    s, end = math.sqrt(v), float(np.abs(values).max()) + 9 * math.sqrt(v)
+    places = np.arange(0.0, end * 1.001, s / 12)
+    density = sum(np.exp(-((places[:, None] + sign * values) ** 2) / (2 * v)).sum(axis=1) for sign in (-1, 1))
+    p = interpolate.make_interp_spline(places, density / (2 * values.size * math.sqrt(2 * math.pi * v)), k=7)
+    angle = (np.arange(math.ceil(8 * end / s)) + 0.5) * math.pi / 2 / math.ceil(8 * end / s)
+    x, w = np.polynomial.legendre.leggauss(8)
+    cut = 2 * c
+    edges = np.concatenate([np.arange(0, cut, s), np.arange(cut, math.sqrt(2) * end + s, s)])
+    half = np.diff(edges)[:, None] / 2
+    radius, step = (edges[:-1, None] + half * (1 + x)).ravel(), (half * w).ravel()
+    inside = [p(np.minimum(r * np.cos(angle), end)) @ (p(np.minimum(r * np.sin(angle), end))) for r in radius]
+    mass = 4 * step * radius * np.array(inside) * (math.pi / 2 / angle.size)
+    assert mass.sum() == pytest.approx(1, abs=1e-9)
+    ratio = float(np.minimum(1, cut / radius) @ mass)
+    return (ratio + float(mass[radius < cut].sum())) / 2, float(np.minimum(radius, cut) ** 2 @ mass) / 4
+
+
+@pytest.mark.parametrize("count", [200, 3000])
+def test_many_atoms_against_all_pairs(count: int) -> None:
+    """Samples of 200 and 3000 values, v down to a hundredth of the variance: 1e-8 where it was 7e-5."""
+    values = SAMPLE[:count]
+    for v, c in ((0.5, 1.0), (0.02, 1.0), (0.005, 0.4)):
+        found = MapResponse("clip", Empirical(values), 2)(v, c)
+        assert found == pytest.approx(of_pairs(values, v, c), rel=1e-8), (v, c)
+
+
+def test_the_steady_risk_of_a_sample() -> None:
+    """The right value comes from a route outside this project: 0.008581135; it was 0.008581764."""
+    problem = hd.Problem(hd.Isotropic(100), Empirical(SAMPLE))
+    found = hd.steady_state(problem, hd.ClippedSGD(0.15, 1.0, batch_size=2)).risk
+    assert found == pytest.approx(0.008581135, abs=6e-10)
+
+
+def test_mu_is_at_most_1_in_tables_over_extremes() -> None:
+    """Exponential noise, v from 1e9 to 1e11, c to 3.6e4: P(|r| <= c) of an exponentially modified normal law."""
+    response, v_range, c_range = MapResponse("clip", as_noise(stats.expon(loc=-1))), (1e9, 1e11), (1e4, 3.6e4)
+    kernel, parameters, *_ = response.compiled(v_range, c_range)
+    generator = np.random.default_rng(5)
+    for v, c in zip(np.exp(generator.uniform(*np.log(v_range), 300)), np.exp(generator.uniform(*np.log(c_range), 300))):
+        mu, nu = kernel(v, c, parameters)
+        s = math.sqrt(v)
+        law = stats.exponnorm(1 / s, loc=-1.0, scale=s)
+        assert mu <= 1 and nu <= c * c
+        assert mu == pytest.approx(law.cdf(c) - law.cdf(-c), rel=3e-6)
+
+
+def test_no_law_takes_many_evaluations() -> None:
+    """A curve with a constant threshold: at most 150 (v, c); one with a schedule: at most 5000; the next ones: few."""
+    for noise in (laws.Uniform(0.4), Empirical(SAMPLE[:1000]), as_noise(stats.skewnorm(4, loc=-0.6))):
+        problem = hd.Problem(hd.Isotropic(100), noise)
+        schedule = hd.schedules.Power(initial=1.0, exponent=0.5, time_scale=2.0)
+        for threshold, most in ((0.9, 150), (schedule, 5000)):
+            optimizer = hd.ClippedSGD(0.1, threshold, batch_size=3)
+            for lr, limit in ((0.1, most), (0.1001, 150)):
+                with counted() as calls:
+                    hd.predict(problem, replace(optimizer, lr=lr), 20.0)
+                assert len(calls) <= limit, (noise, threshold, lr)
+
+
+@contextlib.contextmanager
+def counted() -> Iterator[list[float]]:
+    """The thresholds of all evaluations of a batch's law."""
+    calls: list[float] = []
+    plain = InvertedLaw.moments
+
+    def moments(self: InvertedLaw, x0: float) -> Any:
+        calls.append(x0)
+        return plain(self, x0)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(InvertedLaw, "moments", moments)
+        yield calls

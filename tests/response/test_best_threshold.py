@@ -197,7 +197,7 @@ def test_batches_brute_force(noise, size):
 
 
 def test_batches_of_a_scipy_law():
-    """A law of compressed point masses (no warning), the objective of which is known to 1e-4."""
+    """A density, without a warning; the objective is the largest within 1e-8."""
     from scipy import stats
 
     noise = stats.logistic(scale=0.4)
@@ -205,7 +205,7 @@ def test_batches_of_a_scipy_law():
     grid = best.threshold * np.geomspace(0.5, 2, 7)
     assert best.helps and best.rate_gain > 1.02
     law = as_noise(noise)
-    assert objective(law, 0.1, grid, 2).max() <= objective(law, 0.1, [best.threshold], 2)[0] * (1 + 1e-4)
+    assert objective(law, 0.1, grid, 2).max() <= objective(law, 0.1, [best.threshold], 2)[0] * (1 + 1e-8)
 
 
 def test_a_batch_without_threshold_in_the_limit_of_small_steps():

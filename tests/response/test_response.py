@@ -16,12 +16,11 @@ from hdlimit.kernels import formulas
 from hdlimit.kernels import lazy_table as memory
 from hdlimit.kernels import responses as kernels
 from hdlimit.problem.scipy_noise import ScipyNoise
-from hdlimit.response import batch_law as batch
+from hdlimit.response.batch_law import squared_norm
 from hdlimit.response.expectation import quadrature_response
 from hdlimit.response.mixtures import density_components, flat
 from hdlimit.response.residual_maps import RESIDUALS
 from hdlimit.response.response import MapResponse
-from hdlimit.response.squared_norm import squared_norm
 
 V = [1e-12, 1e-6, 1e-2, 1.0, 1e3, 1e12]
 C = [1e-6, 1e-2, 1.0, 30.0, 1e6]
@@ -189,7 +188,7 @@ def test_three_routes_to_a_batch(size: int, c: float) -> None:
     """Gaussian noise: the closed form, radial integrals and Laplace inversion agree to 1e-7."""
     noise, v = hd.Gaussian(0.6), 0.7
     closed = MapResponse("clip", noise, size)(v, c)
-    law = batch.batch_law(noise.components, size, v)
+    law = squared_norm(noise, size, v)
     twice = hd.GaussianMixture([0.5, 0.5], [0.6, 0.6 * (1 + 1e-12)])
     for moments in (law.moments((c * size) ** 2), squared_norm(twice, size, v).moments((c * size) ** 2)):
         got = ((size - 1) * moments.root_ratio + moments.below) / size, moments.minimum / size**2
