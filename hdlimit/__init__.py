@@ -2,7 +2,8 @@
 
 The problem
     Problem; covariances Covariance, Isotropic, MarchenkoPastur, PowerLaw, Wishart; label noise Empirical, Gaussian,
-    GaussianMixture, Laplace, NoNoise, Rademacher, StudentT, Uniform, or any frozen scipy.stats distribution.
+    GaussianMixture, Laplace, NoNoise, Rademacher, StudentT, SymmetricStable, Uniform, or any frozen scipy.stats
+    distribution.
 The optimizers
     SGD, ClippedSGD, SignSGD, ResidualSGD (any scalar map); `schedules` has schedules of their parameters.
 Prediction
@@ -43,6 +44,7 @@ _HOME = {
     ),
     "problem.empirical": ("Empirical",),
     "problem.gaussian_mixture": ("GaussianMixture",),
+    "problem.stable": ("SymmetricStable",),
     "optimizers.sgd": (
         "SGD",
         "ClippedSGD",
@@ -88,6 +90,7 @@ __all__ = [  # grouped as in the docstring
     "NoNoise",
     "Rademacher",
     "StudentT",
+    "SymmetricStable",
     "Uniform",
     "SGD",
     "ClippedSGD",
@@ -148,6 +151,7 @@ if TYPE_CHECKING:
     from hdlimit.problem.noise import StudentT as StudentT
     from hdlimit.problem.noise import Uniform as Uniform
     from hdlimit.problem.problem import Problem as Problem
+    from hdlimit.problem.stable import SymmetricStable as SymmetricStable
     from hdlimit.simulation.simulate import simulate as simulate
     from hdlimit.study import read_toml as read_toml
     from hdlimit.study import to_toml as to_toml

@@ -25,6 +25,7 @@ from hdlimit.problem.named_covariances import Isotropic, MarchenkoPastur, PowerL
 from hdlimit.problem.noise import Gaussian, Laplace, NoNoise, Rademacher, StudentT, Uniform
 from hdlimit.problem.noise_law import NoiseLaw
 from hdlimit.problem.scipy_noise import ScipyNoise
+from hdlimit.problem.stable import SymmetricStable
 
 
 def name_of(case: object) -> str:
@@ -39,6 +40,7 @@ NOISES: list[NoiseLaw] = [
     StudentT(df=3, scale=0.5),
     StudentT(df=1.5, scale=0.6),
     StudentT(df=1, scale=0.7),
+    SymmetricStable(alpha=1.5, scale=0.4),
     Laplace(0.5),
     Uniform(1.2),
     Rademacher(0.8),

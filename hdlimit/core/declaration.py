@@ -6,11 +6,13 @@ covariance, schedule or optimizer needs nothing here. hdlimit.storage.decoding h
 
 from __future__ import annotations
 
+import difflib
+import inspect
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from enum import StrEnum
 from functools import cached_property
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,6 +55,28 @@ def _show(value: object) -> str:
     return repr(value)
 
 
+# Other names that arguments go by.
+OTHER_NAMES = {
+    "d": ("dim", "dimension", "n_features", "p"),
+    "exponent": ("alpha", "beta", "power"),
+    "std": ("scale", "sigma", "stddev"),
+    "scale": ("std", "sigma", "b"),
+    "df": ("nu", "dof"),
+    "lr": ("learning_rate", "step_size", "eta", "gamma", "stepsize"),
+    "threshold": ("clip", "max_norm", "c"),
+    "batch_size": ("batch", "B"),
+    "target": ("theta_star", "optimum", "theta"),
+    "start": ("theta_0", "theta0", "init", "x0"),
+}
+
+
+def _spelt(name: str, names: list[str]) -> str:
+    """Return the arguments there are, and the nearest."""
+    same = [known for known in names if name in OTHER_NAMES.get(known, ())]
+    near = next(iter(same or difflib.get_close_matches(name, names, 1)), None)
+    return ", ".join(names) + ("" if near is None else f" (is it {near}?)")
+
+
 class Declaration:
     """Base of the frozen dataclasses that describe problems and optimizers.
 
@@ -65,6 +89,14 @@ class Declaration:
     """
 
     written_as: ClassVar[str | None] = None
+
+    def __new__(cls, *_: Any, **given: Any) -> Self:
+        """Make an instance; an argument that the class does not have is answered with those that it has."""
+        if is_dataclass(cls) and (unknown := given.keys() - {f.name for f in fields(cls)}):
+            names = list(inspect.signature(cls).parameters)
+            for name in sorted(unknown - set(names)):
+                raise InvalidInput(name, f"an argument of {cls.__name__}: {_spelt(name, names)}", "an unknown name")
+        return super().__new__(cls)
 
     @cached_property
     def kept(self) -> dict[Any, Any]:

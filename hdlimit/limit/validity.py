@@ -9,6 +9,7 @@ from hdlimit.core.timegrid import LONGEST_HORIZON
 from hdlimit.errors import NonGaussianWarning, ValidityWarning, warn
 from hdlimit.kernels.responses import SMALLEST
 from hdlimit.limit.feature_maps import FEATURES
+from hdlimit.limit.row_average import risk_ratios
 from hdlimit.limit.system import Limit
 from hdlimit.optimizers.reading import MOST_READ, largest_lr, unread
 from hdlimit.problem import conditions
@@ -67,7 +68,7 @@ def caveats(limit: Limit, problem: LeastSquares, horizon: float = LONGEST_HORIZO
         found += near if near and (not limit.bounded or _hardly_clips(limit, problem, lr)) else []
     if not linear_features:
         found += _aligned(problem, 1 if psi.per_sample else size)
-    return [*found, *_non_gaussian(limit, problem, lr), *_unread(limit, horizon)]
+    return [*found, *_non_gaussian(limit, problem, lr, horizon), *_unread(limit, horizon)]
 
 
 def _unread(limit: Limit, horizon: float) -> Iterator[Warning]:
@@ -111,7 +112,7 @@ def _aligned(problem: LeastSquares, batch: int) -> Iterator[Warning]:
         )
 
 
-def _non_gaussian(limit: Limit, problem: LeastSquares, lr: float) -> Iterator[Warning]:
+def _non_gaussian(limit: Limit, problem: LeastSquares, lr: float, horizon: float) -> Iterator[Warning]:
     """Yield what the rows of a problem do to the optimizer that Gaussian features would not."""
     if problem.rows is None:
         return
@@ -127,10 +128,17 @@ def _non_gaussian(limit: Limit, problem: LeastSquares, lr: float) -> Iterator[Wa
         at_limit = conditions.limit_feedback(problem.covariance, lr, limit.response.batch_size)
         yield from conditions.noisy_rows(at_limit, rows)
     elif (share := rows.norm_variance) > NORMS_VARY:
-        yield NonGaussianWarning(
+        start = (
             f"the norms of the rows vary, by {share:.2g} of E norm(x)^2 more than Gaussian ones: expect the risk of "
-            f"runs on them to be {share / 2:.0%} to {2 * share:.0%} higher on the way, less when settled"
         )
+        if of_map(limit.response).map.clips:
+            last, largest = risk_ratios(limit, problem.rows, horizon)
+            yield NonGaussianWarning(
+                f"{start}of runs on them to be about {last:.3g} times that of the limit at t = {horizon:g}, and up to "
+                f"{largest:.3g} times on the way"
+            )
+        else:
+            yield NonGaussianWarning(f"{start}of runs on them to be {share / 2:.0%} or more higher on the way")
 
 
 def largest_alignment(problem: LeastSquares) -> float:

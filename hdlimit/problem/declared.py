@@ -6,6 +6,18 @@ from hdlimit.problem.gaussian_mixture import GaussianMixture
 from hdlimit.problem.named_covariances import Isotropic, MarchenkoPastur, PowerLaw, Wishart
 from hdlimit.problem.noise import Gaussian, Laplace, NoNoise, Rademacher, StudentT, Uniform
 from hdlimit.problem.scipy_noise import ScipyNoise
+from hdlimit.problem.stable import SymmetricStable
 
 COVARIANCES = (Isotropic, PowerLaw, MarchenkoPastur, Wishart, Covariance, Rotated)
-NOISES = (NoNoise, Gaussian, StudentT, Laplace, Uniform, Rademacher, GaussianMixture, Empirical, ScipyNoise)
+NOISES = (
+    NoNoise,
+    Gaussian,
+    StudentT,
+    Laplace,
+    Uniform,
+    Rademacher,
+    SymmetricStable,
+    GaussianMixture,
+    Empirical,
+    ScipyNoise,
+)

@@ -16,6 +16,7 @@ from hdlimit.problem.empirical import Empirical
 from hdlimit.problem.gaussian_mixture import GaussianMixture
 from hdlimit.problem.noise import as_noise
 from hdlimit.problem.scipy_noise import ScipyNoise
+from hdlimit.problem.stable import SymmetricStable
 
 SIZE = 400_000
 BOUND = math.sqrt(math.log(2e6) / (2 * SIZE))
@@ -38,6 +39,7 @@ TRUTH: dict[type, Any] = {
     laws.StudentT: lambda n: stats.t(n.df, scale=n.scale),
     laws.Laplace: lambda n: stats.laplace(scale=n.scale),
     laws.Uniform: lambda n: stats.uniform(-n.half_width, 2 * n.half_width),
+    SymmetricStable: lambda n: n.frozen,  # against integrals of the characteristic function in test_stable.py
 }
 
 
