@@ -17,7 +17,7 @@ from hdlimit.limit.system import limit_of
 from hdlimit.optimizers import declared
 from hdlimit.optimizers.residual_table import ResidualTable
 from hdlimit.problem.noise_law import NoiseLaw
-from hdlimit.response import tabulated_map
+from hdlimit.response import piecewise_moments, tabulated_map
 from hdlimit.response.expectation import quadrature_response
 from hdlimit.response.residual_maps import residual_map, tabulated
 from hdlimit.response.response import MapResponse
@@ -367,3 +367,20 @@ def test_linear_sign_features_have_their_own_critical_step() -> None:
         assert np.isinf(hd.simulate(problem, beyond, 100.0, runs=2, seed=0).risk[:, -1]).all()
     with pytest.raises(hd.errors.InvalidInput, match="features: expected one of 'identity', 'sign'"):
         hd.ResidualSGD(0.5, np.tanh, features="other")
+
+
+@pytest.mark.parametrize("noise", [hd.StudentT(1.2, 0.5), hd.StudentT(30, 0.5), hd.Laplace(0.5)], ids=name_of)
+@pytest.mark.parametrize("v", [1e-8, 0.1, 1e4])
+def test_interpolated_densities(noise: NoiseLaw, v: float) -> None:
+    """Against the sum over the components, in the moments that responses take."""
+    parts = noise.mixture(1e6)
+    assert parts is not None
+    s = np.sqrt(parts.variance + v)
+    edges = np.append(0.0, s.min() * 1.6 ** np.arange(-1, 45))
+    x, w = np.polynomial.legendre.leggauss(24)
+    half = np.diff(edges) / 2
+    r, width = (edges[:-1] + half * (1 + x[:, None])).ravel(), (half * w[:, None]).ravel()
+    exact = np.array([parts.weight @ (np.exp(-((y / s) ** 2) / 2) / (s * math.sqrt(2 * math.pi))) for y in r])
+    found = piecewise_moments._interpolated(r, edges, parts.weight, s)
+    for power, allowed in ((0, 1e-12), (2, 1e-11)):
+        assert np.abs(found - exact) @ (width * r**power) < allowed * (exact @ (width * r**power))
