@@ -112,7 +112,7 @@ class _Study:
         self.done = {run for numbers, _ in self.parts for run in numbers}
         self.advance: Callable[[int], object] = _nothing
         self.death: BaseException | None = None
-        self.accepted = False
+        self.accepted = self.told = False
 
     def run(self, seconds: float, progress: bool | None) -> Arrays:
         """All results; seconds: a run takes about so long."""
@@ -197,15 +197,16 @@ class _Study:
 
     def _without_workers(self, since: float) -> float:
         """Return since when Dask has no workers, inf where it has some; WorkersLost where none came back for long."""
-        assert self._client is not None
         if self._client.scheduler_info()["workers"]:
             return math.inf
+        since = min(since, time.monotonic())
         lost = time.monotonic() - since
         if lost > _PATIENCE:
             raise self._lost(f"and none came back within {_PATIENCE:g} s")
-        if lost > _SENTENCE > lost - _WATCH:
+        if lost > _SENTENCE and not self.told:
             tell(f"executor: no Dask worker is left; it is given {_PATIENCE - _SENTENCE:g} s to come back")
-        return min(since, time.monotonic())
+            self.told = True
+        return since
 
     def _take(self, future: Future[Arrays], runs: Runs) -> None:
         try:

@@ -1,9 +1,7 @@
 """Executors: processes of this machine that are replaced when one dies, and the workers of a Dask cluster.
 
-Both are made for a command that owns its workers; any other concurrent.futures.Executor does as well.
-
-A worker process has a thread of this process and a pipe to it. What is computed is sent once to each worker, and after
-that arguments alone. Workers ignore Ctrl-C: this process ends them.
+Both are made for a command that owns its workers; any other concurrent.futures.Executor does as well. A process has a
+thread here and a pipe to it: work is sent once, then arguments alone. It ignores Ctrl-C, and is ended from here.
 """
 
 from __future__ import annotations
@@ -259,13 +257,27 @@ def dask_workers(address: str, seconds: float = DASK_SECONDS) -> Iterator[Execut
         expected = "an installed package distributed: pip install 'hdlimit[dask]'"
         raise InvalidInput("dask", expected, f"{type(error).__name__}: {error}") from error
     _check_scheduler(address, seconds)
-    with Client(address, timeout=seconds, set_as_default=False) as client:
+    with _quiet("distributed", "tornado"), Client(address, timeout=seconds, set_as_default=False) as client:
         try:
             client.wait_for_workers(1, timeout=seconds)
         except TimeoutError as error:
             expected = f"a Dask cluster with a worker within {seconds:g} s"
             raise InvalidInput("dask", expected, f"one without workers at {address!r}") from error
         yield client.get_executor(pure=False)
+
+
+@contextmanager
+def _quiet(*names: str) -> Iterator[None]:
+    """Keep what Dask logs of lost workers, tracebacks among it, from stderr: what matters of it is said here."""
+    known = map(logging.getLogger, list(logging.Logger.manager.loggerDict))
+    levels = [(logger, logger.level) for logger in known if logger.name.partition(".")[0] in names]
+    for logger, _ in levels:
+        logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        for logger, level in levels:
+            logger.setLevel(level)
 
 
 def _check_scheduler(address: str, seconds: float) -> None:

@@ -225,7 +225,7 @@ def _path(task: Task, path: int) -> tuple[FloatArray, float]:
         v, end, low, high = _attempt(task, path, response)
         if (low >= response.low or response.low <= SMALLEST * task.scale) and high <= response.high:
             return v / 2, end
-        v_range = (min(v_range[0], low / 4), max(v_range[1], high * 4))
+        v_range = (min(v_range[0], max(low / 4, SMALLEST * task.scale)), max(v_range[1], high * 4))
     raise NotAvailable(f"noise: the response would have to be tabulated up to v = {v_range[1]:.2g}")
 
 

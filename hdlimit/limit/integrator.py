@@ -40,10 +40,11 @@ def solve(limit: Limit, modes: MomentSystem, horizon: float, rtol: float, level:
     extended and the integration repeated until v stays inside. At the target without noise, where every residual is 0,
     and under a step size of 0 nothing moves.
     """
-    limit = limit.told(horizon)
-    if (limit.response.noise.second_moment == 0 and not modes.moved) or not value_range(tabulate(limit.lr, horizon))[1]:
+    if limit.response.noise.second_moment == 0 and not modes.moved:
         return _at_rest(modes, horizon)
     arrays, c_range = prepared(limit, modes, horizon, rtol, level)
+    if not arrays.lr_pieces.any():
+        return _at_rest(modes, horizon)
     v_range = initial_range(limit, modes)
     for _ in range(40):
         response = limit.response.compiled(v_range, c_range)

@@ -64,8 +64,10 @@ class Limit:
 
         Raises: InvalidInput for a schedule that is too rough.
         """
+        if self.lr.told and self.control.told:
+            return self
         lr, control = (told(schedule, horizon, self.step) for schedule in (self.lr, self.control))
-        return self if lr is self.lr and control is self.control else replace(self, lr=lr, control=control)
+        return replace(self, lr=lr, control=control)
 
 
 def limit_of(problem: LeastSquares, optimizer: Optimizer, compress: bool | float = True) -> Limit:

@@ -71,7 +71,7 @@ def near_critical(
         )
     elif here < 1 and variance == 0 and (slower := (1 - here) / (1 - at_limit)) < 1 - WORTH_SAYING:
         yield NearCriticalWarning(f"{start}expect the risk of runs to fall at about {slower:.2g} of the limit's rate")
-    elif here < 1 and variance > 0 and (ratio := settled(here) / settled(at_limit)) > 1 + WORTH_SAYING:
+    elif 0 < here < 1 and variance > 0 and (ratio := settled(here) / settled(at_limit)) > 1 + WORTH_SAYING:
         times = f"{up_to}{ratio:.3g} times the risk of the limit"
         yield NearCriticalWarning(f"{start}at this lr expect runs to settle at {times}")
 

@@ -16,6 +16,7 @@ from typing import NamedTuple
 import pytest
 
 import hdlimit as hd
+from hdlimit.execution.workers import dask_workers
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(os.name != "posix", reason="process groups of POSIX")]
 # Moments of each kind: their seed is printed when one fails.
@@ -145,3 +146,50 @@ def test_what_a_checkpoint_has_is_kept(tmp_path: Path) -> None:
     found = hd.simulate(problem, optimizer, 20.0, 400, seed=3)
     report = hd.verify(problem, optimizer, 20.0, runs=400, seed=3, checkpoint=tmp_path / "runs.ckpt")
     assert (report.runs.risk[:, -1] == found.risk[:, -1]).all()
+
+
+LONELY = """
+import sys
+from distributed import LocalCluster
+if __name__ == "__main__":
+    options = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0", "silence_logs": 50, "protocol": "tcp://"}
+    with LocalCluster(n_workers=0, processes=True, **options) as cluster:
+        print(cluster.scheduler_address, flush=True)
+        sys.stdin.read()
+"""
+
+
+def test_dask_without_workers_is_told_and_ends(tmp_path: Path) -> None:
+    """Both workers killed, with nobody who starts them again: a sentence within 30 s, then exit code 6."""
+    (tmp_path / "study.toml").write_text(hd.to_toml(PROBLEM, hd.ClippedSGD(0.6, 0.6), 200.0, runs=2000))
+    streams = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen([sys.executable, "-c", LONELY], text=True, **streams) as cluster:
+        assert cluster.stdout is not None and cluster.stdin is not None
+        address = cluster.stdout.readline().strip()
+        command = [sys.executable, "-m", "distributed.cli.dask_worker", address, "--no-nanny", "--no-dashboard"]
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        workers = [subprocess.Popen(command, cwd=tmp_path, **quiet) for _ in range(2)]
+        with dask_workers(address, 60.0):
+            pass
+        verify = [*COMMAND, "verify", "study.toml", "--dask", address, "--checkpoint", "runs.ckpt"]
+        with subprocess.Popen(
+            verify, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        ) as child:
+            path, first, end = tmp_path / "runs.ckpt", 0, time.monotonic() + 60
+            while (not first or path.stat().st_size == first) and time.monotonic() < end:
+                time.sleep(0.05)
+                first = first or (path.stat().st_size if path.exists() else 0)
+            for worker in workers:
+                worker.kill()
+                worker.wait()
+            start = time.monotonic()
+            assert child.stderr is not None
+            lines = []
+            while (line := child.stderr.readline()) and "no Dask worker is left" not in line:
+                lines.append(line)
+            said = time.monotonic() - start
+            rest = child.stderr.read()
+            print(lines, said, rest)
+            assert "no Dask worker is left" in line and said < 30 and child.wait(60) == 6
+            assert "executor: workers died and none came back within 25 s" in rest
+        cluster.stdin.close()

@@ -17,6 +17,7 @@ from cases import OPTIMIZERS, name_of
 from scipy.integrate import solve_ivp
 
 import hdlimit as hd
+from hdlimit.finite_size import sde_paths
 from hdlimit.finite_size.linear_noise import linear_noise
 from hdlimit.finite_size.sde_paths import make_task, sample_paths
 from hdlimit.kernels.sde import homogenized
@@ -269,6 +270,15 @@ def test_work_can_be_sent_to_other_processes(optimizer: Any, diffusion: str) -> 
     task = make_task(problem, optimizer, 1.0, np.array([1.0]), diffusion, None, 1, (3,))
     sent = pickle.loads(pickle.dumps(task))
     np.testing.assert_array_equal(sample_paths(task, [0, 5])[0], sample_paths(sent, [0, 5])[0])
+
+
+def test_a_path_that_reaches_a_risk_of_zero_has_a_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The table of responses goes down to SMALLEST times the scale, not to log(0)."""
+    attempt = sde_paths._attempt
+    monkeypatch.setattr(sde_paths, "_attempt", lambda *of: (*attempt(*of)[:2], 0.0, attempt(*of)[3]))
+    law = hd.GaussianMixture([0.9, 0.1], [0.3, 2.0])
+    paths = hd.sample_sde(hd.Problem(hd.Isotropic(40), law), hd.ClippedSGD(0.5, 0.5, batch_size=2), 0.5, 1)
+    assert np.isfinite(paths.risk).all()
 
 
 def test_divergence_is_an_outcome() -> None:
