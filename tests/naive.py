@@ -21,6 +21,7 @@ from hdlimit.optimizers.sign import SignSGD
 from hdlimit.problem.noise import Laplace, StudentT
 from hdlimit.problem.noise_law import NoiseLaw
 from hdlimit.problem.problem import Problem
+from hdlimit.problem.stable import SymmetricStable
 
 
 def simulated_run(
@@ -159,11 +160,26 @@ def noise_parts(noise: NoiseLaw) -> tuple[FloatArray, FloatArray, FloatArray]:
             variance = 2 * noise.scale**2 * np.exp(y)
         keep = log_weight > -45
         return 0.02 * np.exp(log_weight[keep]), np.zeros(int(keep.sum())), variance[keep]
+    if isinstance(noise, SymmetricStable):
+        return _stable_parts(noise)
     law = noise.frozen
     low, high = law.ppf(1e-16), law.isf(1e-16)
     x, w = np.polynomial.legendre.leggauss(300)
     nodes = (low + high) / 2 + (high - low) / 2 * x
     return (high - low) / 2 * w * law.pdf(nodes), nodes, np.zeros(nodes.size)
+
+
+def _stable_parts(noise: SymmetricStable) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """eps = scale sqrt(2 A) N, A = (K(U)/E)^((1 - a)/a) by Kanter, U uniform and E exponential: trapezoids in both."""
+    a = noise.alpha / 2
+    q = np.arange(-42.0, 42.0, 0.02)
+    u, rest = np.pi / (1 + np.exp(-q)), np.pi / (1 + np.exp(q))
+    log_ratio = np.log(np.sin(a * u)) - np.log(np.sin(np.minimum(u, rest)))
+    log_k = log_ratio / (1 - a) + np.log(np.sin((1 - a) * u)) - np.log(np.sin(a * u))
+    w = np.arange(-6.0, 38 / (1 - a), 0.1)
+    x = np.maximum(w[:, None] - log_k, -6.0)
+    weight = 0.1 * np.exp(-x - np.exp(-x)) @ (0.02 * u * rest / np.pi**2)
+    return weight, np.zeros(w.size), 2 * noise.scale**2 * np.exp((1 - a) / a * w)
 
 
 def limit_response(noise: NoiseLaw, optimizer: Optimizer) -> Callable[[float, float], tuple[float, float]]:

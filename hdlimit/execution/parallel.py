@@ -101,7 +101,7 @@ class _Study:
 
     def __init__(self, work: Work, runs: int, executor: Any, store: Store | None) -> None:
         self.work, self.runs, self.executor, self.store = work, runs, executor, store
-        self._client = getattr(executor, "_client", None)
+        self._client: Any = getattr(executor, "_client", None)
         self.flag, self.name = np.zeros(1, dtype=np.int64), secrets.token_hex(8)
         self.sent = work
         if isinstance(executor, ThreadPoolExecutor):

@@ -66,7 +66,7 @@ def stable_components(alpha: float, scale: float, reach: float) -> Components:
     a = alpha / 2
     b = (1 - a) / a
     low = math.log(1 - a) + a / (1 - a) * math.log(a)
-    farthest = (37 / a + 2 * max(math.log(reach / scale), 0.0)) / b - low
+    farthest = (37 / a + 2 * math.log(max(reach / scale, 1.0))) / b - low
     stretch, step = (STRETCH, STEP) if b <= 1 else (30 * b, STEP_OF_LOG / b)
     s = np.arange(-stretch * math.asinh(4.5 / stretch), stretch * math.asinh(farthest / stretch) + step, step)
     x = stretch * np.sinh(s / stretch)
@@ -135,6 +135,10 @@ class _Mixed:
 
         found: FloatArray = np.vectorize(quantile, otypes=[np.float64])(q)
         return found
+
+    def isf(self, q: Any) -> FloatArray:
+        """Return the quantiles from above."""
+        return -self.ppf(q)
 
     def median(self) -> float:
         """Return the median."""

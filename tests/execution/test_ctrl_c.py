@@ -61,10 +61,14 @@ class End(NamedTuple):
     left: bool
 
 
+def heard() -> None:
+    """What runs in the background of a shell ignores Ctrl-C, and so does what it starts."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def interrupted(command: list[str], folder: Path, moment: float, again: float | None = None) -> End:
-    with subprocess.Popen(
-        command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True
-    ) as child:
+    streams = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, cwd=folder, text=True, start_new_session=True, preexec_fn=heard, **streams) as child:
         try:
             child.wait(moment)
         except subprocess.TimeoutExpired:

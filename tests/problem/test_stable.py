@@ -61,7 +61,7 @@ def test_cauchy_and_gaussian(kind: str, batch: int) -> None:
         (hd.SymmetricStable(2.0, 0.5), hd.Gaussian(0.5 * math.sqrt(2))),
     ]
     for noise, other in pairs:
-        for v, c in ((1e-8, 0.3), (0.5, 1.2), (1e6, 30.0), (0.5, 1e5)):
+        for v, c in ((1e-8, 0.3), (0.5, 1.2), (1e6, 30.0), (0.5, 1e5), (0.5, 0.0)):
             found, expected = MapResponse(kind, noise, batch)(v, c), MapResponse(kind, other, batch)(v, c)
             assert found == pytest.approx(expected, rel=1e-11)
     assert hd.SymmetricStable(2.0, 0.5).moments == pytest.approx(hd.Gaussian(0.5 * math.sqrt(2)).moments)
