@@ -138,9 +138,10 @@ def real_power(
     for i in range(log_q.size):
         y = log_q[i] + twice
         rise = y + math.log1p(math.exp(-y)) if y > 0.0 else math.log1p(math.exp(y))
-        place = (log_q[i] - rise) / length - first
-        k = min(max(int(place), 0), table.shape[0] - 1)
-        x = 2 * (place - k) - 1
+        # The place within a row does not depend on where the table begins, which depends on what was asked before.
+        place = (log_q[i] - rise) / length
+        k = min(max(math.floor(place) - first, 0), table.shape[0] - 1)
+        x = 2 * (place - (first + k)) - 1
         a, b = 0.0, 0.0
         for m in range(table.shape[1] - 1, 0, -1):
             a, b = 2 * x * a - b + table[k, m], a

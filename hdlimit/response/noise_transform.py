@@ -85,7 +85,8 @@ class NoiseTransform:
 
     def __init__(self, noise: NoiseLaw, reach: float) -> None:
         self.noise, self.shared = noise, 0.0
-        self._table, self._first = np.zeros((0, NODES)), 0
+        # Rows of log Lambda at real w and the number of the first: one object, which other threads see whole.
+        self._real: tuple[FloatArray, int] = np.zeros((0, NODES)), 0
         self._cells: dict[tuple[int, int], Cells] = {}
         self._lines: dict[float, Line] = {}
         self._made = 0
@@ -142,15 +143,15 @@ class NoiseTransform:
         twice = math.log(2 * v)
         ends = [y - max(twice + y, 0.0) - math.log1p(math.exp(-abs(twice + y))) for y in log_q[[0, -1]].tolist()]
         first, last = (math.floor(end / LONGEST) for end in ends)
-        if first < self._first or last >= self._first + self._table.shape[0]:
-            stands = self._table.shape[0] > 0
-            end = max(last + 1, self._first + self._table.shape[0]) if stands else last + 1
-            start = min(first, self._first) if stands else first
-            old = dict(enumerate(self._table, self._first))
-            rows = [old[k] if k in old else self._fitted(k) for k in range(start, end)]
-            self._table, self._first = np.stack(rows), start
+        table, start = self._real
+        if first < start or last >= start + table.shape[0]:
+            old = dict(enumerate(table, start))
+            end = max(last, *old) + 1 if old else last + 1
+            start = min(first, start) if old else first
+            table = np.stack([old[k] if k in old else self._fitted(k) for k in range(start, end)])
+            self._real = table, start
         power = np.empty(log_q.size)
-        kernels.real_power(log_q, v, float(size), self._table, self._first, LONGEST, power)
+        kernels.real_power(log_q, v, float(size), table, start, LONGEST, power)
         return power
 
     def _fitted(self, k: int) -> FloatArray:
@@ -164,12 +165,13 @@ class NoiseTransform:
         """Sum local moments of eps^2 over cells as long as the largest |w| allows, up to where exp(-w eps^2) is 0."""
         reach = math.ceil(2 * math.log2(GONE / float(w.real.min())))
         length = math.floor(2 * math.log2(PHASE / float(np.abs(w).max())))
-        if (reach, length) not in self._cells:
+        cells = self._cells.get((reach, length))
+        if cells is None:
             if len(self._cells) > 200:
                 self._cells.clear()
             far, step = 2.0 ** (reach / 2), 2.0 ** (length / 2)
-            self._cells[reach, length] = cells_of(self._masses(far, step), step)
-        return Parts(*self._cells[reach, length].transform(w))
+            cells = self._cells[reach, length] = cells_of(self._masses(far, step), step)
+        return Parts(*cells.transform(w))
 
     def _masses(self, far: float, step: float) -> Masses:
         """Return eps^2 <= far as point masses, right where integrands turn by at most a few radians over `step`."""

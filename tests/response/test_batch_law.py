@@ -6,6 +6,7 @@ import contextlib
 import math
 import warnings
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -276,3 +277,18 @@ def counted() -> Iterator[list[float]]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(InvertedLaw, "moments", moments)
         yield calls
+
+
+def test_what_was_asked_before_changes_no_bit() -> None:
+    """One transform serves every v, threshold and thread: its tables grow, and no value depends on how."""
+    y = np.linspace(-3.0, 9.0, 50)
+    noise, reach = hd.StudentT(1.5, 0.5), 500.0
+    fresh, used = NoiseTransform(noise, reach), NoiseTransform(noise, reach)
+    for start in (-40.0, 15.0, -11.3):
+        used.real_power(start + y, 0.1, 4)
+    assert used.real_power(y, 0.3, 3).tobytes() == fresh.real_power(y, 0.3, 3).tobytes()
+    shared = NoiseTransform(noise, reach)
+    asked = [(start + y, v) for start in np.linspace(-60, 60, 40) for v in (0.01, 3.0)]
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda one: shared.real_power(*one, 3).tobytes(), asked))
+    assert found == [NoiseTransform(noise, reach).real_power(*one, 3).tobytes() for one in asked]
