@@ -129,7 +129,8 @@ def read_toml(path: str | PathLike[str]) -> Study:
 
     Examples
     --------
-    >>>     >>> import hdlimit as hd
+    >>> from pathlib import Path
+    >>> import hdlimit as hd
     >>> problem = hd.Problem(hd.Isotropic(100), hd.Gaussian(0.5))
     >>> _ = Path("problem.toml").write_text(hd.to_toml(problem, hd.SGD(lr=0.5), horizon=5.0))
     >>> study = hd.read_toml("problem.toml")

@@ -170,6 +170,7 @@ def good_calls(folder: Path) -> Iterator[Call]:
     for name in ("Laplace", "Rademacher"):
         yield call(name, scale=1.0)
     yield call("StudentT", df=3.0, scale=1.0)
+    yield call("SymmetricStable", alpha=1.5, scale=1.0)
     yield call("Uniform", half_width=1.0)
     yield call("SGD", lr=0.3, batch_size=1)
     yield call("ClippedSGD", lr=0.3, threshold=1.0, batch_size=1)

@@ -6,7 +6,6 @@ agree to about 1e-9 of themselves, not bit for bit.
 
 from __future__ import annotations
 
-import logging
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -22,7 +21,6 @@ from hdlimit.errors import HdlimitWarning, InvalidInput, NotAvailable, shown, wa
 BACKENDS = ("auto", "compiled", "numpy")
 # Rows of a matrix from which its eigenvalues are computed aside from the main thread: 0.1 s of one core.
 _LONG = 500
-_LOG = logging.getLogger("hdlimit")
 _here = threading.local()
 # The flag of work that no study ends: it stays 0.
 _NEVER = np.zeros(1, dtype=np.int64)
@@ -34,7 +32,9 @@ T = TypeVar("T")
 
 def tell(sentence: str) -> None:
     """Say on stderr what goes on, through the logger "hdlimit", whose level or handlers switch it off."""
-    _LOG.warning("hdlimit: %s", sentence)
+    import logging
+
+    logging.getLogger("hdlimit").warning("hdlimit: %s", sentence)
 
 
 class Stopped(Exception):

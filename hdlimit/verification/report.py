@@ -59,9 +59,9 @@ class Report(Evidence, Record):
     --------
     >>> import hdlimit as hd
     >>> problem = hd.Problem(hd.Isotropic(50), hd.Gaussian(0.5))
-    >>> report = hd.verify(problem, hd.SGD(lr=0.5), horizon=5.0, runs=16, seed=0)
+    >>> report = hd.verify(problem, hd.SGD(lr=0.5), horizon=5.0, runs=32, seed=0)
     >>> report.verdict, report.time.size, report.runs.runs
-    ('consistent', 20, 16)
+    ('consistent', 20, 32)
     """
 
     table: ClassVar[tuple[str, ...]] = ("time", "predicted", "mean", "stderr", "allowance", "relative_error")

@@ -132,7 +132,7 @@ def verify(
     --------
     >>> import hdlimit as hd
     >>> problem = hd.Problem(hd.Isotropic(50), hd.Gaussian(0.5))
-    >>> report = hd.verify(problem, hd.SGD(lr=0.5), horizon=5.0, runs=16, seed=0)
+    >>> report = hd.verify(problem, hd.SGD(lr=0.5), horizon=5.0, runs=32, seed=0)
     >>> report.verdict
     'consistent'
     """

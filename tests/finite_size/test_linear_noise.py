@@ -18,6 +18,7 @@ from hdlimit.finite_size.linear_noise import linear_noise
 from hdlimit.optimizers.residual_table import ResidualTable
 from hdlimit.optimizers.schedules import Steps, Table
 from hdlimit.problem.noise_law import NoiseLaw
+from hdlimit.problem.stable import SymmetricStable
 from hdlimit.response.residual_maps import tabulated
 from hdlimit.response.response import MapResponse
 from hdlimit.response.step_moments import overlap, step_moments
@@ -154,7 +155,13 @@ def test_moments_of_gaussian_batches(kind: str, noise: NoiseLaw, size: int) -> N
         np.testing.assert_allclose(found(response_of(kind, noise, size), v, c), expected, rtol=1e-6)
 
 
-@pytest.mark.parametrize("noise", NOISES[2:], ids=name_of)
+# Quantiles of stable laws are slow: three minutes.
+SAMPLED = [
+    pytest.param(noise, marks=pytest.mark.slow if isinstance(noise, SymmetricStable) else ()) for noise in NOISES[2:]
+]
+
+
+@pytest.mark.parametrize("noise", SAMPLED, ids=name_of)
 @pytest.mark.parametrize("size", [2, pytest.param(4, marks=pytest.mark.slow)])
 def test_moments_of_batches_by_sampling(noise: NoiseLaw, size: int) -> None:
     """Means over 16 scrambled nets of 4096 points, Student t with 15 degrees: 234 comparisons at 1e-6 each in all laws

@@ -130,7 +130,7 @@ def test_bad_v(v: object) -> None:
 def test_bad_input() -> None:
     with pytest.raises(hd.errors.InvalidInput, match="noise: expected"):
         hd.tuning.fisher_information("gaussian", 1.0)
-    with pytest.raises(hd.errors.InvalidInput, match="v: expected numbers > 0, got a smallest value of -1"):
+    with pytest.raises(hd.errors.InvalidInput, match="v: expected a finite number > 0, got -1"):
         hd.tuning.efficiency(hd.Gaussian(1.0), [1.0, -1.0])
     with pytest.raises(hd.errors.InvalidInput, match="batch_size"):
         hd.tuning.efficiency(hd.Gaussian(1.0), 1.0, batch_size=0)

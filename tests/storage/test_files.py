@@ -13,6 +13,7 @@ import pytest
 
 import hdlimit as hd
 from hdlimit.errors import InvalidInput, NotWritten
+from hdlimit.plotting.figure import write_figure
 from hdlimit.storage import files
 from hdlimit.storage.files import checked_path, new_file
 
@@ -21,7 +22,7 @@ WRITERS: dict[str, Callable[[Path], Any]] = {
     "npz": CURVE.save,
     "csv": CURVE.save,
     "json": CURVE.save,
-    "png": lambda path: hd.plotting.write_figure(path, CURVE.plot),
+    "png": lambda path: write_figure(path, CURVE.plot),
 }
 
 
