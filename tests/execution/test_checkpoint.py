@@ -143,6 +143,7 @@ def wait_for_more(path: Path, stored: int, child: subprocess.Popen[str]) -> None
         time.sleep(0.002)
 
 
+@pytest.mark.slow
 def test_killed_at_random_moments_it_ends_the_same(tmp_path: Path) -> None:
     """SIGKILL at moments drawn afresh in every run of the test (their seed is printed when it fails), each after some
     run was stored."""

@@ -65,7 +65,11 @@ def distance(noise: Any, sample: Any) -> float:
     return float(max(right.max(), left.max()))
 
 
-@pytest.mark.parametrize("noise", LAWS, ids=name_of)
+@pytest.mark.parametrize(
+    "noise",
+    [pytest.param(law, marks=pytest.mark.slow if isinstance(law, SymmetricStable) else ()) for law in LAWS],
+    ids=name_of,
+)
 def test_samples_follow_the_law(noise: Any) -> None:
     """Dvoretzky, Kiefer, Wolfowitz, Massart: sup |F_n - F| > sqrt(log(2/p)/(2 n)) with probability at most p = 1e-6.
 

@@ -103,6 +103,7 @@ def test_the_detectable_error_is_seen_with_the_stated_power() -> None:
     assert low <= whole <= high and half < low
 
 
+@pytest.mark.slow
 def test_moments_of_runs() -> None:
     """Bias and spread by their definitions; their standard errors against the scatter over 150 groups of runs (the sd
     of an sd of 150 is 5.8 %: within 20 % at false alarms below 1e-3)."""
@@ -392,6 +393,7 @@ def sequential_verdicts(
     return (*verdicts, made)
 
 
+@pytest.mark.slow
 def test_looks_keep_the_rate_of_false_alarms_and_have_power(monkeypatch: pytest.MonkeyPatch) -> None:
     """Correct curves in up to 3 looks: at most 8 alarms of 200 (at rate at most 1 %: P(more than 8) < 1e-3). mu 5 %
     wrong: at least 190 of 200 rejected. Looks end early for some, late for others."""
