@@ -49,7 +49,7 @@ class _System:
 
     def __init__(self, curve: Integrated, bins: int, diffusion: str, shifted: bool) -> None:
         problem, optimizer = curve.problem, curve.optimizer
-        self.curve, self.limit = curve, limit_of(problem, optimizer).told(curve.horizon)
+        self.curve, self.limit = curve, limit_of(problem, optimizer).explicit(curve.horizon)
         check_spread(self.limit)
         self.modes = noise_modes(problem, optimizer, bins)
         self.batch, self.d = optimizer.batch_size, problem.dimension

@@ -132,7 +132,7 @@ def make_task(
     InvalidInput
         For a step that is too long.
     """
-    limit = limit_of(problem, optimizer).told(horizon)
+    limit = limit_of(problem, optimizer).explicit(horizon)
     solution = solve(limit, limit.modes, horizon, _RTOL)
     if not solution.steps:
         raise NotAvailable(f"sample_sde: no step can be taken in double precision, choose other units ({optimizer!r})")

@@ -43,7 +43,7 @@ def solve(limit: Limit, modes: MomentSystem, horizon: float, rtol: float, level:
     if limit.response.noise.second_moment == 0 and not modes.moved:
         return _at_rest(modes, horizon)
     arrays, c_range = prepared(limit, modes, horizon, rtol, level)
-    if not arrays.lr_pieces.any():
+    if not (arrays.lr_pieces[0, 0] or arrays.lr_pieces.any()):
         return _at_rest(modes, horizon)
     v_range = initial_range(limit, modes)
     for _ in range(40):
@@ -62,7 +62,7 @@ def prepared(
     limit: Limit, modes: MomentSystem, horizon: float, rtol: float, level: float = -math.inf
 ) -> tuple[esdirk.Arrays, tuple[float, float]]:
     """Return the arguments of esdirk.advance up to the response, and the range of the control."""
-    limit = limit.told(horizon)
+    limit = limit.explicit(horizon)
     ends = stops((limit.lr, limit.control), horizon, esdirk.SAFETY * rtol)
     lr, control = tabulate(limit.lr, horizon), tabulate(limit.control, horizon)
     settings = settings_of(limit, rtol)

@@ -112,7 +112,7 @@ class Resolved(Schedule):
         over.
     """
 
-    told: ClassVar[bool] = True
+    explicit: ClassVar[bool] = True
 
     def __init__(self, pieces: Piecewise, bends: FloatArray) -> None:
         self.pieces, self.bends = pieces, bends
@@ -135,9 +135,9 @@ class Resolved(Schedule):
         return self.bends
 
 
-def told(schedule: Schedule, horizon: float, step: float) -> Schedule:
+def explicit(schedule: Schedule, horizon: float, step: float) -> Schedule:
     """Return a schedule that says where it bends up to the horizon; step is 1/d."""
-    return schedule if schedule.told else resolved(schedule, horizon, step)
+    return schedule if schedule.explicit else resolved(schedule, horizon, step)
 
 
 def resolved(schedule: Schedule, horizon: float, step: float) -> Resolved:
@@ -146,14 +146,14 @@ def resolved(schedule: Schedule, horizon: float, step: float) -> Resolved:
     Raises: InvalidInput when the schedule is too rough (jumps between its knots).
     """
     knots = np.concatenate([[0.0], schedule.knots[schedule.knots < horizon], [horizon]])
-    times = np.empty(0) if schedule.told else reading(horizon, step)
+    times = np.empty(0) if schedule.explicit else reading(horizon, step)
     values = schedule(times)
     parts = []
     for left, right in zip(knots[:-1].tolist(), knots[1:].tolist()):
         inside = slice(*np.searchsorted(times, [np.nextafter(left, right), right]))
         parts.append(_Reader(schedule, left, right, times[inside], values[inside], SHORT * step).read())
     breaks = np.concatenate([*(p.breaks[:-1] for p in parts), [horizon]])
-    bends = [knots[1:-1]] if schedule.told else [knots[1:-1], *(p.bends for p in parts)]
+    bends = [knots[1:-1]] if schedule.explicit else [knots[1:-1], *(p.bends for p in parts)]
     coefficients = np.concatenate([p.coefficients for p in parts])
     return Resolved(Piecewise(breaks, coefficients), np.unique(np.concatenate(bends)))
 

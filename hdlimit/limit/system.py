@@ -12,7 +12,7 @@ from typing import Self
 
 from hdlimit.limit.dynamics import identity, sign
 from hdlimit.limit.moments import MomentSystem
-from hdlimit.limit.piecewise import told
+from hdlimit.limit.piecewise import explicit
 from hdlimit.optimizers.base import Optimizer
 from hdlimit.optimizers.schedules import Schedule
 from hdlimit.problem.least_squares import DIVERGED, LeastSquares
@@ -59,14 +59,14 @@ class Limit:
         """Value of v above which a run counts as diverged: 1e12 max(v(0), E eps^2); inf for bounded residual maps."""
         return math.inf if self.bounded or self.scale == 0 else DIVERGED * self.scale
 
-    def told(self, horizon: float) -> Self:
+    def explicit(self, horizon: float) -> Self:
         """Return the limit with schedules that say where they bend, up to a horizon.
 
         Raises: InvalidInput for a schedule that is too rough.
         """
-        if self.lr.told and self.control.told:
+        if self.lr.explicit and self.control.explicit:
             return self
-        lr, control = (told(schedule, horizon, self.step) for schedule in (self.lr, self.control))
+        lr, control = (explicit(schedule, horizon, self.step) for schedule in (self.lr, self.control))
         return replace(self, lr=lr, control=control)
 
 
@@ -92,10 +92,10 @@ def limit_of(problem: LeastSquares, optimizer: Optimizer, compress: bool | float
     NoLimit
         Where nu is infinite.
     """
-    response = MapResponse.of(optimizer, problem.noise)
-    response(2 * problem.initial_risk, float(optimizer.control_schedule(0.0)))
     modes, done = MEMBERS[optimizer.features](problem, optimizer, compress)
-    return limit_on(modes, problem, optimizer, done)
+    limit = limit_on(modes, problem, optimizer, done)
+    limit.response(2 * problem.initial_risk, float(limit.control(0.0)))
+    return limit
 
 
 def limit_on(

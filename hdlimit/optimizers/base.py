@@ -82,7 +82,7 @@ class Optimizer(Declaration):
 
     @cached_property
     def control_schedule(self) -> Schedule:
-        """The clip threshold in residual units as a function of t (inf for optimizers that do not clip)."""
+        """The second argument of the residual map as a function of t: the clip threshold, inf without clipping."""
         return Constant(math.inf)
 
     @property

@@ -41,7 +41,7 @@ def reading(horizon: float, step: float) -> FloatArray:
 
 def unread(schedule: Schedule, horizon: float, step: float) -> float:
     """Return the length of a feature of a schedule that `reading` may miss, beyond a step of the optimizer."""
-    missed = not schedule.told and horizon > MOST_READ * step
+    missed = not schedule.explicit and horizon > MOST_READ * step
     return 2 * horizon / ((1 - EARLY) * MOST_READ) if missed else 0.0
 
 
@@ -49,7 +49,7 @@ def largest_lr(schedule: Schedule, horizon: float, step: float) -> float:
     """Return the largest value of a step-size schedule up to a horizon; step is 1/d."""
     if isinstance(schedule, Constant):
         return schedule.value
-    if not schedule.told:
+    if not schedule.explicit:
         return float(schedule(reading(horizon, step)).max())
     times = np.concatenate([[0.0], schedule.knots, [horizon]])
     return float(schedule(times[times <= horizon]).max())

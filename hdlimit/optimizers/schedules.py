@@ -20,7 +20,7 @@ class Schedule(Declaration):
 
     Attributes
     ----------
-    told : bool
+    explicit : bool
         Whether knots and ends are all there is to see: the schedule is monotone and smooth between them.
 
     Examples
@@ -30,7 +30,7 @@ class Schedule(Declaration):
     [0.5, 0.1, 0.1]
     """
 
-    told: ClassVar[bool] = False
+    explicit: ClassVar[bool] = False
 
     def __call__(self, t: Any) -> FloatArray:
         """Return the values at times t of any shape."""
@@ -70,7 +70,7 @@ class Constant(Schedule):
     0.5
     """
 
-    told: ClassVar[bool] = True
+    explicit: ClassVar[bool] = True
     value: float
 
     def __post_init__(self) -> None:
@@ -101,7 +101,7 @@ class Steps(Schedule):
     [0.6, 0.3, 0.1]
     """
 
-    told: ClassVar[bool] = True
+    explicit: ClassVar[bool] = True
     times: FloatArray
     values: FloatArray
 
@@ -139,7 +139,7 @@ class Cosine(Schedule):
     [0.8, 0.0, 0.0]
     """
 
-    told: ClassVar[bool] = True
+    explicit: ClassVar[bool] = True
     initial: float
     final: float
     duration: float
@@ -181,7 +181,7 @@ class Power(Schedule):
     0.3
     """
 
-    told: ClassVar[bool] = True
+    explicit: ClassVar[bool] = True
     initial: float
     exponent: float
     time_scale: float = 1.0
@@ -216,7 +216,7 @@ class Table(Schedule):
     0.3
     """
 
-    told: ClassVar[bool] = True
+    explicit: ClassVar[bool] = True
     times: FloatArray
     values: FloatArray
 

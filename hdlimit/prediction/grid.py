@@ -96,7 +96,7 @@ class Prepared:
     @cached_property
     def limit(self) -> Limit:
         """The limit of the first point, its schedules read up to the horizon."""
-        return self.column.limit.told(self.horizon)
+        return self.column.limit.explicit(self.horizon)
 
     @cached_property
     def control(self) -> Piecewise:

@@ -15,7 +15,7 @@ from hdlimit.limit.compression import binned, compressed
 from hdlimit.limit.integrator import solve
 from hdlimit.limit.interpolant import first_crossing
 from hdlimit.limit.moments import MomentSystem
-from hdlimit.limit.piecewise import told
+from hdlimit.limit.piecewise import explicit
 from hdlimit.limit.system import Limit
 from hdlimit.optimizers.schedules import Constant, Schedule
 from hdlimit.problem.least_squares import checked_problem
@@ -94,7 +94,9 @@ class Trial:
         if isinstance(lr, Constant) and not 0 < lr.value * lr.value < math.inf:
             return WORST
         modes, rtol = (self.modes, FINE) if fine else (self.few_modes, ROUGH)
-        limit = TrialLimit(self.few_modes, response, self._told(lr), Constant(threshold), 1 / self.problem.dimension)
+        limit = TrialLimit(
+            self.few_modes, response, self._explicit(lr), Constant(threshold), 1 / self.problem.dimension
+        )
         level = -math.inf if self.target is None else 2 * self.target
         solution = solve(limit, modes, self.horizon, rtol, level)
         dense = solution.dense
@@ -114,12 +116,12 @@ class Trial:
         lowest = min(float(dense.start[:, 0].min()) / 2, end)
         return math.log(self.horizon) + max(math.log(lowest / self.target), 0.0) + 1e-6
 
-    def _told(self, lr: Schedule) -> Schedule:
+    def _explicit(self, lr: Schedule) -> Schedule:
         """Return a schedule as read once for all trials."""
-        if lr.told:
+        if lr.explicit:
             return lr
         if lr not in self._read:
-            self._read[lr] = told(lr, self.horizon, 1 / self.problem.dimension)
+            self._read[lr] = explicit(lr, self.horizon, 1 / self.problem.dimension)
         return self._read[lr]
 
     @cached_property

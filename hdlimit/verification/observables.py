@@ -15,7 +15,7 @@ from hdlimit.errors import NotAvailable
 from hdlimit.finite_size.bias import difference
 from hdlimit.finite_size.exact_mean import exact_bias
 from hdlimit.limit.feature_maps import FEATURES
-from hdlimit.limit.piecewise import told
+from hdlimit.limit.piecewise import explicit
 from hdlimit.prediction.curve import Curve
 from hdlimit.response.clipping import clipped_fraction
 from hdlimit.response.residual_maps import CLIP
@@ -62,7 +62,7 @@ def _shares(curve: Curve, steps: FloatArray) -> FloatArray:
     """Average the clipped fraction over the steps of every window, cut where a schedule jumps."""
     d = curve.problem.dimension
     schedules = curve.optimizer.lr_schedule, curve.optimizer.control_schedule
-    knots = np.concatenate([told(schedule, curve.horizon, 1 / d).knots for schedule in schedules])
+    knots = np.concatenate([explicit(schedule, curve.horizon, 1 / d).knots for schedule in schedules])
     edges = np.unique(np.concatenate([[0.0], steps, np.ceil(knots[knots * d < steps[-1]] * d)]))
     length = np.diff(edges)
     middle = edges[:-1, None] + length[:, None] * (np.arange(POINTS) + 0.5) / POINTS

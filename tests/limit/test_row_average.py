@@ -12,6 +12,8 @@ import pytest
 
 import hdlimit as hd
 from hdlimit.errors import NonGaussianWarning
+from hdlimit.limit import row_average
+from hdlimit.limit.system import limit_of
 
 N, D, LR, C, T = 3000, 100, 0.5, 0.5, 6.0
 
@@ -64,3 +66,17 @@ def test_gaussian_rows_are_not_warned_of() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         hd.predict(problem, hd.ClippedSGD(LR, C), horizon=T)
+
+
+def test_the_way_is_seen_however_long_the_horizon_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The largest ratio, early, is that of a horizon of 20; twice the steps move ratios by less than 1 %."""
+    problem = hd.Problem.from_data(*table(0.9), intercept=False)
+    limit, rows = limit_of(problem, hd.ClippedSGD(LR, C)), problem.rows
+    assert rows is not None
+    found = row_average.risk_ratios(limit, rows, 20.0)
+    assert found[1] > 1.5
+    for horizon in (1e3, 1e6):
+        assert row_average.risk_ratios(limit, rows, horizon)[1] == pytest.approx(found[1], rel=0.01)
+    monkeypatch.setattr(row_average, "STEPS", 2 * row_average.STEPS)
+    rows.kept.clear()
+    assert row_average.risk_ratios(limit, rows, 20.0) == pytest.approx(found, rel=0.01)
