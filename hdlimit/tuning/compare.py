@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hdlimit.core import checks
-from hdlimit.core.timegrid import check_horizon
+from hdlimit.core.timegrid import check_horizon, counting
 from hdlimit.errors import HdlimitError, InvalidInput, NoLimit, NotAvailable
 from hdlimit.limit.system import limit_of
 from hdlimit.limit.validity import warn_caveats
@@ -154,6 +154,7 @@ class Comparison:
         return plot_comparison(self, ax)
 
 
+@counting()
 def compare(problem: Problem, horizon: float, batch_size: int = 1) -> Comparison:
     """Compare SGD, clipped SGD and signSGD, each with the constants that minimize the risk at the horizon.
 

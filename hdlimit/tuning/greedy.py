@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from hdlimit.core import checks
+from hdlimit.core.timegrid import counting
 from hdlimit.errors import InvalidInput, NotAvailable, shown
 from hdlimit.kernels.responses import SMALLEST
 from hdlimit.limit.compression import binned
@@ -179,6 +180,7 @@ def _decay(modes: MomentSystem) -> Callable[[float], tuple[float, float]]:
     return decay
 
 
+@counting()
 def greedy_clip(problem: Problem, horizon: float, batch_size: int = 1) -> ClipSchedule:
     """Compute the max-CCC threshold with the greedy step: the fastest decrease of the risk that clipping allows.
 

@@ -29,7 +29,6 @@ from hdlimit.problem.noise_law import NoiseLaw
 from hdlimit.response.clipping import BestNow, clipped_fraction
 from hdlimit.response.closed_loop import ClipResponse, Feedback, compensated
 from hdlimit.response.response import MapResponse
-from hdlimit.response.threshold_grid import BatchGrid
 from hdlimit.tuning.greedy import greedy_lr
 from hdlimit.tuning.search import best_constants
 from hdlimit.tuning.threshold_rules import Followed, clip_schedule, heuristic, max_ccc
@@ -230,16 +229,6 @@ def test_clipped_fraction_of_batches_is_that_of_samples() -> None:
     error = math.sqrt(clipped.mean() * (1 - clipped.mean()) / n)
     assert abs(clipped.mean() - clipped_fraction(noise, v, c, b)) < 4.5 * error
     assert abs(clipped.mean() - (1 - MapResponse("clip", noise, b)(v, c)[0])) > 20 * error, "1 - mu is not the fraction"
-
-
-@pytest.mark.parametrize(
-    "noise", [HEAVY, hd.Laplace(0.5), hd.StudentT(df=1.5, scale=0.6), hd.Uniform(1.0), hd.Rademacher(0.5)], ids=name_of
-)
-def test_batch_grid(noise: NoiseLaw) -> None:
-    grid, exact = BatchGrid(noise, 4, -4.0, 3.0), MapResponse("clip", noise, 4)
-    for v, c in ((0.01, 0.13), (0.3, 0.5)):
-        np.testing.assert_allclose(grid(v, c), exact(v, c), rtol=3e-5)
-    assert grid(0.3, 1e9) == grid(0.3, math.exp(3.0))
 
 
 @pytest.mark.parametrize("exponent", [0.0, 0.4, 1.2])
