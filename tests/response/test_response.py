@@ -269,7 +269,7 @@ def test_what_is_remembered_is_the_sum(noise: Any, name: str) -> None:
     """Random v over 60 decades, inside the pieces and outside, and at other thresholds: (mu, nu) to 1e-12."""
     rng, response = np.random.default_rng(6), MapResponse(name, noise)
     for c in (0.02, 0.9, 40.0):
-        kernel, parameters, low, high = response.compiled((0.1, 1.0), (c, c))
+        kernel, parameters, low, high, _ = response.compiled((0.1, 1.0), (c, c))
         assert (low, high) == (0.0, math.inf) and kernel is not response._closed(c)[0]
         for v in (0.0, *10 ** rng.uniform(-30, 30, 100), *10 ** rng.uniform(-3, 1, 100)):
             np.testing.assert_allclose(kernel(v, c, parameters), response(v, c), rtol=1e-12, atol=1e-300)
