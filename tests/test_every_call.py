@@ -332,8 +332,9 @@ def units(rng: Rng) -> Any:
     p, o, _ = question(rng, "sgd clip sign")
     if not isinstance(o.lr, float):
         return ()
-    size = o.step_size(p)
-    return size, type(o).from_step_size(size, p, **({"threshold": o.threshold} if hasattr(o, "threshold") else {})).lr
+    size = o.step_size(p, loss="squared")
+    others = {"threshold": o.threshold} if hasattr(o, "threshold") else {}
+    return size, type(o).from_step_size(size, p, loss="squared", **others).lr
 
 
 def plot(rng: Rng) -> Any:

@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 
 from hdlimit.core import checks
-from hdlimit.core.declaration import Declaration, FloatArray
+from hdlimit.core.declaration import REQUIRED, Declaration, FloatArray
 from hdlimit.errors import InvalidInput, shown
 from hdlimit.optimizers.schedules import Constant, Schedule, as_schedule
 from hdlimit.problem.least_squares import LeastSquares, checked_problem
@@ -28,7 +28,9 @@ _LOSS_FACTOR = {"half_squared": 1.0, "squared": 2.0}
 
 def loss_factor(loss: Any) -> float:
     """Gradient of the trainer's loss over the gradient of r^2/2: 1 for r^2/2, 2 for r^2 (PyTorch's MSELoss)."""
-    return _LOSS_FACTOR[checks.one_of("loss", loss, tuple(_LOSS_FACTOR))]
+    if not isinstance(loss, str) or loss not in _LOSS_FACTOR:
+        raise InvalidInput("loss", REQUIRED["loss"], shown(loss))
+    return _LOSS_FACTOR[loss]
 
 
 def check_named(optimizer: Optimizer) -> None:
@@ -90,7 +92,7 @@ class Optimizer(Declaration):
         """The residual map as `ResidualTable.flat` has it; empty where the optimizer only names its map."""
         return np.empty(0)
 
-    def step_size(self, problem: LeastSquares, loss: Loss = "half_squared", steps: Any = None) -> float | FloatArray:
+    def step_size(self, problem: LeastSquares, *, loss: Loss, steps: Any = None) -> float | FloatArray:
         """Return the trainer's step: lr/d for the loss r^2/2, lr/(2d) for r^2 (PyTorch's MSELoss).
 
         It is lr/d for both where the update does not follow the loss: signSGD, and maps of the residual itself.
@@ -108,11 +110,11 @@ class Optimizer(Declaration):
         return self.lr_schedule.value / scale
 
     @classmethod
-    def from_step_size(cls, step: float, problem: LeastSquares, loss: Loss = "half_squared", **parameters: Any) -> Self:
+    def from_step_size(cls, step: float, problem: LeastSquares, *, loss: Loss, **parameters: Any) -> Self:
         """Return the optimizer whose trainer step is `step`: lr = step * d for the loss r^2/2, 2 step d for r^2.
 
-        lr = step * d for both where the update does not follow the loss. step: > 0; problem: supplies d; parameters:
-        the optimizer's other arguments.
+        lr = step * d for both where the update does not follow the loss. step: > 0; problem: supplies d; loss: the
+        trainer's; parameters: the optimizer's other arguments.
         """
         lr = checks.scale("step", step) * checked_problem(problem).dimension * cls._step_factor(loss)
         return cls(**{"lr": lr, **parameters})

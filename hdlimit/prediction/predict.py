@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from hdlimit.core import checks
+from hdlimit.core.declaration import known_names
 from hdlimit.core.timegrid import check_horizon, check_memory, default_times
 from hdlimit.core.version import __version__
 from hdlimit.errors import InvalidInput, NotAvailable, Outcome, Status
@@ -28,6 +29,7 @@ LOOSEST, TIGHTEST = 1e-2, 1e-10
 TIME = 100.0
 
 
+@known_names
 def predict(
     problem: Problem,
     optimizer: Optimizer,

@@ -19,7 +19,7 @@ import numpy as np
 
 from hdlimit.core import checks
 from hdlimit.core.backend import require_numba
-from hdlimit.core.declaration import IntArray
+from hdlimit.core.declaration import IntArray, known_names
 from hdlimit.core.observable import Observable
 from hdlimit.core.seeds import Seed, as_int, seed_sequence
 from hdlimit.core.timegrid import check_duration, check_horizon, check_memory, default_times, steps_at
@@ -37,6 +37,7 @@ from hdlimit.simulation.runs import Chain, Task, direct_chain, excess_risk, read
 METHODS = ("direct", "blocks")
 
 
+@known_names
 def simulate(
     problem: LeastSquares,
     optimizer: Optimizer,

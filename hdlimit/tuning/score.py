@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from hdlimit.core import checks
-from hdlimit.core.declaration import FloatArray
+from hdlimit.core.declaration import FloatArray, known_names
 from hdlimit.core.timegrid import check_horizon, default_times
 from hdlimit.errors import InvalidInput, shown
 from hdlimit.kernels import esdirk
@@ -35,6 +35,7 @@ SPACING, LOSS = 0.15, 2e-8
 MOST_RESIDUALS = 2000
 
 
+@known_names
 def score_sgd(problem: Problem, lr: Any, horizon: float, batch_size: int = 1) -> ScoreSGD:
     """Return the score optimizer of a problem, which no other residual map can beat.
 

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hdlimit.core import checks
+from hdlimit.core.declaration import known_names
 from hdlimit.errors import InvalidInput, shown
 from hdlimit.optimizers.base import Optimizer
 from hdlimit.optimizers.schedules import Constant, Schedule
@@ -229,6 +230,7 @@ def best_clip(trial: Trial, batch_size: int = 1, lr: Schedule | None = None) -> 
     return Constants(ClippedSGD(plain.optimizer.lr, math.inf, batch_size), plain.value)
 
 
+@known_names
 def best_constants(
     problem: Problem, optimizer_type: type[Optimizer], horizon: float, target: float | None = None, batch_size: int = 1
 ) -> tuple[Optimizer, float]:
@@ -264,11 +266,7 @@ def best_constants(
 
     Notes
     -----
-    Minimizes R(horizon) of the limit ODE over lr, and for ClippedSGD over lr and threshold.
-
-    References
-    ----------
-    The limit of `predict`.
+    Minimizes R(horizon) of the limit of `predict` over lr, and for ClippedSGD over lr and threshold.
 
     Examples
     --------

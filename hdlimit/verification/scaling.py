@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from hdlimit.core import checks
-from hdlimit.core.declaration import IntArray
+from hdlimit.core.declaration import IntArray, known_names
 from hdlimit.core.seeds import as_int, seed_sequence
 from hdlimit.errors import (
     DivergenceWarning,
@@ -42,6 +42,7 @@ from hdlimit.verification.verify import expected_curve, silenced
 FEWEST_RUNS = 8
 
 
+@known_names
 def scaling_study(
     problem: Problem,
     optimizer: Optimizer,

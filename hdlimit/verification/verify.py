@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hdlimit.core import checks
-from hdlimit.core.declaration import FloatArray
+from hdlimit.core.declaration import FloatArray, known_names
 from hdlimit.core.seeds import seed_sequence
 from hdlimit.core.timegrid import check_horizon, default_times, steps_at
 from hdlimit.errors import DivergenceWarning, HdlimitWarning, Status, VerificationRefused, warn
@@ -53,6 +53,7 @@ def verification_steps(curve: Curve) -> FloatArray:
     return np.array([max(steps_at(t, d), 1) for t in times])
 
 
+@known_names
 def verify(
     problem: Problem,
     optimizer: Optimizer,

@@ -234,7 +234,7 @@ def test_declaration(tmp_path: Path) -> None:
     assert study.optimizer == optimizer
     assert np.array_equal(hd.predict(study.problem, study.optimizer, 2.0).risk, curve.risk)
     assert hd.stability(p, optimizer).critical_lr == math.inf
-    assert optimizer.step_size(p, steps=[0]) == 0.5 / 40
+    assert optimizer.step_size(p, loss="squared", steps=[0]) == 0.5 / 40
 
 
 def test_infinite_variance_is_no_obstacle() -> None:
