@@ -6,7 +6,6 @@ covariance, schedule or optimizer needs nothing here. hdlimit.storage.decoding h
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, fields, is_dataclass
@@ -72,8 +71,10 @@ OTHER_NAMES = {
 
 def _spelt(name: str, names: list[str]) -> str:
     """Return the arguments there are, and the nearest."""
+    from difflib import get_close_matches
+
     same = [known for known in names if name in OTHER_NAMES.get(known, ())]
-    near = next(iter(same or difflib.get_close_matches(name, names, 1)), None)
+    near = next(iter(same or get_close_matches(name, names, 1)), None)
     return ", ".join(names) + ("" if near is None else f" (is it {near}?)")
 
 
