@@ -6,7 +6,6 @@ covariance, schedule or optimizer needs nothing here. hdlimit.storage.decoding h
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, fields, is_dataclass
@@ -82,8 +81,10 @@ REQUIRED = {
 
 def nearest(name: str, names: list[str]) -> str | None:
     """Return the argument that a name may stand for."""
+    from difflib import get_close_matches
+
     same = [known for known in names if name in OTHER_NAMES.get(known, ())]
-    return next(iter(same or difflib.get_close_matches(name, names, 1)), None)
+    return next(iter(same or get_close_matches(name, names, 1)), None)
 
 
 def spelt(name: str, names: list[str]) -> str:
@@ -209,16 +210,6 @@ def classes(base: type = Declaration) -> dict[str, type]:
     """Return every declared class below `base`, itself included, by the name that it has in files.
 
     Classes outside the package are among them once they are imported.
-
-    Parameters
-    ----------
-    base : type, default Declaration
-        The base class.
-
-    Returns
-    -------
-    dict of str to type
-        The classes.
     """
     name = getattr(base, "written_as", None) or base.__name__
     found = {name: base} if "__dataclass_fields__" in vars(base) else {}

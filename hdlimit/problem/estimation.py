@@ -182,8 +182,8 @@ def _numeric(argument: str, value: Any, ndim: int, names: tuple[str, ...]) -> Fl
     """Return a finite float64 copy; masked entries count as missing."""
     wanted = "a numeric array of shape (n, d)" if ndim == 2 else "a numeric array of shape (n,)"
     checks.foreign_array(argument, value, wanted)
-    if isinstance(value, np.ma.MaskedArray):
-        value = np.ma.filled(value.astype(np.float64), np.nan)
+    if checks.is_masked(value):
+        value = value.astype(np.float64).filled(np.nan)
     if isinstance(value, np.ndarray) and np.iscomplexobj(value):
         raise InvalidInput(argument, wanted, "complex numbers")
     try:

@@ -6,7 +6,6 @@ columns that a plot needs, with the metadata as comments or as an object.
 
 from __future__ import annotations
 
-import json
 import math
 from os import PathLike
 from typing import IO, Any, ClassVar
@@ -107,6 +106,8 @@ def finite_or_none(value: Any) -> Any:
 
 
 def _npz(result: Record, file: IO[bytes]) -> None:
+    import json
+
     arrays: dict[str, Any] = {}
 
     def reference(array: Any) -> dict[str, str]:
@@ -120,6 +121,8 @@ def _npz(result: Record, file: IO[bytes]) -> None:
 
 
 def _csv(result: Record, file: IO[bytes]) -> None:
+    import json
+
     table = result.columns()
     lines = [f"# {key}: {json.dumps(value)}" for key, value in result.metadata().items()]
     lines.append(",".join(table))
@@ -132,5 +135,7 @@ def _cell(value: Any) -> str:
 
 
 def _json(result: Record, file: IO[bytes]) -> None:
+    import json
+
     content = {**result.metadata(), **result.columns()}
     file.write((json.dumps(finite_or_none(content), allow_nan=False, indent=1) + "\n").encode())
