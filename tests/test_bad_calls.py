@@ -361,6 +361,18 @@ def test_a_function_keeps_what_it_is() -> None:
             assert doctest.DocTestFinder(recurse=False).find(function, name)[0].examples
 
 
+def test_problem_optimizer_and_horizon_come_first_and_in_this_order() -> None:
+    taking, of_a_limit = 0, ("problem", "optimizer", "optimizer_type", "horizon")
+    for place in (hd, hd.tuning):
+        for name in place.__all__:
+            if inspect.isfunction(function := getattr(place, name)):
+                names = list(inspect.signature(function).parameters)
+                first = [each for each in of_a_limit if each in names]
+                assert names[: len(first)] == first, name
+                taking += "horizon" in first
+    assert taking > 10
+
+
 def test_a_type_error_of_the_function_itself_stays() -> None:
     @known_names
     def add(one: Any, other: Any) -> Any:

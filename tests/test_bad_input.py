@@ -374,7 +374,7 @@ ROWS = [
     *each("hd.Problem.from_data([[1], [2], [4]], [1, 2, 3], ridge=_)", "nan; -1; 'gcv'; 1j", "ridge: expected"),
 ]
 
-STUDY = "hd.scaling_study(P, SGD, [20, 40, 80], 2, 8"
+STUDY = "hd.scaling_study(P, SGD, 2, [20, 40, 80], 8"
 STUDIES = [
     *each("hd.simulate(P, SGD, 2, 2, first=_)", "-1; " + NO_NUMBER, "first: expected an integer >= 0"),
     bad("hd.simulate(P, SGD, 2, 2, first=1, checkpoint='x')", "first: expected 0 with a checkpoint", "got 1"),
@@ -394,9 +394,9 @@ STUDIES = [
     *each(f"{STUDY}, checkpoint=_)", "'/'; '/tmp'; '/tmp/'", "checkpoint: expected a file", "a folder or a device"),
     *each(f"{STUDY}, max_runs=_)", "7; 1", "max_runs: expected at least the 8 runs of the first look, or None"),
     *each(
-        "hd.scaling_study(P, SGD, _, 2)", "None; 3; '1,2,3'; []; [8, nan]; [[8, 9, 10]]", "dimensions: expected a fi"
+        "hd.scaling_study(P, SGD, 2, _)", "None; 3; '1,2,3'; []; [8, nan]; [[8, 9, 10]]", "dimensions: expected a fi"
     ),
-    *each("hd.scaling_study(P, SGD, _, 2)", "[8, 9]; [8, 8, 9]; [8, 9, 1.5]; [1, 2, 3]; [8, 9, 10**30]", "at least 3"),
+    *each("hd.scaling_study(P, SGD, 2, _)", "[8, 9]; [8, 8, 9]; [8, 9, 1.5]; [1, 2, 3]; [8, 9, 10**30]", "at least 3"),
     *each("EYE.binned(_)", "1.5; 0; -1; 41; 10**30; " + NO_NUMBER, "blocks: expected"),
     *each(
         "hd.exact_mean(P, SGD, _)", "[1, 0]; [0.5]; [-1]; [[1]]; []; [nan]; 10**30; 'a'; None; 1.5", "steps: expected"
@@ -742,9 +742,9 @@ def test_a_diffusion_beyond_double_precision_is_refused(optimizer: Any) -> None:
 
 
 def test_a_study_without_spread_or_risk_is_refused() -> None:
-    assert "do not differ" in refusal(lambda: hd.scaling_study(P, hd.SGD(1e-300), [20, 40, 80], 2.0, 8))
+    assert "do not differ" in refusal(lambda: hd.scaling_study(P, hd.SGD(1e-300), 2.0, [20, 40, 80], 8))
     silent = hd.Problem(EYE, hd.NoNoise())
-    message = refusal(lambda: hd.scaling_study(silent, SGD, [20, 40, 80], 800.0, 8))
+    message = refusal(lambda: hd.scaling_study(silent, SGD, 800.0, [20, 40, 80], 8))
     assert message.startswith("horizon: expected one within which the risk stays above 0")
 
 

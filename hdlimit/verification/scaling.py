@@ -46,8 +46,8 @@ FEWEST_RUNS = 8
 def scaling_study(
     problem: Problem,
     optimizer: Optimizer,
-    dimensions: Any,
     horizon: float,
+    dimensions: Any,
     runs: int = 128,
     seed: Any = 0,
     *,
@@ -66,10 +66,10 @@ def scaling_study(
         A named covariance (Wishart without row_scales), no target, start or data rows; its d does not matter.
     optimizer : Optimizer
         As in `predict`, used as it is at every d.
-    dimensions : array_like of int, shape (k,)
-        At least 3 different integers >= 2.
     horizon : float
         As in `predict`.
+    dimensions : array_like of int, shape (k,)
+        At least 3 different integers >= 2.
     runs : int
         At each d, >= 8.
     seed : int, SeedSequence or Generator
@@ -125,7 +125,7 @@ def scaling_study(
     --------
     >>> import hdlimit as hd
     >>> problem = hd.Problem(hd.Isotropic(32), hd.Gaussian(0.5))
-    >>> study = hd.scaling_study(problem, hd.SGD(lr=0.3), dimensions=[32, 48, 64], horizon=3.0, runs=16)
+    >>> study = hd.scaling_study(problem, hd.SGD(lr=0.3), horizon=3.0, dimensions=[32, 48, 64], runs=16)
     >>> bool((study.spread > 0).all())
     True
     """
