@@ -10,6 +10,7 @@ simulation/updates.py). The two sides meet only in the tests.
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from functools import cached_property
 from typing import Any, ClassVar, Literal, Self
 
@@ -17,12 +18,14 @@ import numpy as np
 
 from hdlimit.core import checks
 from hdlimit.core.declaration import REQUIRED, Declaration, FloatArray
-from hdlimit.errors import InvalidInput, shown
+from hdlimit.errors import HdlimitError, InvalidInput, shown
 from hdlimit.optimizers.schedules import Constant, Schedule, as_schedule
 from hdlimit.problem.least_squares import LeastSquares, checked_problem
 
 Loss = Literal["half_squared", "squared"]
 
+# d from which steps and times, and a trainer's step and lr, are too far apart to be taken for each other. Chosen.
+LARGE = 100
 _LOSS_FACTOR = {"half_squared": 1.0, "squared": 2.0}
 
 
@@ -51,6 +54,29 @@ def check_types(problem: object, optimizer: object) -> None:
     if not isinstance(optimizer, Optimizer):
         raise InvalidInput("optimizer", "an optimizer such as SGD(lr=0.5)", shown(optimizer))
     check_named(optimizer)
+
+
+def over_steps(optimizer: Optimizer, horizon: float, dimension: int) -> str:
+    """Say which schedules look like functions of step numbers, in place of t = steps/d; empty where none does.
+
+    That is so from d = 100 on where a schedule changes by more than half of its largest value over [0, d horizon], a
+    quarter of the change or more comes after d horizon/10, and less than a twentieth of it within the horizon.
+    """
+    schedules = {"lr": optimizer.lr_schedule, "threshold": optimizer.control_schedule}
+    moving = [name for name, schedule in schedules.items() if not isinstance(schedule, Constant)]
+    found = [name for name in moving if dimension >= LARGE and _moves_late(schedules[name], horizon, dimension)]
+    said = f"the schedule of {' and '.join(found)} hardly changes up to t = {horizon:g} and much up to d times that: "
+    return f"{said}its times are t = steps/d, step numbers divided by d = {dimension}" if found else ""
+
+
+def _moves_late(schedule: Schedule, horizon: float, dimension: int) -> bool:
+    early, steps = horizon * np.linspace(0.0, 1.0, 5), dimension * horizon * np.linspace(0.1, 1.0, 10)
+    with suppress(HdlimitError), np.errstate(all="ignore"):  # a function may end at the horizon
+        values = schedule(np.concatenate([early, steps]))
+        change, late = np.ptp(values), np.ptp(values[early.size :])
+        hardly = np.ptp(values[: early.size]) < change / 20
+        return bool(hardly and late > change / 4 and change > values.max() / 2)
+    return False
 
 
 class Optimizer(Declaration):

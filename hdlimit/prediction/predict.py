@@ -17,6 +17,7 @@ from hdlimit.limit.integrator import Solution, solve
 from hdlimit.limit.interpolant import first_crossing
 from hdlimit.limit.stability import is_stable, judge
 from hdlimit.limit.system import Limit, limit_of
+from hdlimit.limit.units import warn_units
 from hdlimit.limit.validity import warn_caveats
 from hdlimit.optimizers.base import Optimizer, check_types
 from hdlimit.prediction.curve import Curve
@@ -79,6 +80,8 @@ def predict(
     -----
     LowDimensionWarning, HeavyTailWarning, NearCriticalWarning, NonGaussianWarning, ValidityWarning
         Where the limit is not to be trusted, with a number: see `hdlimit.errors`.
+    UnitsWarning
+        Where lr, horizon or a schedule looks like a trainer's: see `hdlimit.limit.units.warn_units`.
 
     Notes
     -----
@@ -123,6 +126,7 @@ def predict(
     if not solution.steps:
         sizes = f"initial risk {problem.initial_risk:.3g}, {problem.noise!r}, {optimizer!r}"
         raise NotAvailable(f"predict: no step can be taken in double precision, choose other units ({sizes})")
+    warn_units(problem, optimizer, horizon, limit, solution)
     end = float(solution.dense.knots[-1])
     reached = grid[grid <= end]
     risk = np.maximum(solution.dense(reached, 0), 0.0) / 2

@@ -24,6 +24,7 @@ from hdlimit.errors import (
     NearCriticalWarning,
     NotAvailable,
     Status,
+    UnitsWarning,
     VerificationRefused,
     shown,
     warn,
@@ -147,7 +148,7 @@ def scaling_study(
         ]
         return assess(sizes, tuple(reports), planned.rate)
 
-    with silenced(DivergenceWarning):
+    with silenced(DivergenceWarning, UnitsWarning):
         ending = until_decided(planned, look, lambda study: "" if study.verdict == "inconclusive" else study.verdict)
     for d, runs_at in runs_of.items():
         if runs_at.outcome.status is Status.DIVERGED:
