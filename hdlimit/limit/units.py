@@ -17,7 +17,7 @@ from hdlimit.optimizers.schedules import Constant
 from hdlimit.problem.least_squares import LeastSquares
 
 # lr tr(K)/d up to which a typed lr may be a trainer's step: SGD is stable below about 2 and tuned at 0.1 to 1. Chosen.
-SMALL_LR = 0.02
+SMALL_LR = 0.005
 # Horizon over d from which and below which it may be a number of steps, and the fewest steps. Chosen.
 SHORTEST, LONGEST, FEWEST_STEPS = 10.0, 1000.0, 2000.0
 # Relative distance from its last value within which a risk has settled: chosen, far above rtol.
@@ -31,7 +31,7 @@ def warn_units(problem: LeastSquares, optimizer: Optimizer, horizon: float, limi
 
     From d = 100 on, and never for a curve that does not end at the horizon:
 
-    - lr, at t = 0, is a trainer's step where it was typed (at most two digits), lr tr(K)/d <= 0.02, and the risk has
+    - lr, at t = 0, is a trainer's step where it was typed (at most two digits), lr tr(K)/d <= 0.005, and the risk has
       not halved at the horizon, but is 20 % lower there with a constant d lr;
     - the horizon is a number of steps where it is whole, at least 2000, from 10 d to below 1000 d, and the risk, which
       moved by more than 10 %, is within 1e-3 of its last value from t = 10 horizon/d on;

@@ -104,6 +104,8 @@ def test_runs_and_verdicts_tell_it_once() -> None:
         (P, hd.SGD(1e-3), 5000.0),
         (P, hd.SGD(1e-6), 20.0),
         (P, hd.SGD(0.05), 1.0),
+        (SMALL, hd.ClippedSGD(0.02, 0.03), 15.0),
+        (SMALL, hd.ClippedSGD(0.01, 0.03), 15.0),
         (P, hd.SGD(0.5), 0.1),
         (hd.Problem(hd.Isotropic(1000), hd.Gaussian(10.0)), hd.SGD(1e-3), 20.0),
         (hd.Problem(hd.Isotropic(200), hd.Gaussian(0.5), start=np.full(200, 200**-0.5)), hd.SGD(0.01), 20.0),
