@@ -221,6 +221,17 @@ class NonGaussianWarning(HdlimitWarning):
     """
 
 
+class UnitsWarning(HdlimitWarning):
+    """A step size, a horizon or a schedule looks like a trainer's: a raw step, or numbers of steps for times.
+
+    Examples
+    --------
+    >>> import hdlimit as hd
+    >>> issubclass(hd.errors.UnitsWarning, hd.errors.HdlimitWarning)
+    True
+    """
+
+
 class DivergenceWarning(HdlimitWarning):
     """Some simulated runs diverged; their risk is recorded as inf from then on.
 

@@ -206,7 +206,7 @@ def verify(rng: Rng) -> Any:
 def scaling_study(rng: Rng) -> Any:
     p = hd.Problem(pick(rng, [hd.Isotropic(9), hd.PowerLaw(9, rng.uniform(0, 1))]), pick(rng, NOISES))
     o = optimizer(rng, p, 1.0, "sgd clip sign")
-    study = hd.scaling_study(p, o, np.unique([4, 8, int(rng.integers(9, 20))]), 1.0, runs=8)
+    study = hd.scaling_study(p, o, 1.0, np.unique([4, 8, int(rng.integers(9, 20))]), runs=8)
     assert study.summary()
     return study.bias, study.spread
 
@@ -264,7 +264,7 @@ def landscape(rng: Rng) -> Any:
 def score_sgd(rng: Rng) -> Any:
     p = problem(rng)
     t = horizon(rng, p, 20.0)
-    return hd.predict(p, hd.tuning.score_sgd(p, step(rng, p, 1), t), t).risk
+    return hd.predict(p, hd.tuning.score_sgd(p, t, step(rng, p, 1)), t).risk
 
 
 def tune_from_residuals(rng: Rng) -> Any:
@@ -332,8 +332,9 @@ def units(rng: Rng) -> Any:
     p, o, _ = question(rng, "sgd clip sign")
     if not isinstance(o.lr, float):
         return ()
-    size = o.step_size(p)
-    return size, type(o).from_step_size(size, p, **({"threshold": o.threshold} if hasattr(o, "threshold") else {})).lr
+    size = o.step_size(p, loss="squared")
+    others = {"threshold": o.threshold} if hasattr(o, "threshold") else {}
+    return size, type(o).from_step_size(size, p, loss="squared", **others).lr
 
 
 def plot(rng: Rng) -> Any:

@@ -138,27 +138,7 @@ def integer(argument: str, value: Any, minimum: int = 1) -> int:
 
 
 def count(argument: str, value: Any, minimum: int = 1) -> int:
-    """Return an integer from minimum to 1e9: how many things are held in memory or computed one by one.
-
-    Parameters
-    ----------
-    argument : str
-        Name of the argument, for messages.
-    value : object
-        What was given.
-    minimum : int, default 1
-        The smallest integer allowed.
-
-    Returns
-    -------
-    int
-        The integer.
-
-    Raises
-    ------
-    InvalidInput
-        If the value is anything else.
-    """
+    """Return an integer from minimum to 1e9: how many things are held in memory or computed one by one."""
     result = integer(argument, value, minimum)
     if result > MOST:
         raise InvalidInput(argument, f"an integer from {minimum} to {MOST:g}", f"{float(result):g}")
@@ -253,10 +233,15 @@ def foreign_array(argument: str, value: Any, wanted: str) -> None:
         raise InvalidInput(argument, wanted, f"{got} on the device {value.device}; its cpu() has the numbers here")
 
 
+def is_masked(value: Any) -> bool:
+    """Tell whether an array hides entries; asked of the array, because importing numpy.ma costs 10 ms of start-up."""
+    return isinstance(value, np.ndarray) and bool(np.any(getattr(value, "mask", False)))
+
+
 def real(argument: str, value: Any, wanted: str) -> FloatArray:
     """Return a float64 array, whatever its shape; raises InvalidInput for what is not numeric."""
     foreign_array(argument, value, wanted)
-    if isinstance(value, bytearray | memoryview) or (isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value)):
+    if isinstance(value, bytearray | memoryview) or is_masked(value):
         raise InvalidInput(argument, wanted, f"a {type(value).__name__}, whose bytes or masked entries are no numbers")
     try:
         given = np.asarray(value)

@@ -11,7 +11,6 @@ be written.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache, cached_property, update_wrapper
 from pathlib import Path
@@ -210,8 +209,9 @@ def _stamp(dispatcher: Any) -> bool:
 @cache
 def _sources_hash() -> str:
     """Hash of the text of this file, of signatures.py and of all files in folders named kernels, by their names."""
-    digest = hashlib.sha256()
-    here = Path(__file__)
+    import hashlib
+
+    digest, here = hashlib.sha256(), Path(__file__)
     package = here.parents[1]
     for path in sorted([here, here.with_name("signatures.py"), *package.rglob("kernels/*.py")]):
         digest.update(path.relative_to(package).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")

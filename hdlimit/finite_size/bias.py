@@ -64,7 +64,7 @@ class Norm(NamedTuple):
     nu_q: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ClippedNorm:
     """The responses at q = 1 -+ h and q = 1, for clipping the true norm of the mean gradient.
 

@@ -18,7 +18,7 @@ from hdlimit.problem.problem import Problem
 BINS = 48
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class NoiseModes:
     """Bins of modes whose fluctuations are followed.
 

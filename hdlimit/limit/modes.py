@@ -21,7 +21,7 @@ from hdlimit.limit.moments import MomentSystem
 from hdlimit.problem.covariance import CovarianceModel
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Basis:
     """The modes of a covariance and a feature map, before a start is chosen.
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hdlimit.core import checks
-from hdlimit.core.declaration import FloatArray
+from hdlimit.core.declaration import FloatArray, known_names
 from hdlimit.errors import InvalidInput, ValidityWarning, shown, warn
 from hdlimit.problem.covariance import LARGEST_VARIANCE, MOST_NUMBERS, SMALLEST_VARIANCE, Covariance
 from hdlimit.problem.empirical import Empirical
@@ -36,6 +36,7 @@ class Estimate(NamedTuple):
     rows: Rows
 
 
+@known_names
 def from_data(
     X: Any,
     y: Any,
@@ -181,8 +182,8 @@ def _numeric(argument: str, value: Any, ndim: int, names: tuple[str, ...]) -> Fl
     """Return a finite float64 copy; masked entries count as missing."""
     wanted = "a numeric array of shape (n, d)" if ndim == 2 else "a numeric array of shape (n,)"
     checks.foreign_array(argument, value, wanted)
-    if isinstance(value, np.ma.MaskedArray):
-        value = np.ma.filled(value.astype(np.float64), np.nan)
+    if checks.is_masked(value):
+        value = value.astype(np.float64).filled(np.nan)
     if isinstance(value, np.ndarray) and np.iscomplexobj(value):
         raise InvalidInput(argument, wanted, "complex numbers")
     try:

@@ -6,14 +6,13 @@ columns that a plot needs, with the metadata as comments or as an object.
 
 from __future__ import annotations
 
-import json
 import math
 from os import PathLike
 from typing import IO, Any, ClassVar
 
 import numpy as np
 
-from hdlimit.core.declaration import encode, registered
+from hdlimit.core.declaration import encode, known_names, registered
 from hdlimit.storage.files import checked_path, new_file
 
 RESULT_FILES = (".npz", ".csv", ".json")
@@ -21,6 +20,7 @@ FORMAT = "hdlimit-result-1"
 METADATA = "metadata"
 
 
+@known_names
 class Record:
     """Base of the results that can be saved: frozen dataclasses of named arrays.
 
@@ -45,7 +45,7 @@ class Record:
     ordered: ClassVar[tuple[str, ...]] = ()
 
     def __init_subclass__(cls) -> None:
-        registered(cls)
+        registered(known_names(cls))
 
     def parts(self) -> tuple[Any, ...]:
         """Return the results of which this one is made, each with a problem, an optimizer, an outcome and a version."""
@@ -106,6 +106,8 @@ def finite_or_none(value: Any) -> Any:
 
 
 def _npz(result: Record, file: IO[bytes]) -> None:
+    import json
+
     arrays: dict[str, Any] = {}
 
     def reference(array: Any) -> dict[str, str]:
@@ -119,6 +121,8 @@ def _npz(result: Record, file: IO[bytes]) -> None:
 
 
 def _csv(result: Record, file: IO[bytes]) -> None:
+    import json
+
     table = result.columns()
     lines = [f"# {key}: {json.dumps(value)}" for key, value in result.metadata().items()]
     lines.append(",".join(table))
@@ -131,5 +135,7 @@ def _cell(value: Any) -> str:
 
 
 def _json(result: Record, file: IO[bytes]) -> None:
+    import json
+
     content = {**result.metadata(), **result.columns()}
     file.write((json.dumps(finite_or_none(content), allow_nan=False, indent=1) + "\n").encode())

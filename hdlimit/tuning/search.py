@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hdlimit.core import checks
+from hdlimit.core.declaration import known_names
 from hdlimit.core.timegrid import counting
 from hdlimit.errors import InvalidInput, shown
 from hdlimit.optimizers.base import Optimizer
@@ -184,6 +185,7 @@ class Family:
         return x, y, value
 
 
+@counting()
 def best_clip(trial: Trial, batch_size: int = 1, lr: Schedule | None = None) -> Constants:
     """Find clipped SGD's best constants, or its best constant threshold under a given lr.
 
@@ -226,7 +228,7 @@ def best_clip(trial: Trial, batch_size: int = 1, lr: Schedule | None = None) -> 
     return Constants(ClippedSGD(plain.optimizer.lr, math.inf, batch_size), plain.value)
 
 
-@counting()
+@known_names
 def best_constants(
     problem: Problem, optimizer_type: type[Optimizer], horizon: float, target: float | None = None, batch_size: int = 1
 ) -> tuple[Optimizer, float]:
@@ -262,11 +264,7 @@ def best_constants(
 
     Notes
     -----
-    Minimizes R(horizon) of the limit ODE over lr, and for ClippedSGD over lr and threshold.
-
-    References
-    ----------
-    The limit of `predict`.
+    Minimizes R(horizon) of the limit of `predict` over lr, and for ClippedSGD over lr and threshold.
 
     Examples
     --------

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hdlimit.core.declaration import FloatArray
+from hdlimit.core.timegrid import counting
 from hdlimit.limit.integrator import solve
 from hdlimit.limit.interpolant import DenseOutput
 from hdlimit.limit.system import Limit
@@ -88,6 +89,7 @@ class Followed(NamedTuple):
     value: float
 
 
+@counting()
 def tuned_max_ccc(trial: Trial, batch_size: int, lr: Schedule | None) -> Followed:
     """Return the max-CCC schedule with the given compensated step, or its best constant one."""
     rule = max_ccc(trial.problem, batch_size)
@@ -99,6 +101,7 @@ def tuned_max_ccc(trial: Trial, batch_size: int, lr: Schedule | None) -> Followe
     return Followed(rule, lr, trial.value(response, lr, math.inf, fine=True))
 
 
+@counting()
 def tuned_heuristic(trial: Trial, batch_size: int, lr: Schedule | None) -> Followed:
     """Return the heuristic with its best k, under the given compensated step or the best constant one."""
     problem = trial.problem
@@ -113,6 +116,7 @@ def tuned_heuristic(trial: Trial, batch_size: int, lr: Schedule | None) -> Follo
     return Followed(heuristic(problem, math.exp(y)), Constant(math.exp(x)) if lr is None else lr, value)
 
 
+@counting()
 def clip_schedule(trial: Trial, found: Followed, batch_size: int, rival: float) -> ClipSchedule:
     """Compute both schedules along the predicted curve of a rule.
 

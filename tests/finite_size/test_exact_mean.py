@@ -173,7 +173,7 @@ def test_at_the_target_without_noise_nothing_moves() -> None:
 
 def test_only_sgd() -> None:
     problem = hd.Problem(hd.Isotropic(20), hd.Gaussian(0.3))
-    for optimizer in (hd.ClippedSGD(0.5, 0.9), hd.SignSGD(0.5), hd.tuning.score_sgd(problem, 0.5, 2.0)):
+    for optimizer in (hd.ClippedSGD(0.5, 0.9), hd.SignSGD(0.5), hd.tuning.score_sgd(problem, 2.0, 0.5)):
         with pytest.raises(hd.errors.NotAvailable, match="no closed recursion"):
             hd.exact_mean(problem, optimizer, 10)
 

@@ -140,7 +140,7 @@ def test_threshold_alone_under_a_given_lr() -> None:
     grid = [risk_at(problem, hd.ClippedSGD(lr, c), 15.0) for c in np.geomspace(0.02, 20, 80)]
     assert min(grid) * (1 - 0.01) < tuned.risk <= min(grid) * (1 + 1e-5)
     with pytest.raises(hd.errors.InvalidInput, match="lr"):
-        tuned.trainer()
+        tuned.trainer(loss="half_squared")
     constant = hd.tune_clip(problem, 15.0, lr=0.2)
     assert constant.lr == 0.2 and constant.risk >= hd.tune_clip(problem, 15.0).risk * (1 - 1e-5)
 
@@ -445,31 +445,37 @@ def test_trainer_units_and_files(tmp_path: Path) -> None:
     tuned = hd.tune_clip(problem, 4.0, schedule=True)
     norm = math.sqrt(problem.covariance.trace)
     plain = hd.tune_clip(problem, 4.0)
-    assert plain.trainer() == {"lr": plain.lr / 50, "max_norm": pytest.approx(plain.threshold * norm)}
-    assert plain.trainer("squared") == {"lr": plain.lr / 100, "max_norm": pytest.approx(2 * plain.threshold * norm)}
+    half = plain.trainer(loss="half_squared")
+    assert half == {"lr": plain.lr / 50, "max_norm": pytest.approx(plain.threshold * norm)}
+    squared = plain.trainer(loss="squared")
+    assert squared == {"lr": plain.lr / 100, "max_norm": pytest.approx(2 * plain.threshold * norm)}
     schedule = tuned.schedule
     assert schedule is not None
-    steps = tuned.trainer()
+    steps = tuned.trainer(loss="half_squared")
     np.testing.assert_array_equal(steps["step"], np.arange(201))
     np.testing.assert_allclose(steps["lr"][70], schedule.optimizer.lr(70 / 50) / 50, rtol=1e-15)
     np.testing.assert_allclose(steps["max_norm"][70], schedule.optimizer.threshold(70 / 50) * norm, rtol=1e-15)
-    np.testing.assert_array_equal(schedule.trainer(every=40)["lr"], steps["lr"][::40])
+    np.testing.assert_array_equal(schedule.trainer(loss="half_squared", every=40)["lr"], steps["lr"][::40])
     schedule.save(tmp_path / "steps.csv", loss="squared", every=10)
     lines = (tmp_path / "steps.csv").read_text().splitlines()
     assert '# loss: "squared"' in lines and any(line.startswith("# version") for line in lines)
     rows = list(csv.DictReader(line for line in lines if not line.startswith("#")))
     assert [int(row["step"]) for row in rows] == list(range(0, 201, 10))
     assert float(rows[7]["lr"]) == steps["lr"][70] / 2 and float(rows[7]["max_norm"]) == 2 * steps["max_norm"][70]
-    schedule.save(tmp_path / "steps.json")
+    schedule.save(tmp_path / "steps.json", loss="half_squared")
     assert json.loads((tmp_path / "steps.json").read_text())["max_norm"] == steps["max_norm"].tolist()
     tuned.save(tmp_path / "tuning.json")
     stored = json.loads((tmp_path / "tuning.json").read_text())
     assert stored["threshold"] == tuned.threshold and stored["schedule"]["gain"] == schedule.gain
+    assert (stored["max_norm"], stored["loss"]) == (
+        tuned.optimizer.max_norm(problem, loss=stored["loss"]),
+        "half_squared",
+    )
     for path in ("x.npz", "missing/x.json"):
         with pytest.raises(hd.errors.InvalidInput, match="path"):
             tuned.save(path if "/" not in path else tmp_path / path)
     with pytest.raises(hd.errors.InvalidInput, match="every"):
-        replace(schedule, horizon=1e9).trainer()
+        replace(schedule, horizon=1e9).trainer(loss="squared")
     assert pickle.loads(pickle.dumps(tuned)).risk == tuned.risk
 
 
