@@ -79,7 +79,7 @@ def _watch_interrupts() -> None:
 
 
 def _unraisable(found: sys.UnraisableHookArgs) -> None:
-    """Tell of an error where Python cannot raise one, a finalizer say; a Ctrl-C there is told by the watching thread."""
+    """Tell of an error that Python cannot raise, in a finalizer say; of a Ctrl-C there the watching thread tells."""
     if found.exc_type is not KeyboardInterrupt:
         sys.__unraisablehook__(found)
 
