@@ -125,7 +125,11 @@ def check_against_runs(
 
 @pytest.mark.parametrize(
     ("covariance", "noise", "batch"),
-    [(hd.Isotropic(30), SKEWED, 1), (hd.PowerLaw(30, 0.5), hd.Laplace(0.4), 1), (hd.Wishart(30, 0.5), SKEWED, 4)],
+    [
+        (hd.Isotropic(30), SKEWED, 1),
+        (hd.PowerLaw(30, 0.5), hd.Laplace(0.4), 1),
+        pytest.param(hd.Wishart(30, 0.5), SKEWED, 4, marks=pytest.mark.slow),
+    ],
     ids=name_of,
 )
 def test_the_mean_of_direct_runs(covariance: Any, noise: Any, batch: int) -> None:

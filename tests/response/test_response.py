@@ -197,7 +197,10 @@ def test_three_routes_to_a_batch(size: int, c: float) -> None:
 
 @pytest.mark.parametrize(
     "noise",
-    [ScipyNoise(stats.logistic(scale=0.4)), hd.Empirical(np.random.default_rng(0).standard_t(3, 3000))],
+    [
+        ScipyNoise(stats.logistic(scale=0.4)),
+        pytest.param(hd.Empirical(np.random.default_rng(0).standard_t(3, 3000)), marks=pytest.mark.slow),
+    ],
     ids=name_of,
 )
 def test_tables_are_right_between_their_nodes(noise: Any) -> None:

@@ -184,7 +184,11 @@ def test_one_step_decrease_precisely(noise: NoiseLaw, risk: float) -> None:
     assert abs(mean - ceiling) < 3 * error + 2.5e-3 * ceiling
 
 
-@pytest.mark.parametrize(("noise", "batch"), [(HEAVY[1], 1), (HEAVY[2], 4), (hd.Laplace(0.5), 2)], ids=str)
+@pytest.mark.parametrize(
+    ("noise", "batch"),
+    [(HEAVY[1], 1), pytest.param(HEAVY[2], 4, marks=pytest.mark.slow), (hd.Laplace(0.5), 2)],
+    ids=str,
+)
 def test_verified(noise: NoiseLaw, batch: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """False alarm 0.001 a case; runs by the exact chain, which 16 distinct eigenvalues make short. Planted: the
     prediction reads the table with the noise 20 % too narrow.
