@@ -24,7 +24,7 @@ FLOOR = 1e-30
 # enough (response/chebyshev.py), so that these trade the number of pieces for the cost of each. Chosen, not measured.
 TABLE_DEGREE = 12
 # Chebyshev points in log c of a surface; its cells are halved until they are right (response/chebyshev.py).
-SURFACE_POINTS = 12
+SURFACE_POINTS = 16
 # Numbers of a table before its ends, of a surface before its places, of a cell before its coefficients.
 TABLE_HEAD, SURFACE_HEAD, CELL_HEAD = 5, 6, 9
 # Length of a cell in log v and log c, the least that is tabulated: what many curves share. Chosen, not measured.

@@ -28,6 +28,7 @@ from hdlimit.response import chebyshev
 from hdlimit.response.expectation import quadrature_response
 from hdlimit.response.mixtures import density_components, flat
 from hdlimit.response.residual_maps import RESIDUALS, ResidualMap, residual_map
+from hdlimit.response.surface import Cells, Surface
 from hdlimit.response.tabulated_map import table_parameters, table_response
 
 # Normal laws that are summed one by one; more become tables in log v. Chosen, not measured.
@@ -51,7 +52,7 @@ class Compiled(NamedTuple):
     parameters: FloatArray
     low: float
     high: float
-    cells: chebyshev.Cells | None = None
+    cells: Cells | None = None
 
     def missed(self) -> bool:
         """Fill what an integration has asked for; whether there was anything, so that it has to be repeated."""
@@ -64,7 +65,7 @@ class Compiled(NamedTuple):
             cells.ask_all()
             if not cells.asked():
                 break
-            cells = chebyshev.Cells(cells.surface, cells.panels, cells.c_range)
+            cells = Cells(cells.surface, cells.panels, cells.c_range)
             found = found._replace(parameters=cells.parameters, cells=cells)
         return found
 
@@ -245,14 +246,14 @@ class MapResponse:
     def on_surface(self, v_range: tuple[float, float], c_range: tuple[float, float]) -> Compiled:
         """Return the response from the surface over v and the control that all curves of the law and batch share."""
         panels = chebyshev.panels_over(*v_range)
-        cells = chebyshev.Cells(surface(self), panels, c_range)
+        cells = Cells(surface(self), panels, c_range)
         return Compiled(kernels.surface, cells.parameters, *chebyshev.reach(panels), cells)
 
 
 @lru_cache(maxsize=32)
-def surface(response: MapResponse) -> chebyshev.Surface:
+def surface(response: MapResponse) -> Surface:
     """Return the surface over v and the control of a response; kept, with its cells."""
-    return chebyshev.Surface(response, response.noise.width**2, response.batch_size)
+    return Surface(response, response.noise.width**2, response.batch_size)
 
 
 def _infinite_variance(noise: NoiseLaw) -> str:
