@@ -132,6 +132,7 @@ def table(response: Tabulated, c: float, panels: range, precision: float) -> Flo
 
 
 def check(response: Tabulated, error: float, log_v: float) -> None:
+    """Refuse a table that misses by `error` at log_v: NotAvailable."""
     if not error < LARGEST_ERROR:
         raise NotAvailable(f"noise: {response!r} cannot be tabulated: error {error:.0e} at v = {math.exp(log_v):.3g}")
 

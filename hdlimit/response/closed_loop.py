@@ -114,6 +114,12 @@ class ClipResponse:
             self._below[k] = self.response.below(4.0**k) if quick else surface(self.response).at
         return self._below[k](v, c)
 
+    def over(self, v: float, c: FloatArray) -> FloatArray:
+        """(mu, nu) at v and many finite c in ascending order, shape (2, n)."""
+        if c[0] > 0.0 and not self.response.is_quick(float(c[-1])):
+            return surface(self.response).over(v, c)
+        return np.array([self(v, x) for x in c.tolist()]).T
+
 
 class Thresholds:
     """The clip at constant thresholds below inf, all read from one surface: a response for searches over them."""

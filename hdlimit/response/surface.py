@@ -122,18 +122,37 @@ class Surface:
         c = np.exp(y)
         return np.maximum(np.stack([self.response.at_controls(math.exp(u), c) for u in x.tolist()], axis=1), 0.0)
 
+    def _leaf(self, x: float, y: float) -> FloatArray:
+        """Return the cell around log v = x and log c = y that is not halved."""
+        key = Key(0, math.floor(x / LONGEST + 0.5), 0, math.floor(y / LONGEST))
+        while (found := self.cell(key))[0]:
+            kind = int(found[0])
+            place, end = (x, 2 * kind) if kind == 1 else (y, 2 * kind)
+            key = key.halves(kind)[int(2 * place >= found[end - 1] + found[end])]
+        return found
+
     def at(self, v: float, c: float) -> tuple[float, float]:
         """(mu, nu) at v > 0 and c > 0, from the cell around them."""
         x, y = math.log(v), math.log(c)
-        key = Key(0, math.floor(x / LONGEST + 0.5), 0, math.floor(y / LONGEST))
-        while True:
-            found = self.cell(key)
-            kind = int(found[0])
-            if kind == 0:
-                mu, nu = kernels.cell(x, y, found, 0)
-                return min(math.exp(mu), 1.0), min(math.exp(nu), c * c)
-            place, end = (x, 2 * kind) if kind == 1 else (y, 2 * kind)
-            key = key.halves(kind)[int(2 * place >= found[end - 1] + found[end])]
+        mu, nu = kernels.cell(x, y, self._leaf(x, y), 0)
+        return min(math.exp(mu), 1.0), min(math.exp(nu), c * c)
+
+    def over(self, v: float, c: FloatArray) -> FloatArray:
+        """(mu, nu) at v > 0 and many c > 0 in ascending order, shape (2, n)."""
+        x, y, first = math.log(v), np.log(c), 0
+        logs = np.empty((2, y.size))
+        while first < y.size:
+            leaf = self._leaf(x, float(y[first]))
+            left, right, low, high = leaf[1:5]
+            last = max(int(np.searchsorted(y, high)), first + 1)
+            fit = leaf[kernels.CELL_HEAD :].reshape(2, _COLUMNS, _ROWS)
+            columns = fit @ np.cos(
+                np.arange(_ROWS) * math.acos(min(max((2 * x - left - right) / (right - left), -1.0), 1.0))
+            )
+            across = (2 * y[first:last] - low - high) / (high - low)
+            logs[:, first:last] = np.polynomial.chebyshev.chebval(across, columns.T) + leaf[7:9, None]
+            first = last
+        return np.minimum(np.exp(logs), np.stack([np.ones(c.size), c * c]))
 
 
 class Cells:
