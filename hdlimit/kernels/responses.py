@@ -21,9 +21,9 @@ SMALLEST = 1e-280
 # Added to mu and nu before a table takes their logarithms, so that they may be 0.
 FLOOR = 1e-30
 # Degree of a table in log v on a piece, and points in log c of a surface; pieces are halved until their error is small
-# enough (response/chebyshev.py), so that these trade the number of pieces for the cost of each. Chosen, not measured.
+# enough (response/tables.py), so that these trade the number of pieces for the cost of each. Chosen, not measured.
 TABLE_DEGREE = 12
-# Chebyshev points in log c of a surface; its cells are halved until they are right (response/chebyshev.py).
+# Most places in log c of a cell of a surface, which is halved where they do not do (response/surface.py).
 SURFACE_POINTS = 16
 # Numbers of a table before its ends, of a surface before its places, of a cell before its coefficients.
 TABLE_HEAD, SURFACE_HEAD, CELL_HEAD = 5, 6, 9

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numpy.polynomial import chebyshev
 
+from hdlimit.core import chebyshev
 from hdlimit.core.declaration import FloatArray
 from hdlimit.problem.noise_law import NoiseLaw
 from hdlimit.response.batch_law import squared_norm
@@ -16,8 +16,7 @@ from hdlimit.response.residual_maps import CLIP
 from hdlimit.response.response import MapResponse
 
 # Chebyshev nodes in log c between which log(mu^2/nu) is interpolated.
-_X = -np.cos(np.pi * (np.arange(12) + 0.5) / 12)
-_FIT = np.linalg.inv(chebyshev.chebvander(_X, 11))
+_X, _FIT = chebyshev.roots(12)[::-1], chebyshev.from_roots(12)[:, ::-1]
 # Point masses up to which the grid of thresholds is refined around each. Chosen, not measured.
 MOST_ATOMS = 40
 
@@ -73,7 +72,7 @@ class BestNow:
         """Return the same from few thresholds, halving the interval until a polynomial is right at its maximum."""
         for _ in range(6):
             gains = self.gains(v, np.exp((low + high) / 2 + (high - low) / 2 * _X))
-            fit = chebyshev.Chebyshev(_FIT @ gains, domain=[low, high])
+            fit = np.polynomial.Chebyshev(_FIT @ gains, domain=[low, high])
             fine = np.linspace(low, high, 401)
             top = int(np.argmax(fit(fine)))
             near = fit.deriv().roots()

@@ -14,10 +14,10 @@ import numpy as np
 from hdlimit.core.declaration import FloatArray
 from hdlimit.kernels import responses as kernels
 from hdlimit.problem.noise_law import NoiseLaw
-from hdlimit.response.chebyshev import Pieces, fitted
 from hdlimit.response.residual_maps import CLIP
 from hdlimit.response.response import Compiled, MapResponse, Response, surface
 from hdlimit.response.surface import SURFACE_ERROR
+from hdlimit.response.tables import Pieces, fitted
 
 Rule = Callable[[float], tuple[float, float]]
 # Length of a panel in log v, the least that is tabulated at once. Chosen, not measured.

@@ -11,13 +11,14 @@ import numpy as np
 
 from hdlimit.core.declaration import FloatArray
 from hdlimit.errors import NotAvailable
+from hdlimit.problem.density import gauss
 from hdlimit.problem.noise_law import Components
 
 # Values of N = eps_1^2 + ... + eps_B^2 beyond which the law of S is inverted from its transform instead of summed;
 # time and memory grow with them. Chosen, not measured.
 MOST_RADII = 2000
 # Nodes for a quarter of the range of the noncentral density, whose mass is checked to 1e-8 at each use.
-_X64, _W64 = np.polynomial.legendre.leggauss(64)
+NODES = 64
 
 
 class BatchMoments(NamedTuple):
@@ -75,13 +76,13 @@ class NoncentralLaw:
         low = np.maximum(-self.radius / self.s, -10.0)
         high = np.full(low.size, 10 + 2 * math.sqrt(self.size))
         cut = np.clip((split - self.radius) / self.s, low, high)
-        totals, everything = [0.0] * len(functions), 0.0
+        totals, everything, (x, w) = [0.0] * len(functions), 0.0, gauss(NODES)
         for a, b in ((low, cut), (cut, high)):
             middle = (a + b) / 2
             for left, right in ((a, middle), (middle, b)):
                 half = (right - left)[:, None] / 2
-                u = left[:, None] + half * (1 + _X64)
-                mass = self.weight[:, None] * half * _W64 * self._density(u)
+                u = left[:, None] + half * (1 + x)
+                mass = self.weight[:, None] * half * w * self._density(u)
                 rho = np.maximum(self.radius[:, None] + self.s * u, 1e-150)
                 everything += float(mass.sum())
                 for i, function in enumerate(functions):

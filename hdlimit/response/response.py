@@ -24,7 +24,7 @@ from hdlimit.kernels import responses as kernels
 from hdlimit.kernels.responses import Response as Kernel
 from hdlimit.optimizers.base import Optimizer
 from hdlimit.problem.noise_law import NoiseLaw
-from hdlimit.response import chebyshev
+from hdlimit.response import tables
 from hdlimit.response.expectation import quadrature_response
 from hdlimit.response.mixtures import density_components, flat
 from hdlimit.response.residual_maps import RESIDUALS, ResidualMap, residual_map
@@ -237,17 +237,17 @@ class MapResponse:
         if self.map.table is not None:
             parameters = table_parameters(self.map.table, self.noise, self.batch_size, low, high)
             return Compiled(kernels.levels, parameters, low, high)
-        panels = chebyshev.panels_over(low, high)
-        ends = chebyshev.reach(panels)
+        panels = tables.panels_over(low, high)
+        ends = tables.reach(panels)
         if fixed:
-            return Compiled(kernels.table, chebyshev.table(self, c_range[1], panels, chebyshev.TABLE_ERROR), *ends)
+            return Compiled(kernels.table, tables.table(self, c_range[1], panels, tables.TABLE_ERROR), *ends)
         return self.on_surface(v_range, c_range)
 
     def on_surface(self, v_range: tuple[float, float], c_range: tuple[float, float]) -> Compiled:
         """Return the response from the surface over v and the control that all curves of the law and batch share."""
-        panels = chebyshev.panels_over(*v_range)
+        panels = tables.panels_over(*v_range)
         cells = Cells(surface(self), panels, c_range)
-        return Compiled(kernels.surface, cells.parameters, *chebyshev.reach(panels), cells)
+        return Compiled(kernels.surface, cells.parameters, *tables.reach(panels), cells)
 
 
 @lru_cache(maxsize=32)

@@ -14,10 +14,11 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from hdlimit.core import chebyshev
 from hdlimit.core.declaration import FloatArray
 from hdlimit.core.timegrid import count_table
 from hdlimit.kernels import responses as kernels
-from hdlimit.response.chebyshev import LONGEST, Tabulated, check, edge
+from hdlimit.response.tables import LONGEST, Tabulated, check, edge
 
 # Relative error of a cell: a sixth of what a curve at rtol = 1e-6 may have.
 SURFACE_ERROR = 5e-7
@@ -235,8 +236,8 @@ def nested() -> Nested:
     found, line = [1.0, -1.0, 0.0], np.linspace(-1.0, 1.0, 2001)
     while len(found) < max(_ROWS, _COLUMNS + 1):
         found.append(float(line[np.abs(np.prod(line[:, None] - found, axis=1)).argmax()]))
-    vander = np.polynomial.chebyshev.chebvander(np.array(found), len(found) - 1)
-    fits = [np.linalg.inv(vander[:k, :k]) for k in range(len(found) + 1)]
+    vander = chebyshev.values_at(np.array(found), len(found) - 1)
+    fits = [np.asarray(np.linalg.inv(vander[:k, :k]), dtype=np.float64) for k in range(len(found) + 1)]
     ahead = [vander[k, :k] @ fits[k] for k in range(len(found))]
     return Nested(np.array(found), fits, ahead)
 

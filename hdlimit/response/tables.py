@@ -13,6 +13,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from hdlimit.core import chebyshev
 from hdlimit.core.declaration import FloatArray
 from hdlimit.core.timegrid import count_table
 from hdlimit.errors import NotAvailable
@@ -25,11 +26,11 @@ TABLE_ERROR = 1e-9
 # Length of a panel in log v.
 LONGEST = kernels.CELL
 _DEGREE = kernels.TABLE_DEGREE
-_NODES = np.cos(np.pi * (np.arange(_DEGREE + 1) + 0.5) / (_DEGREE + 1))
-_TO_CHEBYSHEV = np.linalg.inv(np.polynomial.chebyshev.chebvander(_NODES, _DEGREE))
+_NODES = chebyshev.roots(_DEGREE + 1)
+_TO_CHEBYSHEV = chebyshev.from_roots(_DEGREE + 1)
 # Places between the Chebyshev nodes of a piece at which its error is measured.
 _CHECKS = np.array([-0.985, -0.11, 0.6])
-_AT_CHECKS = np.polynomial.chebyshev.chebvander(_CHECKS, _DEGREE)
+_AT_CHECKS = chebyshev.values_at(_CHECKS, _DEGREE)
 
 
 class Tabulated(Hashable, Protocol):
