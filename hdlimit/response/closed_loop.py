@@ -84,7 +84,7 @@ class Feedback:
 
     def _panel(self, k: int) -> Pieces:
         if k not in self._panels:
-            self._panels[k] = fitted(self.rule, k * PANEL, (k + 1) * PANEL, self.error, np.zeros(2))
+            self._panels[k] = fitted(self.rule, k * PANEL, (k + 1) * PANEL, self.error)
         return self._panels[k]
 
 

@@ -56,10 +56,12 @@ class Pieces(NamedTuple):
     at: float
 
 
-def fitted(
-    response: Callable[[float], tuple[float, float]], low: float, high: float, precision: float, units: FloatArray
-) -> Pieces:
-    """(mu, nu)/exp(units) over log v in [low, high]; pieces are halved until right to `precision`, or 0.04 long."""
+def fitted(response: Callable[[float], tuple[float, float]], low: float, high: float, precision: float) -> Pieces:
+    """Fit (mu, nu) over log v in [low, high] by pieces that are halved until right to `precision`, or 0.04 long.
+
+    Values below 1e-30 of those at the upper end are not resolved.
+    """
+    units = np.log(np.maximum(response(math.exp(high)), 1e-290))
 
     def logs(x: FloatArray) -> FloatArray:
         values = np.array([response(math.exp(u)) for u in x]).T / np.exp(units)[:, None]
@@ -80,6 +82,7 @@ def fitted(
             continue
         worst, at = (error, middle) if error > worst else (worst, at)
         ends.append(a)
+        fit[0] += units
         pieces.append(fit.T.ravel())
         count_table()
     return Pieces(ends, pieces, worst, at)
@@ -87,15 +90,8 @@ def fitted(
 
 @lru_cache(maxsize=16384)
 def _panel(response: Tabulated, c: float, k: int, precision: float) -> Pieces:
-    """(log mu, log nu) over log v in [k, k + 1] LONGEST at one threshold; kept for all curves of the law and batch.
-
-    Values below 1e-30 of those at the upper end are not resolved.
-    """
-    ends = edge(k), edge(k + 1)
-    units = np.log(np.maximum(response(math.exp(ends[1]), c), 1e-290))
-    found = fitted(lambda v: response(v, c), *ends, precision, units)
-    for piece in found.coefficients:
-        piece[[0, _DEGREE + 1]] += units
+    """(log mu, log nu) over log v in [k, k + 1] LONGEST at one threshold; kept for all curves of the law and batch."""
+    found = fitted(lambda v: response(v, c), edge(k), edge(k + 1), precision)
     check(response, found.error, found.at)
     return found
 
