@@ -254,6 +254,8 @@ def good_calls(folder: Path) -> Iterator[Call]:
     yield Call("Curve.clipped_at", clipped.clipped_at, {"t": 1.0})
     yield Call("Curve.squares", curve.squares, {"t": 1.0})
     yield Call("Curve.efficiency", curve.efficiency, {"times": [1.0]})
+    yield Call("Curve.noise_scales", curve.noise_scales, {"t": [1.0]})
+    yield Call("Curve.alignment", curve.alignment, {"k": 2, "t": [1.0]})
     yield Call("Curve.time_to", curve.time_to, {"risk": 0.3})
     yield Call("Ensemble.quantile", runs.quantile, {"q": 0.5})
     yield Call("Ensemble.observable", runs.observable, {"name": "distance"})
