@@ -215,7 +215,11 @@ DECLARATIONS = [
     bad(
         "hd.schedules.WSD(1, 1, 0.7, 0.4)", "warmup_share: expected a share that is at most 1 with decay_share, got 0.7"
     ),
-    *each("hd.schedules.WSD(1, 1, 0, 0, shape=_)", "'sqrt'; None; 3", "shape: expected one of 'linear', 'cosine'"),
+    *each(
+        "hd.schedules.WSD(1, 1, 0, 0, shape=_)",
+        "'sqrt'; None; 3",
+        "shape: expected one of 'linear', 'cosine', '1-sqrt'",
+    ),
     *each(
         "hd.schedules.Sequential(_, [1])",
         "3; None; 'ab'; {}; SGD; hd.schedules.Power(1, 1); [1]; []",

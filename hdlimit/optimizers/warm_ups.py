@@ -17,7 +17,27 @@ from hdlimit.optimizers.schedules import Constant, Schedule
 
 # Rounding of a sum of two shares.
 ROUNDING = 1e-15
-_DECAYS = {"linear": Linear, "cosine": Cosine}
+
+
+class _Root(Schedule):
+    """initial + (final - initial) sqrt(t/duration) up to t = duration, then final."""
+
+    explicit = True
+
+    def __init__(self, initial: float, final: float, duration: float) -> None:
+        self.initial, self.final, self.duration = initial, final, duration
+
+    def _values(self, t: FloatArray) -> FloatArray:
+        done = np.sqrt(np.clip(t / self.duration, 0.0, 1.0))
+        return self.initial * (1 - done) + self.final * done
+
+    @property
+    def knots(self) -> FloatArray:
+        """Times > 0 at which the schedule jumps or bends, ascending."""
+        return np.array([self.duration])
+
+
+_DECAYS = {"linear": Linear, "cosine": Cosine, "1-sqrt": _Root}
 
 
 class _Phased(Schedule):
@@ -107,7 +127,7 @@ class WSD(_Phased):
         Shares of the duration, from 0 to 1 together.
     initial, final : float
         The values at t = 0 and from t = duration on, at least 0.
-    shape : {"linear", "cosine"}
+    shape : {"linear", "cosine", "1-sqrt"}
         Of the decay; `Sequential` has others.
 
     Examples

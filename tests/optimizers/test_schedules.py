@@ -25,6 +25,7 @@ from hdlimit.limit.piecewise import stops, tabulate
 from hdlimit.optimizers import reading
 from hdlimit.schedules import (
     WSD,
+    Constant,
     Cosine,
     Function,
     Linear,
@@ -78,14 +79,14 @@ def inverse_sqrt(k: int, warmup: int) -> float:
     return BASE * k / warmup if k < warmup else BASE / math.sqrt(k / warmup)
 
 
-def wsd(k: int, warmup: int, stable: int, decay: int, least: float, cosine: bool) -> float:
-    """Hugging Face's get_wsd_schedule, linear warm-up and linear or cosine decay to a least value."""
+def wsd(k: int, warmup: int, stable: int, decay: int, least: float, shape: str) -> float:
+    """Hugging Face's get_wsd_schedule, linear warm-up and a decay of this type to a least value."""
     if k < warmup:
         return BASE * k / warmup
     if k < warmup + stable:
         return BASE
     done = min((k - warmup - stable) / decay, 1.0)
-    left = (1 + math.cos(math.pi * done)) / 2 if cosine else 1 - done
+    left = {"linear": 1 - done, "cosine": (1 + math.cos(math.pi * done)) / 2, "1-sqrt": 1 - math.sqrt(done)}[shape]
     return least + (BASE - least) * left
 
 
@@ -115,8 +116,8 @@ TRAINERS: list[tuple[Schedule, Callable[[int], float]]] = [
     (WarmUp(Cosine(BASE, 0.0, 217), 61), lambda k: cosine_with_warmup(k, 61, 278)),
     (WarmUp(Polynomial(BASE, 0.02, 217, 3.0), 61), lambda k: polynomial_with_warmup(k, 61, 278, 0.02, 3.0)),
     (WarmUp(Power(BASE, 0.5, 61), 61), lambda k: inverse_sqrt(k, 61)),
-    (WSD(BASE, 300, 0.1, 0.2, final=0.05), lambda k: wsd(k, 30, 210, 60, 0.05, False)),
-    (WSD(BASE, 300, 0.1, 0.2, final=0.05, shape="cosine"), lambda k: wsd(k, 30, 210, 60, 0.05, True)),
+    (WSD(BASE, 300, 0.1, 0.2, final=0.05), lambda k: wsd(k, 30, 210, 60, 0.05, "linear")),
+    (WSD(BASE, 300, 0.1, 0.2, final=0.05, shape="cosine"), lambda k: wsd(k, 30, 210, 60, 0.05, "cosine")),
     (
         Sequential(
             [Linear(BASE / 3, BASE, 61), Steps([33, 77], [BASE, 0.1 * BASE, 0.01 * BASE]), Cosine(BASE, 0.1, 50)],
@@ -129,6 +130,7 @@ TRAINERS: list[tuple[Schedule, Callable[[int], float]]] = [
         lambda k: linear_lr(k, 1 / 3, 1.0, 61) * step_lr(k) / BASE,
     ),
     (Function(lambda k: BASE * 0.99**k), lambda k: BASE * 0.99**k),
+    (WSD(BASE, 300, 0.1, 0.2, final=0.05, shape="1-sqrt"), lambda k: wsd(k, 30, 210, 60, 0.05, "1-sqrt")),
 ]
 NAMES = [f"{k}-{type(one).__name__}" for k, (one, _) in enumerate(TRAINERS)]
 DIMENSIONS = 7, 30, 1000
@@ -371,3 +373,32 @@ def test_pytorchs_own_schedulers() -> None:
     for number, scheduler in made.items():
         found = rates(scheduler, 217 if number == 2 else 253)
         np.testing.assert_allclose(found, [TRAINERS[number][1](k) for k in range(found.size)], rtol=1e-10, atol=1e-12)
+
+
+# The best peak and the least risk at T = 20, by SciPy: a bounded search over v' = -eta (2 - eta) v + eta^2/4, v(0) = 1.
+PEAKS = [
+    (Constant(1.0), 0.146812, 0.012026449),
+    (Cosine(1.0, 0.0, 20.0), 0.358621, 0.010435098),
+    (Linear(1.0, 0.0, 20.0), 0.359518, 0.009129173),
+    (WSD(1.0, 20.0, 0.0, 0.2), 0.172362, 0.011193516),
+]
+
+
+@pytest.mark.parametrize(("shape", "peak", "least"), PEAKS, ids=name_of)
+def test_the_best_peaks_of_schedules(shape: Schedule, peak: float, least: float) -> None:
+    """An isotropic problem is one mode; a search over the peak of a Product ends there."""
+    problem = hd.Problem(hd.Isotropic(1000), hd.Gaussian(0.5))
+    peaks = peak * np.array([0.9, 0.999, 1.0, 1.001, 1.1])
+    found = hd.sweep(problem, hd.SGD(0.5), 20.0, lr=[Product([shape, one]) for one in peaks], final=True).risk
+    assert found[2] == pytest.approx(least, rel=3e-6)
+    assert found[2] < 1.001 * least < min(found[0], found[4]) and abs(found[1] / found[3] - 1) < 1e-4
+
+
+def test_the_best_schedule_of_all() -> None:
+    """Of one mode it is greedy, eta = v/(v + s^2) with ln v - s^2/v = -s^2 - t, and ends at 0.0077708 (s^2 = 0.25)."""
+    t, u = np.linspace(0.0, 20.0, 4001), np.zeros(4001)
+    for _ in range(100):  # Newton's method for u = ln v
+        u -= (u - 0.25 * np.exp(-u) + 0.25 + t) / (1 + 0.25 * np.exp(-u))
+    problem = hd.Problem(hd.Isotropic(1000), hd.Gaussian(0.5))
+    curve = hd.predict(problem, hd.SGD(Table(t, 1 / (1 + 0.25 * np.exp(-u)))), 20.0)
+    assert curve.risk[-1] == pytest.approx(0.0077708, abs=6e-8)
