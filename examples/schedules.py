@@ -1,6 +1,6 @@
 """Schedules, each at its best peak: what the decay at the end is worth.
 
-    python examples/schedules.py [--out PNG] [--runs N] [--d N]
+    python examples/schedules.py [--out PNG] [--runs N] [--d N] [--points N]
 
 SGD on eigenvalues i^-1 with label noise: constant, cosine, linear, warm-up with cosine, and warm-up, stable, decay
 (WSD). Left: the risk at the horizon over the peak of the schedule; a dot marks the least. Right: the curves at these
@@ -41,11 +41,12 @@ def main() -> None:
     parser.add_argument("--out", default="schedules.png", type=Path)
     parser.add_argument("--runs", default=64, type=int)
     parser.add_argument("--d", default=400, type=int)
+    parser.add_argument("--points", default=60, type=int)
     arguments = parser.parse_args()
     warnings.simplefilter("ignore", hd.errors.HdlimitWarning)
 
     problem = hd.Problem(hd.PowerLaw(arguments.d, EXPONENT), hd.Gaussian(STD))
-    peaks = np.geomspace(0.02, 1.5, 60)
+    peaks = np.geomspace(0.02, 1.5, arguments.points)
     print(f"{'schedule':<18}{'peak':>8}{'R(T)':>10}{'simulated':>11}{'+-':>9}{'of constant':>13}")
     with style():
         figure = Figure(figsize=(11, 4.4))

@@ -24,7 +24,7 @@ SMALL = {
     "matched_schedules.py": ["--runs", "2", "--d", "40"],
     "noise_scale.py": ["--runs", "2", "--d", "40"],
     "noise_compression.py": ["--points", "8", "--samples", "5000"],
-    "schedules.py": ["--runs", "2", "--d", "40"],
+    "schedules.py": ["--runs", "2", "--d", "40", "--points", "6"],
     "sde_spread.py": ["--runs", "8", "--d", "40"],
     "scalar_maps.py": ["--runs", "2", "--d", "40"],
     "sign_bias.py": ["--runs", "4", "--dimensions", "30"],
