@@ -82,7 +82,7 @@ class NoncentralLaw:
     def _bulk(self) -> tuple[FloatArray, FloatArray]:
         """Ends of (sqrt(S) - sqrt(N))/s for every N: sqrt(S)/s is within 9.5 of its mean but for 1e-19 of the mass."""
         a = self.radius / self.s
-        middle = np.sqrt(a**2 + self.size) - a
+        middle = self.size / (np.hypot(a, math.sqrt(self.size)) + a)
         return np.maximum(middle - REACH, -a), middle + REACH
 
     def _expect(self, functions: Functions, split: float, rows: slice | BoolArray = slice(None)) -> FloatArray:
@@ -125,10 +125,11 @@ class NoncentralLaw:
         cut, s2 = math.sqrt(x0), self.s**2
         low, high = self._bulk
         below, above = self.radius + self.s * high <= cut, self.radius + self.s * low >= cut
-        near, noncentral = ~(below | above), self.radius**2 / s2
-        second = s2 * (self.size + noncentral)
+        near, square = ~(below | above), self.radius**2
+        first = (self.size * s2 + square) / x0
+        second = first**2 + 2 * (s2 / x0) * ((self.size * s2 + 2 * square) / x0)
         found = np.ones((4, self.radius.size))
-        found[2:, below] = second[below], (second[below] ** 2 + 2 * s2**2 * (self.size + 2 * noncentral[below])) / x0**2
+        found[2:, below] = x0 * first[below], second[below]
         found[:3, above] = [[0.0], [0.0], [x0]]
         if above.any():
             found[0, above] = cut * self._inverse_roots[above]
@@ -140,9 +141,9 @@ class NoncentralLaw:
                 lambda rho: np.minimum(rho / cut, 1.0) ** 4,
             )
             found[:, near] = self._expect(functions, cut, near)
-        root_ratio, share, minimum, square = (found @ self.weight).tolist()
+        root_ratio, share, minimum, squared = (found @ self.weight).tolist()
         at_cut = self._density(np.maximum(cut - self.radius, -self.radius)[:, None] / self.s)[:, 0]
-        return BatchMoments(root_ratio, share, minimum, float(self.weight @ at_cut) / (2 * cut * self.s), square)
+        return BatchMoments(root_ratio, share, minimum, float(self.weight @ at_cut) / (2 * cut * self.s), squared)
 
     def inverse_above(self, x0: float) -> float:
         """E[1/S; S > x0] for B >= 3."""
