@@ -1,0 +1,132 @@
+"""The sweeps of a stage by one set of names, over modes of one number (mode_sweeps) or of two (block_sweeps).
+
+A law is what drives the modes at a time: eta, or M and w of block_sweeps. The past of a stage is the law, mu and nu of
+the stage before.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+
+from hdlimit.core.jit import jit
+from hdlimit.kernels import block_sweeps, mode_sweeps
+from hdlimit.kernels.block_sweeps import Block, Law
+from hdlimit.kernels.mode_sweeps import Modes, Seven, Six, Work
+from hdlimit.kernels.piecewise import piecewise
+
+Past: TypeAlias = tuple[Any, float, float]
+
+
+class Sweeps(NamedTuple):
+    """Kernels over the modes of one kind; the compiler knows them by the type of the tuple.
+
+    Attributes
+    ----------
+    law_at : kernel
+        (block, eta, t, end) to the law at t in a segment that ends at `end`.
+    slope : kernel
+        (work, modes, law, mu, nu): f0 becomes the time derivative of the moments.
+    scale_of : kernel
+        (h gamma, law) to the factor of nu in v of a stage.
+    stiffness : kernel
+        (h gamma, law, largest rate) to the change of the divisors per change of mu.
+    sums : kernel
+        (base, modes, h gamma, law, mu) to what the equation for v needs; see mode_sweeps.sums.
+    into : kernel
+        (stage, work, modes, h gamma, past, law, mu): the stage before is completed, from stage 2 on, and the base of
+        this one written; to the slope of v in the stage before, and the sums of this one.
+    complete : kernel
+        (work, modes, h gamma, past): the base of the last stage becomes its moments, f6 their slopes; to the slope of
+        v, and v, at the end.
+    """
+
+    law_at: Any
+    slope: Any
+    scale_of: Any
+    stiffness: Any
+    sums: Any
+    into: Any
+    complete: Any
+
+
+@jit(forceinline=True, borrows=True)
+def mode_law(block: None, eta: float, t: float, end: float) -> float:
+    """Sweeps.law_at of modes of one number, as all that follow."""
+    return eta
+
+
+@jit(forceinline=True, borrows=True)
+def mode_slope(work: Work, modes: Modes, eta: float, mu: float, nu: float) -> None:
+    """Sweeps.slope."""
+    mode_sweeps.slope(work, modes, 2 * eta * mu, eta * eta * nu)
+
+
+@jit(forceinline=True, borrows=True)
+def mode_scale(hg: float, eta: float) -> float:
+    """Sweeps.scale_of."""
+    return hg * eta * eta
+
+
+@jit(forceinline=True, borrows=True)
+def mode_stiffness(hg: float, eta: float, fastest: float) -> float:
+    """Sweeps.stiffness."""
+    return 2 * hg * eta * fastest
+
+
+@jit(forceinline=True, borrows=True)
+def mode_sums(base: np.ndarray, modes: Modes, hg: float, eta: float, mu: float) -> Six:
+    """Sweeps.sums."""
+    return mode_sweeps.sums(base, modes, 2 * hg * eta * mu)
+
+
+@jit(forceinline=True, borrows=True)
+def mode_into(stage: int, work: Work, modes: Modes, hg: float, past: Past, eta: float, mu: float) -> Seven:
+    """Sweeps.into."""
+    before, old, noise = past
+    done, source = 2 * hg * before * old, hg * before * before * noise
+    return mode_sweeps.into(stage, work, modes, done, source, 1 / hg, 2 * hg * eta * mu)
+
+
+@jit(forceinline=True, borrows=True)
+def mode_complete(work: Work, modes: Modes, hg: float, past: Past) -> tuple[float, float]:
+    """Sweeps.complete."""
+    eta, mu, nu = past
+    return mode_sweeps.complete(work, modes, 2 * hg * eta * mu, hg * eta * eta * nu, 1 / hg)
+
+
+@jit(forceinline=True, borrows=True)
+def block_law(block: Block, eta: float, t: float, end: float) -> Law:
+    """Sweeps.law_at of modes of two numbers, as all that follow."""
+    second = piecewise(t, end, block.second_breaks, block.second_pieces)
+    third = piecewise(t, end, block.third_breaks, block.third_pieces)
+    fixed, first, other, last = block.parts[0], block.parts[1], block.parts[2], block.parts[3]
+    return (
+        fixed[0] + eta * first[0] + second * other[0] + third * last[0],
+        fixed[1] + eta * first[1] + second * other[1] + third * last[1],
+        fixed[2] + eta * first[2] + second * other[2] + third * last[2],
+        fixed[3] + eta * first[3] + second * other[3] + third * last[3],
+        fixed[4] + eta * first[4] + second * other[4] + third * last[4],
+        fixed[5] + eta * first[5] + second * other[5] + third * last[5],
+    )
+
+
+@jit(forceinline=True, borrows=True)
+def block_scale(hg: float, law: Law) -> float:
+    """Sweeps.scale_of."""
+    return hg
+
+
+@jit(forceinline=True, borrows=True)
+def block_stiffness(hg: float, law: Law, fastest: float) -> float:
+    """Sweeps.stiffness, which is not bounded by the largest rate: a large number."""
+    return 1e300
+
+
+@jit(forceinline=True, borrows=True)
+def block_complete(work: Work, modes: Modes, hg: float, past: Past) -> tuple[float, float]:
+    """Sweeps.complete."""
+    law, mu, nu = past
+    block_sweeps.complete(work.base, work.f6, modes, hg, law, mu, nu)
+    return block_sweeps.of_v(modes.weight, work.f6), block_sweeps.of_v(modes.weight, work.base)
