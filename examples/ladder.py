@@ -111,7 +111,8 @@ def climb(title: str, data: Split, optimizer: Any, horizon: float, runs: int, at
     unseen, least = held_out(data)
     same_step = optimizer
     if isinstance(optimizer, hd.ClippedSGD):
-        same_step = hd.ClippedSGD.from_max_norm(optimizer.lr, optimizer.max_norm(problem), unseen)
+        max_norm = optimizer.max_norm(problem, loss="half_squared")
+        same_step = hd.ClippedSGD.from_max_norm(optimizer.lr, max_norm, unseen, loss="half_squared")
     options = {"runs": runs, "times": np.union1d(np.geomspace(1 / problem.dimension, horizon, 25), at)}
     judged = hd.simulate(unseen, same_step, horizon, seed=3, **options)
     rungs = {

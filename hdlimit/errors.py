@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import sys
@@ -156,7 +157,7 @@ class HdlimitWarning(UserWarning):
 def warn(warning: Warning) -> None:
     """Issue a warning at the innermost line outside the package, which is the user's however deep the cause lies."""
     frame, level = sys._getframe(), 1
-    while frame.f_back and frame.f_code.co_filename.startswith((_PACKAGE, functools.__file__)):
+    while frame.f_back and frame.f_code.co_filename.startswith((_PACKAGE, functools.__file__, contextlib.__file__)):
         frame, level = frame.f_back, level + 1
     warnings.warn(warning, stacklevel=level)
 
@@ -216,6 +217,17 @@ class NonGaussianWarning(HdlimitWarning):
     --------
     >>> import hdlimit as hd
     >>> issubclass(hd.errors.NonGaussianWarning, hd.errors.HdlimitWarning)
+    True
+    """
+
+
+class UnitsWarning(HdlimitWarning):
+    """A step size, a horizon or a schedule looks like a trainer's: a raw step, or numbers of steps for times.
+
+    Examples
+    --------
+    >>> import hdlimit as hd
+    >>> issubclass(hd.errors.UnitsWarning, hd.errors.HdlimitWarning)
     True
     """
 

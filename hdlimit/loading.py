@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from os import PathLike
 
+from hdlimit.core.declaration import known_names
 from hdlimit.finite_size.sde import SdePaths
 from hdlimit.optimizers.declared import OPTIMIZERS
 from hdlimit.prediction.curve import Curve
@@ -19,6 +20,7 @@ from hdlimit.verification.scaling_report import ScalingStudy
 KNOWN = (Curve, Ensemble, SdePaths, Sweep, Report, ScalingStudy, *COVARIANCES, *NOISES, *OPTIMIZERS)
 
 
+@known_names
 def load(path: str | PathLike[str]) -> Record:
     """Read a result back from a .npz file, equal to the saved one bit for bit.
 

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Union, get_args, get_origin, get_type_hin
 import numpy as np
 
 from hdlimit.core import checks
-from hdlimit.core.declaration import Declaration, FloatArray, classes, encode, name_of
+from hdlimit.core.declaration import Declaration, FloatArray, classes, encode, known_names, name_of
 from hdlimit.errors import InvalidInput, shown
 from hdlimit.optimizers.base import Optimizer, check_types
 from hdlimit.optimizers.declared import OPTIMIZERS
@@ -102,6 +102,7 @@ class Study(Declaration):
     run: Run
 
 
+@known_names
 def read_toml(path: str | PathLike[str]) -> Study:
     """Read a problem file.
 
@@ -154,6 +155,7 @@ def read_toml(path: str | PathLike[str]) -> Study:
     return study
 
 
+@known_names
 def to_toml(problem: Problem, optimizer: Optimizer, horizon: float, **run: Any) -> str:
     """Write a problem, an optimizer and a run as the text of a problem file.
 

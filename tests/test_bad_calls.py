@@ -5,7 +5,9 @@ The line names the argument that the user typed. 17 000 calls behind the slow ma
 
 from __future__ import annotations
 
+import doctest
 import inspect
+import pickle
 import warnings
 from collections.abc import Callable, Iterator
 from decimal import Decimal
@@ -20,6 +22,7 @@ from matplotlib import pyplot
 from scipy import sparse, stats
 
 import hdlimit as hd
+from hdlimit.core.declaration import known_names
 from hdlimit.tuning import best_threshold, efficiency, fisher_information, greedy_clip, greedy_lr, landscape, score_sgd
 
 pytestmark = pytest.mark.filterwarnings("ignore::hdlimit.errors.HdlimitWarning")
@@ -321,3 +324,63 @@ def test_the_harness_sees_raw_errors() -> None:
     """The twin: a function that checks nothing."""
     call = Call("add", lambda x: x + 1.0, {"x": 1.0})
     assert len(failures([(call, "x", wrong) for wrong in WRONG])) > 25
+
+
+def unanswered(call: Call, argument: str) -> str | None:
+    """What is wrong with the answer to a name with a stroke too many; None where it is the name itself."""
+    wrong = f"{argument}_"
+    given = {wrong if name == argument else name: value for name, value in call.arguments.items()}
+    try:
+        call.function(**given)
+    except hd.errors.InvalidInput as error:
+        nearest = call.name.endswith(".plot") or f"(is it {argument}?)" in str(error)
+        return None if error.argument == wrong and nearest else f"{call.name}({wrong}=): {error}"
+    except Exception as error:
+        return f"{call.name}({wrong}=): {type(error).__name__}: {error}"
+    finally:
+        pyplot.close("all")
+    return f"{call.name}({wrong}=) has an answer"
+
+
+def test_every_misspelt_name_is_answered_with_the_right_one(folder: Path) -> None:
+    calls = [(call, argument) for call in good_calls(folder) for argument in call.arguments]
+    assert len(calls) > 250
+    assert [found for call, argument in calls if (found := unanswered(call, argument))] == []
+
+
+def test_a_function_keeps_what_it_is() -> None:
+    for name in hd.__all__:
+        function = getattr(hd, name)
+        if inspect.isfunction(function):
+            bare = inspect.unwrap(function)
+            assert bare is not function and inspect.signature(bare) == inspect.signature(function)
+            assert (bare.__doc__, bare.__module__, bare.__qualname__, bare.__globals__) == (
+                function.__doc__, function.__module__, function.__qualname__, function.__globals__,
+            )  # fmt: skip
+            assert pickle.loads(pickle.dumps(function)) is function
+            assert doctest.DocTestFinder(recurse=False).find(function, name)[0].examples
+
+
+def test_problem_optimizer_and_horizon_come_first_and_in_this_order() -> None:
+    taking, of_a_limit = 0, ("problem", "optimizer", "optimizer_type", "horizon")
+    for place in (hd, hd.tuning):
+        for name in place.__all__:
+            if inspect.isfunction(function := getattr(place, name)):
+                names = list(inspect.signature(function).parameters)
+                first = [each for each in of_a_limit if each in names]
+                assert names[: len(first)] == first, name
+                taking += "horizon" in first
+    assert taking > 10
+
+
+def test_a_type_error_of_the_function_itself_stays() -> None:
+    @known_names
+    def add(one: Any, other: Any) -> Any:
+        return one + other
+
+    assert add(1, other=2) == 3
+    for call in (lambda: add(1, "a"), lambda: add(1), lambda: add(1, 2, 3)):
+        with pytest.raises(TypeError):
+            call()
+    with pytest.raises(hd.errors.InvalidInput, match=r"others: expected an argument of add: one, other \(is it other"):
+        add(1, others="a")

@@ -201,31 +201,53 @@ DECLARATIONS = [
     *each("hd.schedules.Function(_)", "3; None; dict", "function: expected a function of t"),
 ]
 
+LOSS = (
+    "loss: expected 'half_squared' where the trainer's loss is r^2/2, "
+    "'squared' where it is r^2 (PyTorch's MSELoss), got "
+)
 CONVERSIONS = [
-    *each("SGD.step_size(_)", "3; None; EYE", "problem: expected a Problem, got"),
-    *each("SGD.step_size(P, _)", "'mse'; None; ['squared']; 2", "loss: expected one of 'half_squared', 'squared', got"),
-    *each("SGD.step_size(P, steps=_)", "'a'; [nan]; [1j]; None if 0 else [-1]; [[1], [2, 3]]", "steps: expected"),
+    *each("SGD.step_size(_, loss='squared')", "3; None; EYE", "problem: expected a Problem, got"),
+    *each("SGD.step_size(P, loss=_)", "'mse'; None; ['squared']; 2", LOSS),
+    bad("SGD.step_size(P)", LOSS + "nothing"),
+    bad("SGD.step_size(P, 'squared')", LOSS + "nothing"),
+    *each(
+        "SGD.step_size(P, loss='squared', steps=_)",
+        "'a'; [nan]; [1j]; None if 0 else [-1]; [[1], [2, 3]]",
+        "steps: expected",
+    ),
     bad(
-        "hd.SGD(hd.schedules.Cosine(1, 0, 1)).step_size(P)",
+        "hd.SGD(hd.schedules.Cosine(1, 0, 1)).step_size(P, loss='squared')",
         "steps: expected the step numbers at which to read the lr schedule",
     ),
     *each(
-        "hd.SGD.from_step_size(_, P)",
+        "hd.SGD.from_step_size(_, P, loss='squared')",
         NOT_POSITIVE + "; hd.schedules.Cosine(1, 0, 1)",
         "step: expected a finite number > 0",
     ),
-    *each("hd.SGD.from_step_size(0.1, _)", "40; None; EYE", "problem: expected a Problem, got"),
-    bad("hd.SGD.from_step_size(0.1, P, 'mse')", "loss: expected one of 'half_squared', 'squared', got 'mse'"),
-    *each("hd.ClippedSGD.from_max_norm(0.5, _, P)", NOT_POSITIVE, "max_norm: expected a finite number > 0"),
-    *each("hd.ClippedSGD.from_max_norm(0.5, 1, _)", "40; None", "problem: expected a Problem, got"),
-    bad("hd.ClippedSGD.from_max_norm(0.5, 1, P, 'l2')", "loss: expected one of 'half_squared', 'squared', got 'l2'"),
-    bad("hd.ClippedSGD.from_max_norm(0, 1, P)", "lr: expected a number > 0"),
+    *each("hd.SGD.from_step_size(0.1, _, loss='squared')", "40; None; EYE", "problem: expected a Problem, got"),
+    bad("hd.SGD.from_step_size(0.1, P, loss='mse')", LOSS + "'mse'"),
+    bad("hd.SGD.from_step_size(0.1, P, batch_size=2)", LOSS + "nothing"),
+    bad("hd.SGD.from_step_size(0.1, P, los='squared')", "los: expected an argument of from_step_size", "is it loss?"),
+    *each(
+        "hd.ClippedSGD.from_max_norm(0.5, _, P, loss='squared')",
+        NOT_POSITIVE,
+        "max_norm: expected a finite number > 0",
+    ),
+    *each("hd.ClippedSGD.from_max_norm(0.5, 1, _, loss='squared')", "40; None", "problem: expected a Problem, got"),
+    bad("hd.ClippedSGD.from_max_norm(0.5, 1, P, loss='l2')", LOSS + "'l2'"),
+    bad("hd.ClippedSGD.from_max_norm(0.5, 1, P)", LOSS + "nothing"),
+    bad("hd.ClippedSGD.from_max_norm(0, 1, P, loss='squared')", "lr: expected a number > 0"),
     bad(
-        "hd.ClippedSGD(0.5, hd.schedules.Cosine(1, 0, 1)).max_norm(P)",
+        "hd.ClippedSGD(0.5, hd.schedules.Cosine(1, 0, 1)).max_norm(P, loss='squared')",
         "threshold: expected a constant threshold, got Cosine(",
     ),
-    *each("CLIP.max_norm(_)", "None; 3", "problem: expected a Problem, got"),
-    bad("CLIP.max_norm(P, 'x')", "loss: expected one of 'half_squared', 'squared', got 'x'"),
+    *each("CLIP.max_norm(_, loss='squared')", "None; 3", "problem: expected a Problem, got"),
+    bad("CLIP.max_norm(P, loss='x')", LOSS + "'x'"),
+    bad("CLIP.max_norm(P)", LOSS + "nothing"),
+    bad("hd.tune_clip(P, 2).trainer()", LOSS + "nothing"),
+    bad("hd.tuning.greedy_clip(P, 2).trainer(every=2)", LOSS + "nothing"),
+    bad("hd.tuning.greedy_clip(P, 2).save('a.csv')", LOSS + "nothing"),
+    bad("hd.tune_clip_from_residuals(losses=[1.0, 2.0])", LOSS + "None"),
 ]
 
 RUNS = [
@@ -352,7 +374,7 @@ ROWS = [
     *each("hd.Problem.from_data([[1], [2], [4]], [1, 2, 3], ridge=_)", "nan; -1; 'gcv'; 1j", "ridge: expected"),
 ]
 
-STUDY = "hd.scaling_study(P, SGD, [20, 40, 80], 2, 8"
+STUDY = "hd.scaling_study(P, SGD, 2, [20, 40, 80], 8"
 STUDIES = [
     *each("hd.simulate(P, SGD, 2, 2, first=_)", "-1; " + NO_NUMBER, "first: expected an integer >= 0"),
     bad("hd.simulate(P, SGD, 2, 2, first=1, checkpoint='x')", "first: expected 0 with a checkpoint", "got 1"),
@@ -372,9 +394,9 @@ STUDIES = [
     *each(f"{STUDY}, checkpoint=_)", "'/'; '/tmp'; '/tmp/'", "checkpoint: expected a file", "a folder or a device"),
     *each(f"{STUDY}, max_runs=_)", "7; 1", "max_runs: expected at least the 8 runs of the first look, or None"),
     *each(
-        "hd.scaling_study(P, SGD, _, 2)", "None; 3; '1,2,3'; []; [8, nan]; [[8, 9, 10]]", "dimensions: expected a fi"
+        "hd.scaling_study(P, SGD, 2, _)", "None; 3; '1,2,3'; []; [8, nan]; [[8, 9, 10]]", "dimensions: expected a fi"
     ),
-    *each("hd.scaling_study(P, SGD, _, 2)", "[8, 9]; [8, 8, 9]; [8, 9, 1.5]; [1, 2, 3]; [8, 9, 10**30]", "at least 3"),
+    *each("hd.scaling_study(P, SGD, 2, _)", "[8, 9]; [8, 8, 9]; [8, 9, 1.5]; [1, 2, 3]; [8, 9, 10**30]", "at least 3"),
     *each("EYE.binned(_)", "1.5; 0; -1; 41; 10**30; " + NO_NUMBER, "blocks: expected"),
     *each(
         "hd.exact_mean(P, SGD, _)", "[1, 0]; [0.5]; [-1]; [[1]]; []; [nan]; 10**30; 'a'; None; 1.5", "steps: expected"
@@ -720,9 +742,9 @@ def test_a_diffusion_beyond_double_precision_is_refused(optimizer: Any) -> None:
 
 
 def test_a_study_without_spread_or_risk_is_refused() -> None:
-    assert "do not differ" in refusal(lambda: hd.scaling_study(P, hd.SGD(1e-300), [20, 40, 80], 2.0, 8))
+    assert "do not differ" in refusal(lambda: hd.scaling_study(P, hd.SGD(1e-300), 2.0, [20, 40, 80], 8))
     silent = hd.Problem(EYE, hd.NoNoise())
-    message = refusal(lambda: hd.scaling_study(silent, SGD, [20, 40, 80], 800.0, 8))
+    message = refusal(lambda: hd.scaling_study(silent, SGD, 800.0, [20, 40, 80], 8))
     assert message.startswith("horizon: expected one within which the risk stays above 0")
 
 

@@ -29,8 +29,8 @@ matplotlib.use("Agg")
 pytestmark = pytest.mark.filterwarnings("ignore::hdlimit.errors.HdlimitWarning")
 
 SEED = 13
-# Calls of one test, and of all tests.
-CHUNK, ALL = 50, 10_000
+# Calls of one test, by default, and of all tests.
+CHUNK, BY_DEFAULT, ALL = 50, 500, 10_000
 # Hang guard: processor seconds of one call, 20 times the 5 s that tuning may take.
 GUARD = 100.0
 Rng = np.random.Generator
@@ -206,7 +206,7 @@ def verify(rng: Rng) -> Any:
 def scaling_study(rng: Rng) -> Any:
     p = hd.Problem(pick(rng, [hd.Isotropic(9), hd.PowerLaw(9, rng.uniform(0, 1))]), pick(rng, NOISES))
     o = optimizer(rng, p, 1.0, "sgd clip sign")
-    study = hd.scaling_study(p, o, np.unique([4, 8, int(rng.integers(9, 20))]), 1.0, runs=8)
+    study = hd.scaling_study(p, o, 1.0, np.unique([4, 8, int(rng.integers(9, 20))]), runs=8)
     assert study.summary()
     return study.bias, study.spread
 
@@ -258,13 +258,15 @@ def greedy_clip(rng: Rng) -> Any:
 def landscape(rng: Rng) -> Any:
     p = problem(rng)
     t, c = horizon(rng, p, 50.0), width(p) * power(rng, -2, 2)
-    return hd.tuning.landscape(p, t, [step(rng, p, 1) + 1e-9 for _ in range(2)], [c, 2 * c]).best
+    found = hd.tuning.landscape(p, t, [step(rng, p, 1) + 1e-9 for _ in range(2)], [c, 2 * c])
+    assert found.best.lr in found.lr
+    return found.risk[~np.isinf(found.risk)]
 
 
 def score_sgd(rng: Rng) -> Any:
     p = problem(rng)
     t = horizon(rng, p, 20.0)
-    return hd.predict(p, hd.tuning.score_sgd(p, step(rng, p, 1), t), t).risk
+    return hd.predict(p, hd.tuning.score_sgd(p, t, step(rng, p, 1)), t).risk
 
 
 def tune_from_residuals(rng: Rng) -> Any:
@@ -332,8 +334,9 @@ def units(rng: Rng) -> Any:
     p, o, _ = question(rng, "sgd clip sign")
     if not isinstance(o.lr, float):
         return ()
-    size = o.step_size(p)
-    return size, type(o).from_step_size(size, p, **({"threshold": o.threshold} if hasattr(o, "threshold") else {})).lr
+    size = o.step_size(p, loss="squared")
+    others = {"threshold": o.threshold} if hasattr(o, "threshold") else {}
+    return size, type(o).from_step_size(size, p, loss="squared", **others).lr
 
 
 def plot(rng: Rng) -> Any:
@@ -429,8 +432,9 @@ def check(first: int, last: int, folder: Path) -> None:
     assert not {k: end for k, end in ends.items() if "WRONG" in end}
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("first", range(0, ALL, CHUNK))
+@pytest.mark.parametrize(
+    "first", [pytest.param(k, marks=() if k < BY_DEFAULT else pytest.mark.slow) for k in range(0, ALL, CHUNK)]
+)
 def test_every_call_has_an_end(first: int, tmp_path: Path) -> None:
     check(first, first + CHUNK, tmp_path)
 

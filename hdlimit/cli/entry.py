@@ -74,7 +74,14 @@ def _watch_interrupts() -> None:
     reader, writer = socket.socketpair()
     writer.setblocking(False)
     signal.set_wakeup_fd(writer.detach(), warn_on_full_buffer=False)
+    sys.unraisablehook = _unraisable
     threading.Thread(target=_end_when_interrupted, args=(reader,), daemon=True).start()
+
+
+def _unraisable(found: sys.UnraisableHookArgs) -> None:
+    """Tell of an error that Python cannot raise, in a finalizer say; of a Ctrl-C there the watching thread tells."""
+    if found.exc_type is not KeyboardInterrupt:
+        sys.__unraisablehook__(found)
 
 
 def _end_when_interrupted(reader: socket.socket) -> None:

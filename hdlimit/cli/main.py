@@ -115,7 +115,9 @@ def predict(
 @click.option("--residuals", metavar="LOG", help="Tune from logged residuals (.csv, .txt, .npy, .npz), without a FILE.")
 @click.option("--losses", metavar="LOG", help="Tune from logged per-sample losses instead of residuals.")
 @click.option(
-    "--loss", type=click.Choice(("half_squared", "squared")), help="With --losses, which need it: r^2/2 or r^2."
+    "--loss",
+    type=click.Choice(("half_squared", "squared")),
+    help="The trainer's, r^2/2 or r^2: needed with --losses and with --out STEPS.csv.",
 )
 @click.option("--gradient-norms", metavar="LOG", help="With a log: gradient norms of the same rows, for max_norm.")
 @click.option("--column", metavar="NAME", help="With a log: its column, where it has several.")
@@ -143,18 +145,24 @@ def tune(file: str | None, as_json: bool, **options: Any) -> None:
     if given := [name for name in misplaced if options[name]]:
         place = "a log" if file is not None else "a problem FILE"
         raise click.UsageError(f"--{given[0].replace('_', '-')} goes with {place}")
-    if options["loss"] and logs != ["losses"]:
-        raise click.UsageError("--loss goes with --losses")
-    if logs == ["losses"] and not options["loss"]:
-        raise click.UsageError("--losses needs --loss half_squared (r^2/2) or --loss squared (r^2, PyTorch's MSELoss)")
+    raw = "--losses" if logs == ["losses"] else "--out STEPS.csv" if _writes_steps(options) else None
+    if options["loss"] and raw is None:
+        raise click.UsageError("--loss goes with --losses, and with --out STEPS.csv")
+    if raw is not None and not options["loss"]:
+        raise click.UsageError(f"{raw} needs --loss half_squared (r^2/2) or --loss squared (r^2, PyTorch's MSELoss)")
     if file is not None:
         _tune_file(file, as_json, options)
     else:
         _tune_log(logs[0], as_json, options)
 
 
-_LOG_OPTIONS = ("gradient_norms", "column", "loss")
+_LOG_OPTIONS = ("gradient_norms", "column")
 _FILE_OPTIONS = ("keep_lr", "schedule", "risk", "plot", "out")
+
+
+def _writes_steps(options: dict[str, Any]) -> bool:
+    """Whether a schedule is written as steps in a trainer's units."""
+    return bool(options["schedule"] and options["out"] and options["out"].lower().endswith(".csv"))
 
 
 def _tune_file(file: str, as_json: bool, options: dict[str, Any]) -> None:
@@ -173,8 +181,10 @@ def _tune_file(file: str, as_json: bool, options: dict[str, Any]) -> None:
     batch_size = study.optimizer.batch_size
     tuning = tune_clip(study.problem, study.run.horizon, lr, schedule, batch_size, options["risk"])
     if out is not None:
-        steps = tuning.schedule if tuning.schedule is not None and out.lower().endswith(".csv") else tuning
-        steps.save(out)
+        if tuning.schedule is not None and _writes_steps(options):
+            tuning.schedule.save(out, loss=options["loss"])
+        else:
+            tuning.save(out)
     if plot is not None:
         write_figure(plot, tuning.landscape.plot)
     text = f"{study.problem!r}\n{tuning.summary()}"

@@ -10,7 +10,8 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from enum import StrEnum
-from functools import cached_property
+from functools import cached_property, update_wrapper
+from types import FunctionType
 from typing import Any, ClassVar, Self, TypeVar
 
 import numpy as np
@@ -23,6 +24,7 @@ BoolArray = NDArray[np.bool_]
 IntArray = NDArray[np.int64]
 
 AnyType = TypeVar("AnyType", bound=type)
+AnyCallable = TypeVar("AnyCallable", bound=Callable[..., Any])
 _REGISTERED: dict[str, type] = {}
 
 
@@ -66,16 +68,71 @@ OTHER_NAMES = {
     "batch_size": ("batch", "B"),
     "target": ("theta_star", "optimum", "theta"),
     "start": ("theta_0", "theta0", "init", "x0"),
+    "horizon": ("T", "t_max", "t_end", "duration"),
+    "runs": ("n_runs", "repeats", "repetitions", "samples"),
+    "seed": ("random_state", "rng"),
+    "rtol": ("tol", "tolerance"),
+}
+# What is said of a keyword that is always asked for and that a call leaves out.
+REQUIRED = {
+    "loss": "'half_squared' where the trainer's loss is r^2/2, 'squared' where it is r^2 (PyTorch's MSELoss)",
 }
 
 
-def _spelt(name: str, names: list[str]) -> str:
-    """Return the arguments there are, and the nearest."""
+def nearest(name: str, names: list[str]) -> str | None:
+    """Return the argument that a name may stand for."""
     from difflib import get_close_matches
 
     same = [known for known in names if name in OTHER_NAMES.get(known, ())]
-    near = next(iter(same or get_close_matches(name, names, 1)), None)
+    return next(iter(same or get_close_matches(name, names, 1)), None)
+
+
+def spelt(name: str, names: list[str]) -> str:
+    """Return the arguments there are, and the nearest."""
+    near = nearest(name, names)
     return ", ".join(names) + ("" if near is None else f" (is it {near}?)")
+
+
+def known_names(called: AnyCallable) -> AnyCallable:
+    """Answer a name that a function, or a public method of a class, does not have with those that it has.
+
+    Python binds the arguments, and only where it cannot are they looked at: a call takes 0.5 microseconds longer.
+    """
+    if isinstance(called, type):
+        for name, method in list(vars(called).items()):
+            inner = getattr(method, "__func__", method)
+            if isinstance(inner, FunctionType) and (name == "__call__" or not name.startswith("_")):
+                setattr(called, name, known_names(inner) if inner is method else type(method)(known_names(inner)))
+        return called
+    refuse = _refuse_names
+
+    def call(*args: Any, **given: Any) -> Any:
+        try:
+            return called(*args, **given)
+        except TypeError as error:
+            if error.__traceback__ is not None and error.__traceback__.tb_next is None:
+                refuse(called, given)
+            raise
+
+    function: Any = called  # doctest finds functions by their globals
+    found: Any = FunctionType(call.__code__, function.__globals__, function.__name__, None, call.__closure__)
+    update_wrapper(found, called)
+    return found  # type: ignore[no-any-return]
+
+
+def _refuse_names(called: Callable[..., Any], given: dict[str, Any]) -> None:
+    """Raise InvalidInput for a name that a function does not have, and where a keyword that it asks for is missing."""
+    parameters = inspect.signature(called).parameters
+    names = [name for name, one in parameters.items() if one.kind != one.VAR_KEYWORD and name not in ("self", "cls")]
+    required = [name for name in names if parameters[name].default is inspect.Parameter.empty]
+    takes_any = any(one.kind == one.VAR_KEYWORD for one in parameters.values())
+    for name in given:
+        if name not in names and (not takes_any or nearest(name, required)):
+            expected = f"an argument of {called.__name__}: {spelt(name, names)}"
+            raise InvalidInput(name, expected, "an unknown name") from None
+    for name, meaning in REQUIRED.items():
+        if name in required and name not in given:
+            raise InvalidInput(name, meaning, "nothing") from None
 
 
 class Declaration:
@@ -91,12 +148,13 @@ class Declaration:
 
     written_as: ClassVar[str | None] = None
 
+    def __init_subclass__(cls) -> None:
+        known_names(cls)
+
     def __new__(cls, *_: Any, **given: Any) -> Self:
         """Make an instance; an argument that the class does not have is answered with those that it has."""
-        if is_dataclass(cls) and (unknown := given.keys() - {f.name for f in fields(cls)}):
-            names = list(inspect.signature(cls).parameters)
-            for name in sorted(unknown - set(names)):
-                raise InvalidInput(name, f"an argument of {cls.__name__}: {_spelt(name, names)}", "an unknown name")
+        if is_dataclass(cls) and given.keys() - {f.name for f in fields(cls)}:
+            _refuse_names(cls, given)
         return super().__new__(cls)
 
     @cached_property
@@ -152,16 +210,6 @@ def classes(base: type = Declaration) -> dict[str, type]:
     """Return every declared class below `base`, itself included, by the name that it has in files.
 
     Classes outside the package are among them once they are imported.
-
-    Parameters
-    ----------
-    base : type, default Declaration
-        The base class.
-
-    Returns
-    -------
-    dict of str to type
-        The classes.
     """
     name = getattr(base, "written_as", None) or base.__name__
     found = {name: base} if "__dataclass_fields__" in vars(base) else {}
@@ -228,20 +276,7 @@ def _fields(record: Any) -> dict[str, Any]:
 
 
 def differences(there: Any, here: Any, path: str = "") -> Iterator[str]:
-    """Say in words where two encoded values differ.
-
-    Parameters
-    ----------
-    there, here : object
-        Encoded values, named so in the words.
-    path : str
-        Where they stand, with a dot before each name.
-
-    Yields
-    ------
-    str
-        One difference.
-    """
+    """Say in words where two encoded values differ; path: where they stand, with a dot before each name."""
     if isinstance(there, dict) and isinstance(here, dict) and there.get("type") == here.get("type"):
         for key in dict.fromkeys([*here, *there]):
             yield from differences(there.get(key), here.get(key), f"{path}.{key}")

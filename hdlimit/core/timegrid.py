@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import math
 import os
-from contextlib import suppress
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -20,6 +24,8 @@ from hdlimit.errors import InvalidInput
 LONGEST_HORIZON = 1e12
 # Seconds of work of one core above which a call is refused before it starts: a day.
 DAY = 86400.0
+# Seconds after which work that has no known end shows how far it is.
+PATIENCE = 1.0
 # Seconds above which work is announced before it starts.
 MINUTE = 60.0
 
@@ -93,6 +99,45 @@ def announce(seconds: float, workers: int) -> None:
         units = (("years", 365 * DAY), ("days", DAY), ("hours", 3600.0), ("minutes", 60.0))
         name, unit = next((name, unit) for name, unit in units if duration >= unit)
         tell(f"this takes about {duration / unit:.2g} {name} on {workers} core{'s' if workers > 1 else ''}")
+
+
+class _Counted(threading.local):
+    """What a thread counts: since when, so far, and the bar where it is shown."""
+
+    since: float | None = None
+    count = 0
+    bar: Any = None
+
+
+_counted = _Counted()
+
+
+@contextmanager
+def counting() -> Iterator[None]:
+    """Show what `count_table` counts inside, on a terminal and after a second of work; an inner one joins the outer."""
+    if _counted.since is not None:
+        yield
+        return
+    _counted.since = time.perf_counter()
+    try:
+        yield
+    finally:
+        if _counted.bar is not None:
+            _counted.bar.close()
+        _counted.since, _counted.count, _counted.bar = None, 0, None
+
+
+def count_table() -> None:
+    """Count a piece of a table that has been made."""
+    if _counted.since is None or sys.stderr is None or not sys.stderr.isatty():
+        return
+    _counted.count += 1
+    if _counted.bar is not None:
+        _counted.bar.update(1)
+    elif time.perf_counter() - _counted.since > PATIENCE:
+        from tqdm import tqdm
+
+        _counted.bar = tqdm(initial=_counted.count, desc="tables of responses", unit="piece")
 
 
 def check_memory(argument: str, work: str, size: float) -> None:

@@ -95,7 +95,8 @@ class ClippedNorm:
         h = difference(variance)
         low, high = c_range
         short, plain, long = (
-            limit.response.compiled(v_range, (low / math.sqrt(q), high / math.sqrt(q))) for q in (1 - h, 1.0, 1 + h)
+            limit.response.compiled(v_range, (low / math.sqrt(q), high / math.sqrt(q))).whole()
+            for q in (1 - h, 1.0, 1 + h)
         )
         return cls(limit, short, plain, long, variance, trace)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hdlimit.core import checks
-from hdlimit.core.declaration import FloatArray, IntArray
+from hdlimit.core.declaration import FloatArray, IntArray, known_names
 from hdlimit.core.timegrid import check_duration
 from hdlimit.core.version import __version__
 from hdlimit.errors import InvalidInput, NoLimit, NotAvailable, Outcome, Status, shown
@@ -38,6 +38,7 @@ _MOST_HELD = 100_000_000
 _STEP_SECONDS, _MODE_SECONDS = 2e-8, 1.2e-9
 
 
+@known_names
 @dataclass(frozen=True, eq=False, repr=False)
 class ExactMean:
     """The exact mean risk of SGD.
@@ -103,6 +104,7 @@ class ExactMean:
         return plot_exact(self, ax, **style)
 
 
+@known_names
 def exact_mean(problem: Problem, optimizer: Optimizer, steps: Any) -> ExactMean:
     """Compute the mean risk of streaming SGD at this d, exactly, for Gaussian x and any batch size.
 

@@ -60,7 +60,7 @@ class _System:
         v_range = (0.9 * self.lowest, 1.2 * max(float(v.max()), self.lowest))
         c_range = value_range(tabulate(self.limit.control, curve.horizon))
         self.moving = c_range[0] < c_range[1] < math.inf
-        self.response: Compiled = self.limit.response.compiled(v_range, c_range)
+        self.response: Compiled = self.limit.response.compiled(v_range, c_range).whole()
         self.per_sample = of_map(self.limit.response).map.per_sample
         trace, squares = problem.covariance.trace, problem.covariance.squares
         clips = shifted and self.linear and self.algorithm and not self.per_sample and c_range[0] < math.inf

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from hdlimit.core import checks
-from hdlimit.core.declaration import FloatArray
+from hdlimit.core.declaration import FloatArray, known_names
 from hdlimit.core.observable import Observable
 from hdlimit.core.seeds import Seed, as_int, seed_sequence
 from hdlimit.core.timegrid import check_horizon, check_memory, default_times
@@ -142,6 +142,7 @@ class SdePaths(Record):
         return plot_ensemble(self, ax, **{"label": label, **style})
 
 
+@known_names
 def sample_sde(
     problem: Problem,
     optimizer: Optimizer,

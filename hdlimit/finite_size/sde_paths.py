@@ -194,7 +194,7 @@ def _grid(breaks: FloatArray, speed: FloatArray, step: float | None) -> FloatArr
 
 @lru_cache(maxsize=64)
 def _compiled(response: MapResponse, v_range: tuple[float, float], c_range: tuple[float, float]) -> Compiled:
-    return response.compiled(v_range, c_range)
+    return response.compiled(v_range, c_range).whole()
 
 
 def sample_paths(task: Task, paths: Sequence[int]) -> tuple[FloatArray, FloatArray]:

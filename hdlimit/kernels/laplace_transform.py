@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from hdlimit.core.jit import MATRIX, VECTOR, Type, boolean, float64, int64, jit, void
+from hdlimit.core.jit import CUBE, MATRIX, VECTOR, Type, boolean, float64, int64, jit, void
 
 COMPLEX, COMPLEXES = Type("complex128"), Type("complex128[::1]")
 
@@ -148,6 +148,15 @@ def real_power(
         power[i] = math.exp(size * (min(x * a - b + table[k, 0], 0.0) - rise / 2))
 
 
+@jit(int64(COMPLEX), fastmath=_SUMS)
+def _terms(inverse: complex) -> int:
+    """Return the terms of the series of int_0^inf (1 + t)^(-1/2) e^(z t) dt, z = 1/inverse: the next is below 3e-13."""
+    size = abs(inverse.real) + abs(inverse.imag)
+    if size > 1 / 60:
+        return 20
+    return 12 if size > 1 / 150 else 8 if size > 1 / 1000 else 5
+
+
 @jit(VECTOR(COMPLEXES, VECTOR, COMPLEXES, float64, float64, float64, float64, boolean, COMPLEXES), fastmath=_SUMS)
 def line_sums(
     w: np.ndarray,
@@ -195,7 +204,7 @@ def line_sums(
         if i < half.size:
             factor = half[i]
         else:
-            for k in range(20, 0, -1):
+            for k in range(_terms(inverse), 0, -1):
                 factor = 1.0 + (k - 0.5) * inverse * factor
             factor *= -inverse
         sums[4] += (part * factor).real
@@ -203,3 +212,31 @@ def line_sums(
         sums[2] += 1.0
         sums[3] += 0.5
     return sums
+
+
+@jit(void(COMPLEXES, CUBE, int64, float64, COMPLEXES), fastmath=_SUMS)
+def polar_log(w: np.ndarray, table: np.ndarray, first: int, length: float, result: np.ndarray) -> None:
+    """Log Lambda at complex w, Re w >= 0, from Chebyshev sums in log |w| and |arg w|.
+
+    table[k]: over log |w|/length in [first + k, first + k + 1], real parts of the coefficients (orders in |arg w|,
+    orders in log |w|), then imaginary parts; result: overwritten, the shape of w.
+    """
+    across, along = table.shape[1] // 2, table.shape[2]
+    for i in range(w.size):
+        place = math.log(abs(w[i])) / length
+        k = min(max(math.floor(place) - first, 0), table.shape[0] - 1)
+        x = 2 * (place - (first + k)) - 1
+        angle = math.atan2(w[i].imag, w[i].real)
+        y = abs(angle) * 4 / math.pi - 1
+        a1, a2, b1, b2, a, b = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+        for m in range(across - 1, -1, -1):
+            p1, p2, q1, q2 = 0.0, 0.0, 0.0, 0.0
+            for n in range(along - 1, 0, -1):
+                p1, p2 = 2 * x * p1 - p2 + table[k, m, n], p1
+                q1, q2 = 2 * x * q1 - q2 + table[k, across + m, n], q1
+            a, b = x * p1 - p2 + table[k, m, 0], x * q1 - q2 + table[k, across + m, 0]
+            if m > 0:
+                a1, a2 = 2 * y * a1 - a2 + a, a1
+                b1, b2 = 2 * y * b1 - b2 + b, b1
+        a, b = y * a1 - a2 + a, y * b1 - b2 + b
+        result[i] = complex(a, b if angle >= 0.0 else -b)

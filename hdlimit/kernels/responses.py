@@ -23,10 +23,12 @@ FLOOR = 1e-30
 # Degree of a table in log v on a piece, and points in log c of a surface; pieces are halved until their error is small
 # enough (response/chebyshev.py), so that these trade the number of pieces for the cost of each. Chosen, not measured.
 TABLE_DEGREE = 12
-# Chebyshev points in log c of a surface; its pieces are halved until it is right (response/chebyshev.py).
+# Chebyshev points in log c of a surface; its cells are halved until they are right (response/chebyshev.py).
 SURFACE_POINTS = 12
-# Numbers of a table before its ends.
-TABLE_HEAD = 5
+# Numbers of a table before its ends, of a surface before its places, of a cell before its coefficients.
+TABLE_HEAD, SURFACE_HEAD, CELL_HEAD = 5, 6, 9
+# Length of a cell in log v and log c, the least that is tabulated: what many curves share. Chosen, not measured.
+CELL = 1.25
 
 Response: TypeAlias = Kernel[[float, float, np.ndarray], tuple[float, float]]
 
@@ -146,38 +148,57 @@ def table(v: float, c: float, parameters: np.ndarray) -> tuple[float, float]:
     return min(mu * math.exp(parameters[1]), parameters[3]), min(nu * math.exp(parameters[2]), parameters[4])
 
 
+@jit(TWO(float64, float64, VECTOR, int64), borrows=True)
+def cell(x: float, y: float, parameters: np.ndarray, start: int) -> tuple[float, float]:
+    """(log mu, log nu) at log v = x and log c = y, from the cell of a surface that begins at `start`."""
+    left, right, low, high = parameters[start + 1], parameters[start + 2], parameters[start + 3], parameters[start + 4]
+    along, across = (2 * x - left - right) / (right - left), (2 * y - low - high) / (high - low)
+    first, width = start + CELL_HEAD, TABLE_DEGREE + 1
+    a1, a2, b1, b2, a, b = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+    for m in range(SURFACE_POINTS - 1, -1, -1):
+        a = _clenshaw(parameters, float(first + m * width), along)
+        b = _clenshaw(parameters, float(first + (SURFACE_POINTS + m) * width), along)
+        if m > 0:
+            a1, a2 = 2 * across * a1 - a2 + a, a1
+            b1, b2 = 2 * across * b1 - b2 + b, b1
+    return across * a1 - a2 + a + parameters[start + 7], across * b1 - b2 + b + parameters[start + 8]
+
+
 @jit(SIGNATURE, borrows=True)
 def surface(v: float, c: float, parameters: np.ndarray) -> tuple[float, float]:
-    """Return log mu and log nu in log c between tables in log v, for thresholds that move.
+    """Return log mu and log nu as Chebyshev sums in log v and log c on cells, for thresholds that move.
 
-    parameters: number of pieces p in log c, their p + 1 ends, the beginnings of p times 12 tables, the tables.
-    Barycentric interpolation between the 12 Chebyshev points of a piece; below the smallest c: mu ~ c and nu ~ c^2.
-    mu <= 1 and nu <= c^2 always.
+    parameters: numbers of the first of n rows of cells in log v, n, of the first of m columns in log c, m, the squared
+    width of the noise, B; n times m places where cells begin; the cells. A cell: 0, or 1 or 2 where it is too coarse
+    and halved in log v or log c; its four ends; where its halves begin; log of the units of mu and nu; 12 times 13
+    coefficients of each. 0 stands for a cell that is not there yet: -1 is written in its place to ask for it, and the
+    cell around it answers, or a rough formula. Below the smallest c: mu ~ c and nu ~ c^2. mu <= 1 and nu <= c^2 always.
     """
     if c <= 0.0:
         return 0.0, 0.0
-    pieces = int(parameters[0])
-    y = min(max(math.log(c), parameters[1]), parameters[1 + pieces])
-    below = min(math.log(c) - parameters[1], 0.0)
-    p = min(max(np.searchsorted(parameters[1 : pieces + 2], y, side="right") - 1, 0), pieces - 1)
-    left, right = parameters[1 + p], parameters[2 + p]
-    x = (2 * y - left - right) / (right - left)
-    first = pieces + 2 + p * SURFACE_POINTS
-    weight_sum, mu_sum, nu_sum = 0.0, 0.0, 0.0
-    for k in range(SURFACE_POINTS):
-        start = int(parameters[first + k])
-        log_mu, log_nu = _logarithms(v, parameters, start)
-        log_mu, log_nu = log_mu + parameters[start + 1], log_nu + parameters[start + 2]
-        angle = math.pi * (k + 0.5) / SURFACE_POINTS
-        if x == math.cos(angle):
-            weight_sum, mu_sum, nu_sum = 1.0, log_mu, log_nu
+    rows, columns = int(parameters[1]), int(parameters[3])
+    left, low = (parameters[0] - 0.5) * CELL, parameters[2] * CELL
+    x = min(max(math.log(max(v, SMALLEST)), left), left + rows * CELL)
+    y = min(max(math.log(c), low), low + columns * CELL)
+    i, j = min(int((x - left) / CELL), rows - 1), min(int((y - low) / CELL), columns - 1)
+    slot, start = SURFACE_HEAD + i * columns + j, 0
+    while True:
+        child = int(parameters[slot])
+        if child <= 0:
+            parameters[slot] = -1.0
             break
-        weight = (1.0 if k % 2 == 0 else -1.0) * math.sin(angle) / (x - math.cos(angle))
-        mu_sum += weight * log_mu
-        nu_sum += weight * log_nu
-        weight_sum += weight
-    mu, nu = math.exp(mu_sum / weight_sum + below), math.exp(nu_sum / weight_sum + 2 * below)
-    return min(mu, 1.0), min(nu, c * c)
+        start = child
+        kind = int(parameters[start])
+        if kind == 0:
+            break
+        ends, place = start + 2 * kind - 1, x if kind == 1 else y
+        slot = start + (5 if 2 * place < parameters[ends] + parameters[ends + 1] else 6)
+    if start == 0:
+        square, clip = (max(v, SMALLEST) + parameters[4]) / parameters[5], c * c
+        return math.sqrt(clip / (clip + square)), clip * (square / (clip + square))
+    log_mu, log_nu = cell(x, y, parameters, start)
+    below = min(math.log(c) - low, 0.0)
+    return min(math.exp(log_mu + below), 1.0), min(math.exp(log_nu + 2 * below), c * c)
 
 
 @jit(SIGNATURE, borrows=True)

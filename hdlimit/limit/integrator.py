@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from hdlimit.core.declaration import FloatArray
+from hdlimit.core.timegrid import counting
 from hdlimit.errors import NotAvailable
 from hdlimit.kernels import esdirk
 from hdlimit.limit.interpolant import DenseOutput
@@ -19,6 +20,10 @@ from hdlimit.limit.system import Limit
 # Steps after which an integration gives up, beside those that schedules ask for: some seconds for one mode, a thousand
 # times what a curve of rtol 1e-6 takes.
 MOST_STEPS = 200_000
+# Repetitions of an integration whose tables grow, before it is given up: 10 to 20 are usual. Chosen, not measured.
+MOST_REPEATS = 200
+# Steps of an integration whose tables are not complete yet: a guess that jumps can hold it where it jumps.
+FEW_STEPS = 1000
 # Of the sizes that start and noise give v, what counts as 0: a fall by 138 powers of e, beyond any use of a risk.
 FLOOR = 1e-60
 
@@ -31,24 +36,32 @@ class Solution(NamedTuple):
     steps: int
 
 
+@counting()
 def solve(limit: Limit, modes: MomentSystem, horizon: float, rtol: float, level: float = -math.inf) -> Solution:
     """Integrate dm_i/dt = -2 eta mu rate_i m_i + eta^2 nu diffusion_i from modes.start to a relative accuracy of rtol.
 
     The integration ends at the horizon, where v escapes, or where it is at most the level. Falls below 1e-60 count as
     reaching 0; where a functional grows manifold within one step of the optimizer (a time 1/d after the start or a jump
     of a schedule), its error is below rtol times 1 % of what it grows to. Where the response is a table in v, it is
-    extended and the integration repeated until v stays inside. At the target without noise, where every residual is 0,
-    and under a step size of 0 nothing moves.
+    extended and the integration repeated until v stays inside and nothing is missed. At the target without noise, where
+    every residual is 0, and under a step size of 0 nothing moves.
     """
     if limit.response.noise.second_moment == 0 and not modes.moved:
         return _at_rest(modes, horizon)
     arrays, c_range = prepared(limit, modes, horizon, rtol, level)
     if not (arrays.lr_pieces[0, 0] or arrays.lr_pieces.any()):
         return _at_rest(modes, horizon)
-    v_range = initial_range(limit, modes)
-    for _ in range(40):
+    v_range, most = initial_range(limit, modes), float(arrays.settings[esdirk.MOST])
+    few = float(FEW_STEPS + arrays.ends.size)
+    for _ in range(MOST_REPEATS):
         response = limit.response.compiled(v_range, c_range)
+        arrays.settings[esdirk.MOST] = most if response.cells is None else min(few, most)
         status, low, high, *dense = advance(arrays, response.kernel, response.parameters)
+        if response.missed():
+            continue
+        if status == esdirk.FULL and few < most:
+            few = most
+            continue
         low = max(low, float(arrays.floor[0]))
         if low >= response.low and high <= response.high:
             return Solution(DenseOutput(*dense), status, dense[1].shape[0])

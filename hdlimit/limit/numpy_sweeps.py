@@ -175,7 +175,7 @@ def run(
     response : Kernel
         (mu, nu).
     parameters : array
-        Of the response; in NumPy it gets a copy.
+        Of the response; in NumPy one that remembers gets a copy.
     *more
         Further arguments of the kernel.
 
@@ -223,7 +223,8 @@ def in_numpy(kernel: Kernel[..., Any]) -> Callable[..., Any]:
 
 def _own(response: Kernel[..., Any], parameters: np.ndarray) -> np.ndarray:
     """Parameters with nothing in them that compiled code has computed, as that rounds otherwise."""
+    if response is not lazy_table.remembered:
+        return parameters
     own = parameters.copy()
-    if response is lazy_table.remembered:
-        own[lazy_table.HEAD + 3 * int(own[lazy_table.TERMS]) :] = np.nan
+    own[lazy_table.HEAD + 3 * int(own[lazy_table.TERMS]) :] = np.nan
     return own

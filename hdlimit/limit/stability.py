@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 from hdlimit.core import checks
+from hdlimit.core.declaration import known_names
 from hdlimit.core.timegrid import LONGEST_HORIZON
 from hdlimit.errors import Outcome, Status
 from hdlimit.limit.feature_maps import FEATURES
@@ -49,6 +50,7 @@ class Stability:
         return self.outcome.sentence
 
 
+@known_names
 def stability(problem: Problem, optimizer: Optimizer, horizon: float = LONGEST_HORIZON) -> Stability:
     """Whether the risk of an optimizer stays bounded, and the step size above which it does not.
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hdlimit.core.declaration import known_names
 from hdlimit.errors import InvalidInput, NotAvailable, Outcome, Status, shown
 from hdlimit.limit.stability import stability
 from hdlimit.limit.system import Limit, limit_of
@@ -94,6 +95,7 @@ def _time_scale(limit: Limit, lr: float, c: float, v: float) -> float:
     return 1 / (2 * lr * mu * _slowest(limit, lr * _slope(limit, c, v) / 2))
 
 
+@known_names
 def steady_state(problem: Problem, optimizer: Optimizer) -> SteadyState:
     """Return the excess risk at which the limit settles, and how fast.
 

@@ -10,25 +10,30 @@ simulation/updates.py). The two sides meet only in the tests.
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from functools import cached_property
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 
 from hdlimit.core import checks
-from hdlimit.core.declaration import Declaration, FloatArray
-from hdlimit.errors import InvalidInput, shown
+from hdlimit.core.declaration import REQUIRED, Declaration, FloatArray
+from hdlimit.errors import HdlimitError, InvalidInput, shown
 from hdlimit.optimizers.schedules import Constant, Schedule, as_schedule
 from hdlimit.problem.least_squares import LeastSquares, checked_problem
 
 Loss = Literal["half_squared", "squared"]
 
+# d from which steps and times, and a trainer's step and lr, are too far apart to be taken for each other. Chosen.
+LARGE = 100
 _LOSS_FACTOR = {"half_squared": 1.0, "squared": 2.0}
 
 
 def loss_factor(loss: Any) -> float:
     """Gradient of the trainer's loss over the gradient of r^2/2: 1 for r^2/2, 2 for r^2 (PyTorch's MSELoss)."""
-    return _LOSS_FACTOR[checks.one_of("loss", loss, tuple(_LOSS_FACTOR))]
+    if not isinstance(loss, str) or loss not in _LOSS_FACTOR:
+        raise InvalidInput("loss", REQUIRED["loss"], shown(loss))
+    return _LOSS_FACTOR[loss]
 
 
 def check_named(optimizer: Optimizer) -> None:
@@ -49,6 +54,29 @@ def check_types(problem: object, optimizer: object) -> None:
     if not isinstance(optimizer, Optimizer):
         raise InvalidInput("optimizer", "an optimizer such as SGD(lr=0.5)", shown(optimizer))
     check_named(optimizer)
+
+
+def over_steps(optimizer: Optimizer, horizon: float, dimension: int) -> str:
+    """Say which schedules look like functions of step numbers, in place of t = steps/d; empty where none does.
+
+    That is so from d = 100 on where a schedule changes by more than half of its largest value over [0, d horizon], a
+    quarter of the change or more comes after d horizon/10, and less than a twentieth of it within the horizon.
+    """
+    schedules = {"lr": optimizer.lr_schedule, "threshold": optimizer.control_schedule}
+    moving = [name for name, schedule in schedules.items() if not isinstance(schedule, Constant)]
+    found = [name for name in moving if dimension >= LARGE and _moves_late(schedules[name], horizon, dimension)]
+    said = f"the schedule of {' and '.join(found)} hardly changes up to t = {horizon:g} and much up to d times that: "
+    return f"{said}its times are t = steps/d, step numbers divided by d = {dimension}" if found else ""
+
+
+def _moves_late(schedule: Schedule, horizon: float, dimension: int) -> bool:
+    early, steps = horizon * np.linspace(0.0, 1.0, 5), dimension * horizon * np.linspace(0.1, 1.0, 10)
+    with suppress(HdlimitError), np.errstate(all="ignore"):  # a function may end at the horizon
+        values = schedule(np.concatenate([early, steps]))
+        change, late = np.ptp(values), np.ptp(values[early.size :])
+        hardly = np.ptp(values[: early.size]) < change / 20
+        return bool(hardly and late > change / 4 and change > values.max() / 2)
+    return False
 
 
 class Optimizer(Declaration):
@@ -90,7 +118,7 @@ class Optimizer(Declaration):
         """The residual map as `ResidualTable.flat` has it; empty where the optimizer only names its map."""
         return np.empty(0)
 
-    def step_size(self, problem: LeastSquares, loss: Loss = "half_squared", steps: Any = None) -> float | FloatArray:
+    def step_size(self, problem: LeastSquares, *, loss: Loss, steps: Any = None) -> float | FloatArray:
         """Return the trainer's step: lr/d for the loss r^2/2, lr/(2d) for r^2 (PyTorch's MSELoss).
 
         It is lr/d for both where the update does not follow the loss: signSGD, and maps of the residual itself.
@@ -108,11 +136,11 @@ class Optimizer(Declaration):
         return self.lr_schedule.value / scale
 
     @classmethod
-    def from_step_size(cls, step: float, problem: LeastSquares, loss: Loss = "half_squared", **parameters: Any) -> Self:
+    def from_step_size(cls, step: float, problem: LeastSquares, *, loss: Loss, **parameters: Any) -> Self:
         """Return the optimizer whose trainer step is `step`: lr = step * d for the loss r^2/2, 2 step d for r^2.
 
-        lr = step * d for both where the update does not follow the loss. step: > 0; problem: supplies d; parameters:
-        the optimizer's other arguments.
+        lr = step * d for both where the update does not follow the loss. step: > 0; problem: supplies d; loss: the
+        trainer's; parameters: the optimizer's other arguments.
         """
         lr = checks.scale("step", step) * checked_problem(problem).dimension * cls._step_factor(loss)
         return cls(**{"lr": lr, **parameters})

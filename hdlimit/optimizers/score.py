@@ -48,7 +48,7 @@ class ScoreSGD(Optimizer):
     --------
     >>> import hdlimit as hd
     >>> problem = hd.Problem(hd.Isotropic(200), hd.Laplace(0.5))
-    >>> score = hd.tuning.score_sgd(problem, lr=0.3, horizon=10.0)
+    >>> score = hd.tuning.score_sgd(problem, horizon=10.0, lr=0.3)
     >>> type(score).__name__, score.batch_size
     ('ScoreSGD', 1)
     """

@@ -28,7 +28,7 @@ class SGD(Optimizer):
     Examples
     --------
     >>> import hdlimit as hd
-    >>> hd.SGD(lr=0.5).step_size(hd.Problem(hd.Isotropic(1000)))
+    >>> hd.SGD(lr=0.5).step_size(hd.Problem(hd.Isotropic(1000)), loss="half_squared")
     0.0005
     """
 
@@ -56,12 +56,13 @@ class ClippedSGD(Optimizer):
 
     Notes
     -----
-    The gradient is g = (1/B) sum_j r_j x_j. A trainer's gradient-norm limit is max_norm = c sqrt(tr K).
+    The gradient is g = (1/B) sum_j r_j x_j. A trainer's gradient-norm limit is max_norm = c sqrt(tr K),
+    for the loss r^2/2.
 
     Examples
     --------
     >>> import hdlimit as hd
-    >>> hd.ClippedSGD(lr=0.5, threshold=0.6).max_norm(hd.Problem(hd.Isotropic(100)))
+    >>> hd.ClippedSGD(lr=0.5, threshold=0.6).max_norm(hd.Problem(hd.Isotropic(100)), loss="half_squared")
     6.0
     """
 
@@ -85,7 +86,7 @@ class ClippedSGD(Optimizer):
         """The clip threshold in residual units as a function of t."""
         return as_schedule("threshold", self.threshold, allow_infinite=True)
 
-    def max_norm(self, problem: LeastSquares, loss: Loss = "half_squared") -> float:
+    def max_norm(self, problem: LeastSquares, *, loss: Loss) -> float:
         """Return the trainer's gradient-norm limit.
 
         Parameters
@@ -111,7 +112,7 @@ class ClippedSGD(Optimizer):
 
     @classmethod
     def from_max_norm(
-        cls, lr: Any, max_norm: float, problem: LeastSquares, loss: Loss = "half_squared", batch_size: int = 1
+        cls, lr: Any, max_norm: float, problem: LeastSquares, *, loss: Loss, batch_size: int = 1
     ) -> ClippedSGD:
         """Return the clipped SGD of a trainer that clips gradient norms.
 

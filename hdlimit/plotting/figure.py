@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hdlimit.core.declaration import FloatArray
+from hdlimit.core.declaration import AnyCallable, FloatArray
 from hdlimit.errors import InvalidInput, shown
 from hdlimit.storage.files import checked_path, new_file
 
@@ -115,6 +117,23 @@ def axes_of(ax: Axes | None) -> Axes:
     if ax is not None and not isinstance(ax, Axes):
         raise InvalidInput("ax", "axes of matplotlib, or None", shown(ax))
     return new_axes() if ax is None else ax
+
+
+def styled(draw: AnyCallable) -> AnyCallable:
+    """Answer a keyword that matplotlib does not know with InvalidInput, as a misspelt `ax` is one."""
+
+    @wraps(draw)
+    def call(*args: Any, **given: Any) -> Any:
+        try:
+            return draw(*args, **given)
+        except (AttributeError, TypeError) as error:
+            unknown = re.search(r"unexpected keyword argument '(\w+)'", str(error))
+            if unknown is None or unknown[1] not in given:
+                raise
+            expected = "ax, or a property of what matplotlib draws"
+            raise InvalidInput(unknown[1], expected, "an unknown name") from error
+
+    return call  # type: ignore[return-value]
 
 
 def shown_points(ax: Axes, time: FloatArray, risk: FloatArray) -> Any:

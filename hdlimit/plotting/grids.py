@@ -8,7 +8,7 @@ import numpy as np
 
 from hdlimit.core.declaration import FloatArray
 from hdlimit.errors import NotAvailable
-from hdlimit.plotting.figure import axes_of, shown_points
+from hdlimit.plotting.figure import axes_of, shown_points, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -72,6 +72,7 @@ class SweepLike(Protocol):
     def optimizer(self) -> Any: ...  # noqa: D102
 
 
+@styled
 def plot_landscape(landscape: LandscapeLike, ax: Axes | None = None, **style: Any) -> Axes:
     """Draw the risk over step size and clip threshold as filled contours in log risk, its least point as a cross.
 
@@ -130,6 +131,7 @@ def _contours(
     return ax
 
 
+@styled
 def plot_sweep(sweep: SweepLike, ax: Axes | None = None, **style: Any) -> Axes:
     """Draw a sweep: curves of up to one axis, the risks along one axis, or those over two axes as filled contours.
 

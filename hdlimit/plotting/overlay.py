@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from hdlimit.core import checks
-from hdlimit.core.declaration import FloatArray
+from hdlimit.core.declaration import FloatArray, known_names
 from hdlimit.errors import InvalidInput, shown
 from hdlimit.plotting.figure import axes_of, shown_points, thinned
 
@@ -36,6 +36,7 @@ class ResultLike(Protocol):
     def risk(self) -> FloatArray: ...  # noqa: D102
 
 
+@known_names
 def plot(results: Any, band: float | None = 0.8, x: str = "t", *, ax: Axes | None = None) -> Axes:
     """Draw several curves and ensembles in one figure.
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from hdlimit.core.declaration import BoolArray, FloatArray
 from hdlimit.errors import NotAvailable, ValidityWarning
-from hdlimit.plotting.figure import axes_of, shown_points, thinned
+from hdlimit.plotting.figure import axes_of, shown_points, styled, thinned
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -96,6 +96,7 @@ class ComparisonLike(Protocol):
     def horizon(self) -> float: ...  # noqa: D102
 
 
+@styled
 def plot_curve(curve: CurveLike, ax: Axes | None = None, *, band: bool = True, **line: Any) -> Axes:
     """Draw a predicted risk curve as a line, with dots at plus and minus the predicted spread of one run.
 
@@ -137,6 +138,7 @@ def _trusted_spread(curve: CurveLike) -> FloatArray | None:
         return None
 
 
+@styled
 def plot_ensemble(ensemble: RunsLike, ax: Axes | None = None, **line: Any) -> Axes:
     """Draw the mean of simulated runs as about 25 markers, with a band of plus and minus the spread of one run.
 
@@ -169,6 +171,7 @@ def plot_ensemble(ensemble: RunsLike, ax: Axes | None = None, **line: Any) -> Ax
     return ax
 
 
+@styled
 def plot_report(report: ReportLike, ax: Axes | None = None, **line: Any) -> Axes:
     """Draw a verification: the predicted line, the runs on top, the verdict as the title.
 
@@ -220,6 +223,7 @@ def plot_comparison(comparison: ComparisonLike, ax: Axes | None = None) -> Axes:
     return ax
 
 
+@styled
 def plot_exact(mean: ExactLike, ax: Axes | None = None, **line: Any) -> Axes:
     """Draw an exact mean as a line.
 

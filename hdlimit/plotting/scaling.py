@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from hdlimit.core.declaration import FloatArray
-from hdlimit.plotting.figure import axes_of
+from hdlimit.plotting.figure import axes_of, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -44,6 +44,7 @@ class StudyLike(Protocol):
     def verdict(self) -> str: ...  # noqa: D102
 
 
+@styled
 def plot_scaling(study: StudyLike, ax: Axes | None = None, **line: Any) -> Axes:
     """Draw |bias| and spread of a scaling study against D, with one standard error and lines of slope -1 and -1/2.
 

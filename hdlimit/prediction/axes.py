@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from hdlimit.core import checks
-from hdlimit.core.declaration import FloatArray
+from hdlimit.core.declaration import FloatArray, spelt
 from hdlimit.errors import InvalidInput, shown
 from hdlimit.optimizers.schedules import Constant, Schedule, as_schedule
 from hdlimit.problem.noise import as_noise
@@ -19,6 +19,7 @@ from hdlimit.problem.problem import Problem
 Values = Any  # FloatArray, IntArray, tuple[NoiseLaw, ...] or tuple[Schedule | float, ...]
 OPTIMIZER_AXES = ("lr", "threshold", "batch_size")
 _SCHEDULES = ("lr", "threshold")
+_OPTIONS = ("times", "final", "rtol", "compress", "threads", "executor", "progress")
 
 
 def checked_axes(problem: Problem, optimizer: Any, given: dict[str, Any]) -> dict[str, Values]:
@@ -30,8 +31,10 @@ def checked_axes(problem: Problem, optimizer: Any, given: dict[str, Any]) -> dic
         raise InvalidInput("axes", f"values for at least one of {', '.join(known)}", "none")
     for name in given:
         if name not in known:
-            what = "an optimizer that clips" if name == "threshold" else f"one of the axes {', '.join(known)}"
-            raise InvalidInput(name, what, shown(optimizer) if name == "threshold" else "an unknown parameter")
+            if name == "threshold":
+                raise InvalidInput(name, "an optimizer that clips", shown(optimizer))
+            what = f"an axis or an option of sweep: {spelt(name, [*known, *_OPTIONS])}"
+            raise InvalidInput(name, what, "an unknown name")
     if "noise" in given and (both := [name for name in given if name in parameters]):
         raise InvalidInput("noise", f"an axis of laws or one of {both[0]}, not both", "both")
     axes = {name: _values(name, value, problem.noise) for name, value in given.items()}

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from hdlimit.core import checks
-from hdlimit.core.declaration import FloatArray
+from hdlimit.core.declaration import FloatArray, known_names
 from hdlimit.errors import InvalidInput, NotAvailable, shown
 from hdlimit.limit.interpolant import DenseOutput, first_crossing
 from hdlimit.limit.pair_moments import pair_squares
@@ -25,6 +25,7 @@ HIGHEST = 1e300
 _EFFICIENCY_TIMES = 40
 
 
+@known_names
 class DenseCurve:
     """Base of Curve: quantities at any time up to its end.
 

@@ -20,7 +20,15 @@ from hdlimit.errors import NotAvailable
 from hdlimit.execution.parallel import collect
 from hdlimit.kernels import esdirk
 from hdlimit.kernels import grid as kernels
-from hdlimit.limit.integrator import floors, initial_range, settings_of, value_range
+from hdlimit.limit.integrator import (
+    FEW_STEPS,
+    MOST_REPEATS,
+    MOST_STEPS,
+    floors,
+    initial_range,
+    settings_of,
+    value_range,
+)
 from hdlimit.limit.moments import MomentSystem
 from hdlimit.limit.numpy_sweeps import run
 from hdlimit.limit.piecewise import Piecewise, stops, tabulate
@@ -149,13 +157,10 @@ class Prepared:
             reports[:, [kernels.STATUS, kernels.END]] = esdirk.REACHED, self.horizon
             return v, reports
         todo = {initial_range(self.column.limit, self.column.limit.modes): np.arange(points.size)}
-        for _ in range(40):
+        for _ in range(MOST_REPEATS):
             missed: dict[Range, list[int]] = {}
             for v_range, some in todo.items():
-                response = self.response.compiled(v_range, value_range(self.control))
-                for few in np.array_split(some, math.ceil(some.size / self.at_once)):
-                    check_stop()
-                    v[few], reports[few] = self._run(points[few], response)
+                response = self._on(v_range, points, some, v, reports)
                 for k in some.tolist():
                     low, high = reports[k, kernels.LOW], reports[k, kernels.HIGH]
                     if low < response.low or high > response.high:
@@ -165,10 +170,26 @@ class Prepared:
             todo = {v_range: np.array(some) for v_range, some in missed.items()}
         raise NotAvailable(f"noise: the response would have to be tabulated over v in {next(iter(todo))}")
 
-    def _run(self, points: IntArray, response: Compiled) -> tuple[FloatArray, FloatArray]:
+    def _on(self, v_range: Range, points: IntArray, some: IntArray, v: FloatArray, reports: FloatArray) -> Compiled:
+        """Integrate some of the points with a response over v_range, which is returned, into v and reports."""
+        most = FEW_STEPS + self.ends.size
+        for _ in range(MOST_REPEATS):
+            response = self.response.compiled(v_range, value_range(self.control))
+            most = MOST_STEPS if response.cells is None else most
+            for few in np.array_split(some, math.ceil(some.size / self.at_once)):
+                check_stop()
+                v[few], reports[few] = self._run(points[few], response, most)
+            if not response.missed():
+                if most == MOST_STEPS or not (reports[some, kernels.STATUS] == esdirk.FULL).any():
+                    break
+                most = MOST_STEPS
+        return response
+
+    def _run(self, points: IntArray, response: Compiled, most: int) -> tuple[FloatArray, FloatArray]:
         modes, count = self.modes, points.size
         v, reports = np.empty((count, self.times.size)), np.empty((count, kernels.REPORT))
         settings = settings_of(self.column.limit, self.rtol)
+        settings[esdirk.MOST] = most
         lr = self.lr.coefficients[None] if self.column.lr is None else self.column.lr[points, None, None]
         control = np.repeat(self.control.coefficients[None], count, axis=0)
         arrays = esdirk.Arrays(

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from hdlimit.core import checks
+from hdlimit.core.declaration import known_names
 from hdlimit.core.timegrid import check_horizon, check_memory, default_times
 from hdlimit.core.version import __version__
 from hdlimit.errors import InvalidInput, NotAvailable, Outcome, Status
@@ -16,6 +17,7 @@ from hdlimit.limit.integrator import Solution, solve
 from hdlimit.limit.interpolant import first_crossing
 from hdlimit.limit.stability import is_stable, judge
 from hdlimit.limit.system import Limit, limit_of
+from hdlimit.limit.units import warn_units
 from hdlimit.limit.validity import warn_caveats
 from hdlimit.optimizers.base import Optimizer, check_types
 from hdlimit.prediction.curve import Curve
@@ -28,6 +30,7 @@ LOOSEST, TIGHTEST = 1e-2, 1e-10
 TIME = 100.0
 
 
+@known_names
 def predict(
     problem: Problem,
     optimizer: Optimizer,
@@ -77,6 +80,8 @@ def predict(
     -----
     LowDimensionWarning, HeavyTailWarning, NearCriticalWarning, NonGaussianWarning, ValidityWarning
         Where the limit is not to be trusted, with a number: see `hdlimit.errors`.
+    UnitsWarning
+        Where lr, horizon or a schedule looks like a trainer's: see `hdlimit.limit.units.warn_units`.
 
     Notes
     -----
@@ -121,6 +126,7 @@ def predict(
     if not solution.steps:
         sizes = f"initial risk {problem.initial_risk:.3g}, {problem.noise!r}, {optimizer!r}"
         raise NotAvailable(f"predict: no step can be taken in double precision, choose other units ({sizes})")
+    warn_units(problem, optimizer, horizon, limit, solution)
     end = float(solution.dense.knots[-1])
     reached = grid[grid <= end]
     risk = np.maximum(solution.dense(reached, 0), 0.0) / 2

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from hdlimit.core import checks
+from hdlimit.core.declaration import known_names
 from hdlimit.core.timegrid import check_horizon, default_times
 from hdlimit.core.version import __version__
 from hdlimit.errors import InvalidInput, shown, warn
@@ -19,6 +20,7 @@ from hdlimit.prediction.sweep_record import Sweep
 from hdlimit.problem.problem import Problem
 
 
+@known_names
 def sweep(
     problem: Problem,
     optimizer: Optimizer,

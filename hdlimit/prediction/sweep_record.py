@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from hdlimit.core import checks
-from hdlimit.core.declaration import FloatArray
+from hdlimit.core.declaration import FloatArray, spelt
 from hdlimit.errors import InvalidInput, NotAvailable, Outcome, Status, shown
 from hdlimit.optimizers.base import Optimizer
 from hdlimit.plotting.grids import plot_sweep
@@ -174,7 +174,9 @@ class Sweep(Record):
         """
         place: list[Any] = [slice(None)] * len(self.names)
         for name, value in values.items():
-            axis = self.names.index(checks.one_of("sel", name, self.names))
+            if name not in self.names:
+                raise InvalidInput(name, f"an axis of the sweep: {spelt(name, list(self.names))}", "an unknown name")
+            axis = self.names.index(name)
             place[axis] = self._position(name, value)
             values[name] = self.values[axis][place[axis]]
         here = tuple(place)

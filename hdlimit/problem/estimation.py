@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hdlimit.core import checks
-from hdlimit.core.declaration import FloatArray
+from hdlimit.core.declaration import FloatArray, known_names
 from hdlimit.errors import InvalidInput, ValidityWarning, shown, warn
 from hdlimit.problem.covariance import LARGEST_VARIANCE, MOST_NUMBERS, SMALLEST_VARIANCE, Covariance
 from hdlimit.problem.empirical import Empirical
@@ -36,6 +36,7 @@ class Estimate(NamedTuple):
     rows: Rows
 
 
+@known_names
 def from_data(
     X: Any,
     y: Any,

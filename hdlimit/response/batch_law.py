@@ -30,6 +30,8 @@ NEAR = 3
 # log E exp(-START S/x0) above which S is so far below x0 that E min(S, x0)/x0 is summed as a small number. Below, it is
 # 1 minus a sum, right to 1e-10 of itself.
 SMALL = -0.05
+# Least powers of 2 of the width of the noise for which a law of S is made, so that most thresholds share one.
+OCTAVES = 10
 # x0/v up to which the law is resolved at such x0, where hardly anything is clipped.
 CRUDE = 3e3
 
@@ -79,36 +81,44 @@ class InvertedLaw:
         """E 1/S (B >= 3)."""
         return self._moment(1.0) if self.few is None else self.few.inverse
 
-    def _on_arc(self, x0: float, ratio: float) -> FloatArray:
-        """Return the sums of `Arc`, all of them as they grow with x0."""
+    def _on_arc(self, x0: FloatArray, ratio: FloatArray) -> FloatArray:
+        """Return the sums of `Arc` at every x0, shape (5, n), all of them as they grow with x0."""
         z, weights = contours.arc(self.size)
-        rise = 1 + 2 * z / ratio
-        log_power = self.size * (self.transform.log(z / rise / x0) - np.log(rise) / 2)
-        sums: FloatArray = (weights @ np.exp(log_power)).real
-        sums[2:4] = (1, 0.5) - sums[2:4]
-        if log_power[0].real > SMALL:
+        rise = 1 + 2 * z / ratio[:, None]
+        log_power = self.size * (self.transform.by_rows(z / rise / x0[:, None]) - np.log(rise) / 2)
+        sums: FloatArray = (weights @ np.exp(log_power).T).real
+        sums[2:4] = np.array([[1.0], [0.5]]) - sums[2:4]
+        small = log_power[:, 0].real > SMALL
+        if small.any():
             from scipy.special import expm1
 
-            sums[2:4] = -(weights[2:4] @ expm1(log_power)).real
+            sums[2:4, small] = -(weights[2:4] @ expm1(log_power[small]).T).real
         return sums
 
     def _line(self, x0: float, ratio: float) -> Chosen:
-        """Choose a line that other x0 share, and its panels after which nothing is left."""
+        """Choose a line that other x0 share, up to where nothing is left, without panels that add nothing."""
         transform, size = self.transform, self.size
         x = 2.0 ** (math.ceil(2 * math.log2(x0)) / 2)
         scale = x0 / x
         small = size * scale * float(transform.on_line(x, 1).log[0].real) > SMALL
         finest = min(transform.finest, CRUDE) if small else transform.finest
         most = math.ceil(math.sqrt(20 * min(finest, ratio)) / (contours.LENGTH * scale))
-        for count in range(1, most):
-            w = scale * (START + 1j * contours.LENGTH * count)
-            fall = 1 - 2 * w / ratio
-            power = 0.0 if small else transform.largest(x, count) + math.log(abs(fall)) / 2
-            if (w / fall).real + size * power < NEGLIGIBLE:
-                break
-        else:
-            count = max(most, 1)
-        return Chosen(transform.on_line(x, count), scale, finest, small)
+        w = scale * (START + 1j * contours.LENGTH * np.arange(1, most))
+        fall = 1 - 2 * w / ratio
+        left: FloatArray = (w / fall).real + (0.0 if small else size / 2) * np.log(np.abs(fall))
+        if small or transform.recurs:
+            line = transform.on_line(x, _first(left, most))
+            if not small:
+                before = np.concatenate([[0.0], left[: line.largest.size - 1]])
+                keep = before + size * line.largest >= NEGLIGIBLE
+                keep[:NEAR] = True
+                line = line.chosen(keep)
+            return Chosen(line, scale, finest, small)
+        known = transform.on_line(x, 1, more=True).largest[: left.size]
+        count = _first(left[: known.size] + size * known, known.size + 1)
+        while known.size < count < most and left[count - 1] + size * transform.largest(x, count) >= NEGLIGIBLE:
+            count += 1
+        return Chosen(transform.on_line(x, max(count, 1)), scale, finest, small)
 
     def _on_line(self, chosen: Chosen, ratio: float) -> FloatArray:
         line, scale, finest, small = chosen
@@ -117,28 +127,48 @@ class InvertedLaw:
         half = contours.half_factor(z[: int((np.abs(z) < contours.FAR).sum())])
         return kernels.line_sums(line.w, line.share, line.log, scale, ratio, float(self.size), finest, small, half)
 
-    def _cut(self, x0: float, start: float) -> tuple[FloatArray, FloatArray]:
-        """Log p and dp E exp(-q S) at q = p start/x0 for p in [0, 1]."""
-        low = max(math.log(start / x0 * (self.transform.typical + self.v)), 0.0) + 2 * RANGE
+    def _cut(self, x0: FloatArray, start: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Log p, shape (k,), and dp E exp(-q S) at q = p start/x0 for p in [0, 1], shape (n, k)."""
+        end = np.log(start / x0)
+        low = max(float(end.max()) + math.log(self.transform.typical + self.v), 0.0) + 2 * RANGE
         place, mass = contours.cut(math.ceil(low))
-        return place, mass * self.transform.real_power(place + math.log(start / x0), self.v, self.size)
+        power = self.transform.real_power((place + end[:, None]).ravel(), self.v, self.size)
+        return place, mass * power.reshape(x0.size, place.size)
 
     def moments(self, x0: float) -> BatchMoments:
         """Moments at x0 > 0."""
-        if self.few is not None and x0 > self.transform.finest * self.v:
-            return self.few.moments(x0)
-        ratio, start = x0 / self.v, START
-        if ratio >= contours.line_from(self.size):
-            chosen = self._line(x0, ratio)
-            sums, start = self._on_line(chosen, ratio), _start(chosen.scale, ratio)
-        else:
-            sums = self._on_arc(x0, ratio)
-        below, density, first, second, tail = sums.tolist()
-        share, below = min(max(first, 0.0), 1.0), min(max(below, 0.0), 1.0)
-        square = min(max(2 * (first - second), share * share), share)
+        return BatchMoments(*self.moments_at(np.array([x0]))[:, 0].tolist())
+
+    def moments_at(self, x0: FloatArray) -> FloatArray:
+        """Return the members of BatchMoments at many x0 > 0 as rows: what they share is computed once.
+
+        x0 has shape (n,), the result (5, n).
+        """
+        summed = np.zeros(x0.size, bool) if self.few is None else x0 > self.transform.finest * self.v
+        found = np.empty((len(BatchMoments._fields), x0.size))
+        for i in np.flatnonzero(summed).tolist():
+            assert self.few is not None
+            found[:, i] = self.few.moments(float(x0[i]))
+        if not summed.all():
+            found[:, ~summed] = self._inverted(x0[~summed])
+        return found
+
+    def _inverted(self, x0: FloatArray) -> FloatArray:
+        """Return the members of BatchMoments as rows, by inversion."""
+        ratio, start, sums = x0 / self.v, np.full(x0.size, START), np.empty((5, x0.size))
+        far = ratio >= contours.line_from(self.size)
+        for i in np.flatnonzero(far).tolist():
+            chosen = self._line(float(x0[i]), float(ratio[i]))
+            sums[:, i], start[i] = self._on_line(chosen, float(ratio[i])), _start(chosen.scale, float(ratio[i]))
+        if not far.all():
+            sums[:, ~far] = self._on_arc(x0[~far], ratio[~far])
+        below, density, first, second, tail = sums
+        share, below = np.clip(first, 0.0, 1.0), np.clip(below, 0.0, 1.0)
+        square = np.minimum(np.maximum(2 * (first - second), share * share), share)
         place, mass = self._cut(x0, start)
-        tail += float(np.exp(-place / 2) @ mass) * math.sqrt(start / math.pi)
-        return BatchMoments(min(max(tail, 0.0) + below, 1.0), below, x0 * share, max(density, 0.0) / x0, square)
+        tail = np.maximum(tail + mass @ np.exp(-place / 2) * np.sqrt(start / math.pi), 0.0)
+        root_ratio = np.minimum(tail + below, 1.0)
+        return np.stack([root_ratio, below, x0 * share, np.maximum(density, 0.0) / x0, square])
 
     def inverse_above(self, x0: float) -> float:
         """E[1/S; S > x0] for B >= 3."""
@@ -160,8 +190,14 @@ class InvertedLaw:
             weight = weights[1]
             log = np.asarray(self.transform.log(z / rise / x0) - np.log(rise) / 2, dtype=np.complex128)
         total = float((weight * contours.one_factor(z) * np.exp(self.size * log)).real.sum())
-        _, mass = self._cut(x0, start)
+        _, mass = self._cut(np.array([x0]), np.array([start]))
         return max(total + float(mass.sum()) * start, 0.0) / x0
+
+
+def _first(left: FloatArray, most: int) -> int:
+    """Return the number of the first panel, from 1, after which nothing is left beside e^START, `most` without one."""
+    gone = left < NEGLIGIBLE
+    return int(gone.argmax()) + 1 if gone.any() else max(most, 1)
 
 
 def _start(scale: float, ratio: float) -> float:
@@ -171,7 +207,7 @@ def _start(scale: float, ratio: float) -> float:
 
 
 @lru_cache(maxsize=1024)
-def squared_norm(noise: NoiseLaw, size: int, v: float, octaves: int = 0) -> InvertedLaw:
+def squared_norm(noise: NoiseLaw, size: int, v: float, octaves: int = OCTAVES) -> InvertedLaw:
     """Return the law of S under a noise law, for sqrt(S) up to 2^octaves of the noise's width.
 
     Where it is inverted from its Laplace transform, v is taken as at least 1e-30 of the squared width of the noise.
@@ -180,7 +216,7 @@ def squared_norm(noise: NoiseLaw, size: int, v: float, octaves: int = 0) -> Inve
     if parts is not None and (parts.variance == parts.variance[0]).all():
         sums = _sums(noise, size)
         few = None if sums is None else NoncentralLaw(*sums, size, v + float(parts.variance[0]))
-    return InvertedLaw(noise_transform(noise, max(octaves, 10)), size, max(v, 1e-30 * noise.width**2), few)
+    return InvertedLaw(noise_transform(noise, max(octaves, OCTAVES)), size, max(v, 1e-30 * noise.width**2), few)
 
 
 @lru_cache(maxsize=64)

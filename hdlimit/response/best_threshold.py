@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from hdlimit.core import checks
-from hdlimit.core.declaration import FloatArray, IntArray
+from hdlimit.core.declaration import FloatArray, IntArray, known_names
 from hdlimit.problem.noise import as_noise
 from hdlimit.problem.noise_law import Components, NoiseLaw
 from hdlimit.response.batch_law import squared_norm
@@ -74,6 +74,7 @@ class BestThreshold:
         return self.sentence
 
 
+@known_names
 def best_threshold(noise: Any, v: float, batch_size: int = 1) -> BestThreshold:
     """Find the clip threshold with the fastest decrease of the risk now, c* = argmax over c of mu_c^2/nu_c.
 

@@ -10,7 +10,7 @@ from numpy.polynomial import chebyshev
 from hdlimit.core.declaration import FloatArray
 from hdlimit.problem.noise_law import NoiseLaw
 from hdlimit.response.batch_law import squared_norm
-from hdlimit.response.closed_loop import ClipResponse
+from hdlimit.response.closed_loop import ERROR, ClipResponse
 from hdlimit.response.efficiency import share_of_ceiling
 from hdlimit.response.residual_maps import CLIP
 from hdlimit.response.response import MapResponse
@@ -25,14 +25,15 @@ MOST_ATOMS = 40
 class BestNow:
     """c*(v) = argmax over c of mu_c^2/nu_c, fast: a grid over every scale of the residual, then Brent's method.
 
-    Relative error of c* about 1e-5, so that of mu^2/nu is about 1e-10; best_threshold is the exact one. inf
-    where not clipping is best.
+    Relative error of c* about 1e-5, so that of mu^2/nu is about 1e-10; where (mu, nu) come from a table, of mu^2/nu
+    2e-6, and of c* what this leaves at a flat maximum. best_threshold is the exact one. inf where not clipping is best.
     """
 
     def __init__(self, noise: NoiseLaw, batch_size: int) -> None:
         second, self.noise, self.batch_size = noise.second_moment, noise, batch_size
         self.reach = max(noise.width, math.sqrt(second) if math.isfinite(second) else 0.0)
         self.exact = ClipResponse(noise, batch_size)
+        self.error = 1e-9 if self.exact.error <= ERROR else 2 * self.exact.error
 
     def gain(self, v: float, c: float) -> float:
         """log(mu_c^2/nu_c)."""
@@ -45,11 +46,11 @@ class BestNow:
         gains = [self.gain(v, c) for c in grid]
         best = int(np.argmax(gains))
         unclipped = -math.log((v + self.noise.second_moment) / self.batch_size)
-        if best and all(abs(gain - unclipped) < 1e-9 for gain in gains[best - 1 : best + 2]):
+        if best and all(abs(gain - unclipped) < self.error for gain in gains[best - 1 : best + 2]):
             return math.inf
         ends = math.log(grid[max(best - 1, 0)]), math.log(grid[min(best + 1, grid.size - 1)])
         y, gain = self._by_polynomial(v, *ends) if self.batch_size > 1 else self._by_brent(v, *ends)
-        return math.exp(y) if gain > unclipped + 1e-9 else math.inf
+        return math.exp(y) if gain > unclipped + self.error else math.inf
 
     def _by_brent(self, v: float, low: float, high: float) -> tuple[float, float]:
         """(log c, gain) at the maximum between two log c."""
@@ -72,7 +73,7 @@ class BestNow:
             inside = near.real[(np.abs(near.imag) < 1e-6) & (np.abs(near.real - fine[top]) <= (high - low) / 200)]
             y = float(max(inside, key=fit)) if inside.size else float(fine[top])
             gain = self.gain(v, math.exp(y))
-            if abs(gain - fit(y)) < 1e-7:
+            if abs(gain - fit(y)) < max(1e-7, self.error):
                 break
             middle, quarter = y, (high - low) / 4
             low, high = max(low, middle - quarter), min(high, middle + quarter)
@@ -80,7 +81,7 @@ class BestNow:
 
     def _grid(self, v: float) -> FloatArray:
         s = math.sqrt(v)
-        low, high = 0.05 * s / self.batch_size, 10 * (s + self.reach)
+        low, high = 0.05 * s / math.sqrt(self.batch_size), 10 * (s + self.reach)
         if self.batch_size == 1:
             grid = np.geomspace(low, high, math.ceil(math.log(high / low) / 0.25) + 1)
         else:  # thresholds that every v shares

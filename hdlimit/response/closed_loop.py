@@ -14,9 +14,9 @@ import numpy as np
 from hdlimit.core.declaration import FloatArray
 from hdlimit.kernels import responses as kernels
 from hdlimit.problem.noise_law import NoiseLaw
-from hdlimit.response.chebyshev import Pieces, fitted
+from hdlimit.response.chebyshev import SURFACE_ERROR, Pieces, fitted
 from hdlimit.response.residual_maps import CLIP
-from hdlimit.response.response import Compiled, MapResponse, Response
+from hdlimit.response.response import Compiled, MapResponse, Response, surface
 
 Rule = Callable[[float], tuple[float, float]]
 # Length of a panel in log v, the least that is tabulated at once. Chosen, not measured.
@@ -88,20 +88,54 @@ class Feedback:
 
 
 class ClipResponse:
-    """(mu, nu) of the clip at any v > 0 and c, for many calls: closed forms are prepared once for every power of 4."""
+    """(mu, nu) of the clip at any v > 0 and c, for many calls.
+
+    Closed forms are prepared once for every power of 4, what has none is read from the surface of the law and batch.
+
+    Attributes
+    ----------
+    error : float
+        Relative error of mu and nu.
+    """
 
     def __init__(self, noise: NoiseLaw, batch_size: int = 1) -> None:
         self.response = MapResponse(CLIP, noise, batch_size)
+        self.error = ERROR if self.response.is_quick(noise.width or 1.0) else 2 * SURFACE_ERROR
         self._below: dict[int, Callable[[float, float], tuple[float, float]]] = {}
 
     def __call__(self, v: float, c: float) -> tuple[float, float]:
         """(mu, nu) at v and c."""
-        if math.isinf(c):
+        if math.isinf(c) or c == 0.0:
             return self.response(v, c)
         k = math.ceil(math.log(c, 4))
         if k not in self._below:
-            self._below[k] = self.response.below(4.0**k)
+            quick = self.response.is_quick(4.0**k)
+            self._below[k] = self.response.below(4.0**k) if quick else surface(self.response).at
         return self._below[k](v, c)
+
+
+class Thresholds:
+    """The clip at constant thresholds below inf, all read from one surface: a response for searches over them."""
+
+    def __init__(self, response: MapResponse) -> None:
+        self.response, self.noise, self.batch_size = response, response.noise, response.batch_size
+        self._read = ClipResponse(response.noise, response.batch_size)
+
+    def __call__(self, v: float, c: float = math.inf) -> tuple[float, float]:
+        """(mu, nu) at v > 0 and c > 0."""
+        return self._read(v, c)
+
+    def bounded(self, c: float) -> bool:
+        """Whether psi is bounded at this threshold."""
+        return self.response.bounded(c)
+
+    def compiled(self, v_range: tuple[float, float], c_range: tuple[float, float]) -> Compiled:
+        """Return the cells over both ranges."""
+        return self.response.on_surface(v_range, c_range)
+
+    def lookup(self, c: float) -> Rule:
+        """(mu, nu) as a function of v at one threshold."""
+        return lambda v: self._read(v, c)
 
 
 def compensated(rule: Rule) -> Rule:

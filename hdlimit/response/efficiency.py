@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from hdlimit.core import checks
+from hdlimit.core.declaration import known_names
 from hdlimit.problem.noise import as_noise
 from hdlimit.problem.noise_law import NoiseLaw
 from hdlimit.response.best_threshold import best_threshold
@@ -56,6 +57,7 @@ def share_of_ceiling(noise: NoiseLaw, v: float, mu: float, nu: float, batch_size
     return 0.0 if math.isinf(nu) else min(mu**2 / (nu * batch_size * _information(noise, v)), 1.0)
 
 
+@known_names
 def efficiency(noise: Any, v: Any, batch_size: int = 1) -> Efficiency:
     """Compute the efficiency of SGD, of clipping at its best threshold, and of the sign of the residual.
 

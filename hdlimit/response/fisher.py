@@ -18,7 +18,7 @@ import numpy as np
 from numpy.polynomial import chebyshev
 
 from hdlimit.core import checks
-from hdlimit.core.declaration import FloatArray
+from hdlimit.core.declaration import FloatArray, known_names
 from hdlimit.errors import NotAvailable
 from hdlimit.kernels import responses as kernels
 from hdlimit.problem.noise import as_noise
@@ -37,6 +37,7 @@ _NODES = np.cos(np.pi * (np.arange(_DEGREE + 1) + 0.5) / (_DEGREE + 1))
 _FIT = np.linalg.inv(chebyshev.chebvander(_NODES, _DEGREE))
 
 
+@known_names
 def fisher_information(noise: Any, v: float) -> float:
     """I_F = E (p_r'/p_r)^2 of the residual r = z - eps at v, by quadrature; 1/(v + std^2) for Gaussian noise.
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hdlimit.core.declaration import FloatArray
+from hdlimit.core.declaration import BoolArray, FloatArray
 from hdlimit.kernels import laplace_transform as kernels
 from hdlimit.problem.density import ORDER, density, panels
 from hdlimit.problem.noise_law import ComplexArray, Components, NoiseLaw, Points, Transform
@@ -27,8 +27,15 @@ LONGEST, NODES = 2.0, 24
 MOST_PANELS = 40_000
 # Normal laws times points up to which atoms are summed one by one. Chosen, not measured.
 MOST_TERMS = 2000
+# |1 - Lambda| below which it is not taken as a difference, which loses two digits there.
+SMALL = 0.05
+# Chebyshev nodes in the angle of w from 0 to pi/2 of what is tabulated of log Lambda for scale mixtures:
+# the nearest singularity is at pi, which makes an error of 1e-13.
+ANGLES = 18
 _X = np.cos(np.pi * (np.arange(NODES) + 0.5) / NODES)
 _FIT = np.linalg.inv(np.polynomial.chebyshev.chebvander(_X, NODES - 1))
+_ANGLE = np.cos(np.pi * (np.arange(ANGLES) + 0.5) / ANGLES)
+_FIT_ANGLE = np.linalg.inv(np.polynomial.chebyshev.chebvander(_ANGLE, ANGLES - 1))
 _GAUSS, _GAUSS_W = np.polynomial.legendre.leggauss(ORDER)
 # What stands for a Lambda that is 0 in double precision.
 SMALLEST = 1e-300
@@ -50,17 +57,37 @@ class Line(NamedTuple):
     ----------
     w, share, log : ndarray
         Nodes, weights, and log Lambda(w/x0) up to a multiple of 2 pi i.
-    largest : tuple of float
+    largest : ndarray
         The largest Re log Lambda of every panel.
     """
 
     w: ComplexArray
     share: FloatArray
     log: ComplexArray
-    largest: tuple[float, ...]
+    largest: FloatArray
+
+    def chosen(self, keep: BoolArray) -> Line:
+        """Return some of its panels."""
+        if keep.all():
+            return self
+        nodes = np.repeat(keep, PANEL)
+        return Line(self.w[nodes], self.share[nodes], self.log[nodes], self.largest[keep])
 
 
-_EMPTY = Line(np.zeros(0, np.complex128), np.zeros(0), np.zeros(0, np.complex128), ())
+_EMPTY = Line(np.zeros(0, np.complex128), np.zeros(0), np.zeros(0, np.complex128), np.zeros(0))
+
+
+def _grown(
+    rows: tuple[FloatArray, int], first: int, last: int, made: Callable[[int], FloatArray]
+) -> tuple[FloatArray, int]:
+    """Return rows, and the number of the first, that hold the numbers from first to last."""
+    table, start = rows
+    if first >= start and last < start + table.shape[0]:
+        return rows
+    old = dict(enumerate(table, start))
+    end = max(last, *old) + 1 if old else last + 1
+    start = min(first, start) if old else first
+    return np.stack([old[k] if k in old else made(k) for k in range(start, end)]), start
 
 
 class NoiseTransform:
@@ -79,22 +106,28 @@ class NoiseTransform:
         Variance of the normal part that was taken off eps: r = z' - eps' with E z'^2 = v + shared.
     typical : float
         A typical size of eps'^2.
+    together : bool
+        Whether many w are as well evaluated at once.
+    recurs : bool
+        Whether |Lambda| may come back near 1 however far out: point masses.
     finest : float
         x0/v up to which batches resolve the law of S at x0: beyond, on the scale of sqrt(finest).
     """
 
     def __init__(self, noise: NoiseLaw, reach: float) -> None:
-        self.noise, self.shared = noise, 0.0
+        self.noise, self.shared, self.together = noise, 0.0, False
         # Rows of log Lambda at real w and the number of the first: one object, which other threads see whole.
         self._real: tuple[FloatArray, int] = np.zeros((0, NODES)), 0
+        self._polar: tuple[FloatArray, int] = np.zeros((0, 2 * ANGLES, NODES)), 0
         self._cells: dict[tuple[int, int], Cells] = {}
         self._lines: dict[float, Line] = {}
         self._made = 0
         closed, parts = noise.laplace_transform(0.0), noise.mixture(reach)
+        self.recurs = closed is None and parts is not None and not noise.scale_mixture
         self.typical, self.finest = noise.width**2, 3e4
         self._parts: Callable[[Points], Parts] = self._by_cells
         if closed is not None:
-            self._parts, self.finest = lambda w: _in_closed_form(closed, w), 1e5
+            self._parts, self.finest, self.together = lambda w: _in_closed_form(closed, w), 1e5, True
         elif parts is not None:
             self.shared = float(parts.variance.min())
             rest = Components(parts.weight.copy(), parts.mean, parts.variance - self.shared)
@@ -102,33 +135,49 @@ class NoiseTransform:
             self.typical = math.exp(float(rest.weight @ np.log(np.maximum(square, 1e-30 * noise.width**2 + 1e-300))))
             self.finest = float(np.clip(3e8 / parts.weight.size, 1e4, 1e6))
             if rest.variance.any():
-                self._parts = lambda w: _summed(rest, w)
+                self._parts, self.together = lambda w: _summed(rest, w), True
             else:
                 self._parts = lambda w: self._by_atoms(rest, w)
 
     def log(self, w: Points) -> Points:
         """Log Lambda(w) at Re w > 0, up to a multiple of 2 pi i, w of shape (n,)."""
+        if self.noise.scale_mixture and np.iscomplexobj(w):
+            return self._from_polar(np.asarray(w, dtype=np.complex128))
+        return self.exact_log(w)
+
+    def exact_log(self, w: Points) -> Points:
+        """Return the same without a table."""
         value, deficit = self._parts(w)
         near = np.abs(deficit) < 0.5
         result: Points = np.log(np.where(value == 0, SMALLEST, value))
         result[near] = log1p(-deficit[near])
         return result
 
-    def on_line(self, x0: float, count: int) -> Line:
-        """Log Lambda at the first panels of the line Re w = START/x0 (contours.py), kept: neither v nor B enters."""
+    def by_rows(self, w: ComplexArray) -> ComplexArray:
+        """Log Lambda(w), w of shape (n, m): row by row where the range of w decides what is summed."""
+        if self.together:
+            return np.asarray(self.log(w.ravel()).reshape(w.shape), dtype=np.complex128)
+        return np.stack([np.asarray(self.log(row), dtype=np.complex128) for row in w])
+
+    def on_line(self, x0: float, count: int, more: bool = False) -> Line:
+        """Log Lambda at the first panels of the line Re w = START/x0 (contours.py), kept: neither v nor B enters.
+
+        more: whether all panels that are known are returned where they are more.
+        """
         line = self._lines.get(x0, _EMPTY)
-        if len(line.largest) < count:
+        if line.largest.size < count:
             if self._made > MOST_PANELS:
                 self._lines.clear()
                 line, self._made = _EMPTY, 0
-            added = [panel(k) for k in range(len(line.largest), count)]
+            added = [panel(k) for k in range(line.largest.size, count)]
             logs = [self.log(w / x0) for w, _ in added]
             w = np.concatenate([line.w, *(w for w, _ in added)])
             share = np.concatenate([line.share, *(share for _, share in added)])
             log = np.concatenate([line.log, *logs])
-            line = Line(w, share, log, (*line.largest, *(float(x.real.max()) for x in logs)))
-            self._lines[x0], self._made = line, self._made + len(added)
-        if len(line.largest) == count:
+            largest = np.append(line.largest, [float(x.real.max()) for x in logs])
+            line = self._lines[x0] = Line(w, share, log, largest)
+            self._made += len(added)
+        if more or line.largest.size == count:
             return line
         end = count * PANEL
         return Line(line.w[:end], line.share[:end], line.log[:end], line.largest[:count])
@@ -136,20 +185,17 @@ class NoiseTransform:
     def largest(self, x0: float, count: int) -> float:
         """Return the largest Re log Lambda of the last of the first panels of the line."""
         line = self._lines.get(x0, _EMPTY)
-        return (line if len(line.largest) >= count else self.on_line(x0, count)).largest[count - 1]
+        return float((line if line.largest.size >= count else self.on_line(x0, count)).largest[count - 1])
 
     def real_power(self, log_q: FloatArray, v: float, size: int) -> FloatArray:
-        """[Lambda(w)/sqrt(1 + 2 q v)]^B at real log q, increasing, from tables that are kept; the shape of log_q."""
+        """[Lambda(w)/sqrt(1 + 2 q v)]^B at real log q from tables that are kept; the shape of log_q."""
         twice = math.log(2 * v)
-        ends = [y - max(twice + y, 0.0) - math.log1p(math.exp(-abs(twice + y))) for y in log_q[[0, -1]].tolist()]
+        ends = [
+            y - max(twice + y, 0.0) - math.log1p(math.exp(-abs(twice + y)))
+            for y in (float(log_q.min()), float(log_q.max()))
+        ]
         first, last = (math.floor(end / LONGEST) for end in ends)
-        table, start = self._real
-        if first < start or last >= start + table.shape[0]:
-            old = dict(enumerate(table, start))
-            end = max(last, *old) + 1 if old else last + 1
-            start = min(first, start) if old else first
-            table = np.stack([old[k] if k in old else self._fitted(k) for k in range(start, end)])
-            self._real = table, start
+        table, start = self._real = _grown(self._real, first, last, self._fitted)
         power = np.empty(log_q.size)
         kernels.real_power(log_q, v, float(size), table, start, LONGEST, power)
         return power
@@ -157,6 +203,20 @@ class NoiseTransform:
     def _fitted(self, k: int) -> FloatArray:
         """Return the Chebyshev coefficients of log Lambda over log w in [k, k + 1] LONGEST."""
         return _FIT @ self.log(np.exp(LONGEST * (k + (1 + _X) / 2)))
+
+    def _from_polar(self, w: ComplexArray) -> ComplexArray:
+        """Log Lambda at complex w, from tables in log |w| and arg w that are kept."""
+        size = np.abs(w)
+        first, last = (math.floor(math.log(end) / LONGEST) for end in (float(size.min()), float(size.max())))
+        table, start = self._polar = _grown(self._polar, first, last, self._polar_row)
+        result = np.empty_like(w)
+        kernels.polar_log(w, table, start, LONGEST, result)
+        return result
+
+    def _polar_row(self, k: int) -> FloatArray:
+        w = np.exp(LONGEST * (k + (1 + _X) / 2) + 1j * math.pi / 4 * (1 + _ANGLE[:, None]))
+        fit = _FIT_ANGLE @ self.exact_log(w.ravel()).reshape(w.shape) @ _FIT.T
+        return np.ascontiguousarray(np.concatenate([fit.real, fit.imag]))
 
     def _by_atoms(self, atoms: Components, w: Points) -> Parts:
         return _summed(atoms, w) if atoms.weight.size * w.size <= MOST_TERMS else self._by_cells(w)
@@ -202,7 +262,7 @@ def _of_density(noise: NoiseLaw, far: float, step: float) -> Masses:
 def _both(value: Points, deficit: Callable[[Points], Points], w: Points) -> Parts:
     """Lambda(w), and 1 - Lambda(w) by its own route where it is small."""
     rest: Points = 1 - value
-    near = np.abs(rest) < 0.5
+    near = np.abs(rest) < SMALL
     if near.any():
         rest[near] = deficit(w[near])
     return Parts(value, rest)

@@ -21,9 +21,9 @@ from hdlimit.problem.noise_law import Components, NoiseLaw
 MOST_COMPONENTS = 64
 # Ratio of consecutive panels away from the mean of a scale mixture, as in residual_law, and their nodes.
 _RATIO, _WIDE = 1.6, 10
-# Panels shorter than _SHORT of the width of what has mass there (a ninth of the distance, or sqrt(v)) take _FEW nodes:
+# Panels shorter than SHORT of the width of what has mass there (a ninth of the distance, or sqrt(v)) take _FEW nodes:
 # the error is below 1e-10 of the panel.
-_SHORT, _FEW = 0.15, 3
+SHORT, _FEW = 0.15, 3
 # Pieces shorter than this share of the deviation of r take six nodes (error 1e-13); the closed form of E (r - c)^4 has
 # lost 1e-11 of itself there.
 _NARROW_PIECE = 0.2
@@ -79,18 +79,23 @@ def scale_nodes(knots: FloatArray, parts: Components, v: float) -> Nodes:
     far = 40.0 * float(s.max())
     steps = float(s.min()) * _RATIO ** np.arange(-1, math.ceil(math.log(far / float(s.min()), _RATIO)) + 1)
     edges = np.union1d(centre + np.concatenate([-steps, [0.0], steps]), knots[np.abs(knots - centre) < far])
-    half = np.diff(edges)[:, None] / 2
-    middle = edges[:-1, None] + half
-    short = 2 * half[:, 0] < _SHORT * np.maximum(np.abs(middle[:, 0] - centre) / 9, float(s.min()))
-    u, w = [], []
-    for kind, order in ((short, _FEW), (~short, _WIDE)):
-        x, share = np.polynomial.legendre.leggauss(order)
-        u.append((middle[kind] + half[kind] * x).ravel())
-        w.append((half[kind] * share).ravel())
-    places, widths = np.concatenate(u), np.concatenate(w)
+    middle = (edges[:-1] + edges[1:]) / 2
+    places, widths = on_panels(edges, SHORT * np.maximum(np.abs(middle - centre) / 9, float(s.min())), _WIDE)
     density = _interpolated(np.concatenate([places, knots]) - centre, np.append(0.0, steps), weight, s)
     mass = widths * density[: places.size]
     return Nodes(places, mass, density[places.size :], float(places**2 @ mass))
+
+
+def on_panels(edges: FloatArray, short: FloatArray | float, order: int) -> tuple[FloatArray, FloatArray]:
+    """Gauss-Legendre nodes and weights: of this order, and fewer on panels that are shorter than `short`."""
+    half = np.diff(edges)[:, None] / 2
+    middle, few = edges[:-1, None] + half, 2 * half[:, 0] < short
+    u, w = [], []
+    for kind, nodes in ((few, _FEW), (~few, order)):
+        x, share = np.polynomial.legendre.leggauss(nodes)
+        u.append((middle[kind] + half[kind] * x).ravel())
+        w.append((half[kind] * share).ravel())
+    return np.concatenate(u), np.concatenate(w)
 
 
 def _interpolated(x: FloatArray, edges: FloatArray, weight: FloatArray, s: FloatArray) -> FloatArray:

@@ -20,9 +20,9 @@ from hdlimit.kernels.responses import Response as Kernel
 from hdlimit.optimizers.base import Optimizer
 from hdlimit.optimizers.residual_table import LARGEST, ResidualTable
 from hdlimit.problem.noise_law import NoiseLaw
-from hdlimit.response.batch_law import squared_norm
+from hdlimit.response.batch_law import OCTAVES, squared_norm
 
-Pair = tuple[float, float]
+Pairs = tuple[FloatArray, FloatArray]
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +56,8 @@ class ResidualMap:
     batch_normal : kernel, optional
         The response to centred normal noise at any batch size.
     batch : callable, optional
-        (noise, batch size, v, control) -> (mu, nu) of the mapped mean gradient of a batch.
+        (noise, batch size, v, controls) -> (mu, nu) of the mapped mean gradient of a batch, of the shape (n,) of the
+        controls.
     """
 
     name: str
@@ -73,7 +74,7 @@ class ResidualMap:
     mixture: Kernel | None = None
     remembered: float | None = None
     batch_normal: Kernel | None = None
-    batch: Callable[[NoiseLaw, int, float, float], Pair] | None = None
+    batch: Callable[[NoiseLaw, int, float, FloatArray], Pairs] | None = None
 
     @property
     def per_sample(self) -> bool:
@@ -95,17 +96,24 @@ class ResidualMap:
         return (_known, (self.name,)) if RESIDUALS.get(self.name) is self else super().__reduce__()
 
 
-def _clipped_batch(noise: NoiseLaw, size: int, v: float, c: float) -> Pair:
+def _clipped_batch(noise: NoiseLaw, size: int, v: float, c: FloatArray) -> Pairs:
     linear = 1e-10 * max(math.sqrt(v), 1e-15 * noise.width)
-    if c < linear:  # mu is c E r'z/(v sqrt(S)) there, nu is c^2
-        return _clipped_batch(noise, size, v, linear)[0] * (c / linear), c * c
-    octaves = max(math.ceil(math.log2(c * size / noise.width)), 0) if noise.width > 0 else 0
-    s = squared_norm(noise, size, v, octaves).moments((c * size) ** 2)
-    return ((size - 1) * s.root_ratio + s.below) / size, s.minimum / size**2
+    known = np.maximum(c, linear)  # below, mu is c E r'z/(v sqrt(S)) and nu is c^2
+    octaves = np.full(c.size, OCTAVES)
+    if noise.width > 0:
+        octaves = np.maximum(np.ceil(np.log2(known * size / noise.width)), OCTAVES).astype(np.int64)
+    mu, nu = np.empty(c.size), np.empty(c.size)
+    for each in np.unique(octaves).tolist():
+        chosen = octaves == each
+        found = squared_norm(noise, size, v, each).moments_at((known[chosen] * size) ** 2)
+        root_ratio, below, minimum = found[:3]
+        mu[chosen], nu[chosen] = ((size - 1) * root_ratio + below) / size, minimum / size**2
+    return np.where(c < linear, mu * (c / linear), mu), np.where(c < linear, c * c, nu)
 
 
-def _signed_batch(noise: NoiseLaw, size: int, v: float, control: float) -> Pair:
-    return (size - 1) * squared_norm(noise, size, v).inverse_root, 1.0
+def _signed_batch(noise: NoiseLaw, size: int, v: float, control: FloatArray) -> Pairs:
+    mu = (size - 1) * squared_norm(noise, size, v).inverse_root
+    return np.full(control.size, mu), np.ones(control.size)
 
 
 IDENTITY = ResidualMap("identity", lambda r, control: r, lambda control: (), lambda control: False, linear=True)

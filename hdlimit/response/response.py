@@ -42,12 +42,31 @@ QUICK, FEW = 30, 450
 
 
 class Compiled(NamedTuple):
-    """A response as the integrator takes it: a kernel, its parameters, and the range of v in which it may be used."""
+    """A response as the integrator takes it: a kernel, its parameters, and the range of v in which it may be used.
+
+    cells: of a surface, which is filled where an integration comes to; None where all is there.
+    """
 
     kernel: Kernel
     parameters: FloatArray
     low: float
     high: float
+    cells: chebyshev.Cells | None = None
+
+    def missed(self) -> bool:
+        """Fill what an integration has asked for; whether there was anything, so that it has to be repeated."""
+        return self.cells is not None and self.cells.asked()
+
+    def whole(self) -> Compiled:
+        """Return the response with all of its tables filled, for a use that cannot be repeated."""
+        found, cells = self, self.cells
+        while cells is not None:
+            cells.ask_all()
+            if not cells.asked():
+                break
+            cells = chebyshev.Cells(cells.surface, cells.panels, cells.c_range)
+            found = found._replace(parameters=cells.parameters, cells=cells)
+        return found
 
 
 class Response(Protocol):
@@ -74,7 +93,10 @@ class Response(Protocol):
         """Whether nu stays bounded as v grows, so that no step size diverges."""
 
     def compiled(self, v_range: tuple[float, float], c_range: tuple[float, float]) -> Compiled:
-        """Return the response for an integrator that stays within v_range and reads controls within c_range."""
+        """Return the response for an integrator that stays within v_range and reads controls within c_range.
+
+        It may ask for more: `Compiled.missed`.
+        """
 
     def lookup(self, c: float) -> Callable[[float], tuple[float, float]]:
         """(mu, nu) as a function of v > 0 at one control, for many calls."""
@@ -186,13 +208,19 @@ class MapResponse:
             mu, nu = table_response(self.map.table, self.noise, v, c)
             return mu, nu / self.batch_size
         if self.batch_size > 1:
-            assert self.map.batch is not None
-            return self.map.batch(self.noise, self.batch_size, v, c)
+            mu, nu = self.at_controls(v, np.array([c]))[:, 0].tolist()
+            return mu, nu
         if self.map.mixture is not None:
             parts = self.noise.components or density_components(self.noise, v, self.map.kinks(c), self.map.reach(c))
             mu, nu = self.map.mixture(v, c, flat(parts))
             return float(mu), float(nu)
         return quadrature_response(self.map, self.noise, v, c)
+
+    def at_controls(self, v: float, c: FloatArray) -> FloatArray:
+        """(mu, nu) at v > 0 and many controls, shape (2, n): batches share between them what depends on v alone."""
+        if self.batch_size > 1 and self.map.batch is not None and self._closed(float(c.max())) is None:
+            return np.stack(self.map.batch(self.noise, self.batch_size, v, c))
+        return np.array([self(v, x) for x in c.tolist()]).T
 
     def largest(self, c: float) -> tuple[float, float]:
         """Return bounds of mu and nu at the control c, inf where there are none."""
@@ -212,7 +240,19 @@ class MapResponse:
         ends = chebyshev.reach(panels)
         if fixed:
             return Compiled(kernels.table, chebyshev.table(self, c_range[1], panels, chebyshev.TABLE_ERROR), *ends)
-        return Compiled(kernels.surface, chebyshev.surface(self, *c_range, low, panels), *ends)
+        return self.on_surface(v_range, c_range)
+
+    def on_surface(self, v_range: tuple[float, float], c_range: tuple[float, float]) -> Compiled:
+        """Return the response from the surface over v and the control that all curves of the law and batch share."""
+        panels = chebyshev.panels_over(*v_range)
+        cells = chebyshev.Cells(surface(self), panels, c_range)
+        return Compiled(kernels.surface, cells.parameters, *chebyshev.reach(panels), cells)
+
+
+@lru_cache(maxsize=32)
+def surface(response: MapResponse) -> chebyshev.Surface:
+    """Return the surface over v and the control of a response; kept, with its cells."""
+    return chebyshev.Surface(response, response.noise.width**2, response.batch_size)
 
 
 def _infinite_variance(noise: NoiseLaw) -> str:

@@ -18,7 +18,16 @@ from hdlimit.errors import NotAvailable
 from hdlimit.kernels.responses import SMALLEST, TABLE_DEGREE
 from hdlimit.optimizers.residual_table import ResidualTable
 from hdlimit.problem.noise_law import Components, NoiseLaw
-from hdlimit.response.piecewise_moments import MOST_COMPONENTS, Nodes, lines, mixture_of, moments, scale_nodes
+from hdlimit.response.piecewise_moments import (
+    MOST_COMPONENTS,
+    SHORT,
+    Nodes,
+    lines,
+    mixture_of,
+    moments,
+    on_panels,
+    scale_nodes,
+)
 from hdlimit.response.residual_law import ResidualLaw
 
 # Nodes of a panel of the residual. Chosen, not measured.
@@ -62,7 +71,8 @@ def _nodes(table: ResidualTable, noise: NoiseLaw, v: float) -> tuple[Nodes, Floa
         return scale_nodes(table.residuals, parts, v), np.zeros(2)
     law = ResidualLaw(noise, v)
     inside = table.residuals[(table.residuals > law.edges[0]) & (table.residuals < law.edges[-1])]
-    u, mass, _ = law.nodes(np.union1d(law.edges, inside), ORDER)
+    u, width = on_panels(np.union1d(law.edges, inside), SHORT * law.s, ORDER)
+    mass = width * np.exp(law.log_density_and_score(u)[0])
     density = np.zeros(table.residuals.size)
     if table.jumps.size:
         density[table.jumps] = np.exp(law.log_density_and_score(table.residuals[table.jumps])[0])

@@ -19,15 +19,15 @@ import numpy as np
 
 from hdlimit.core import checks
 from hdlimit.core.backend import require_numba
-from hdlimit.core.declaration import IntArray
+from hdlimit.core.declaration import IntArray, known_names
 from hdlimit.core.observable import Observable
 from hdlimit.core.seeds import Seed, as_int, seed_sequence
 from hdlimit.core.timegrid import check_duration, check_horizon, check_memory, default_times, steps_at
 from hdlimit.core.version import __version__
-from hdlimit.errors import DivergenceWarning, InvalidInput, Outcome, Status, shown, warn
+from hdlimit.errors import DivergenceWarning, InvalidInput, Outcome, Status, UnitsWarning, shown, warn
 from hdlimit.execution.checkpoint import Checkpoint
 from hdlimit.execution.parallel import collect
-from hdlimit.optimizers.base import Optimizer, check_types
+from hdlimit.optimizers.base import Optimizer, check_types, over_steps
 from hdlimit.problem.least_squares import DIVERGED, LeastSquares
 from hdlimit.simulation import samplers, updates
 from hdlimit.simulation.eigenspaces import block_chain
@@ -37,6 +37,7 @@ from hdlimit.simulation.runs import Chain, Task, direct_chain, excess_risk, read
 METHODS = ("direct", "blocks")
 
 
+@known_names
 def simulate(
     problem: LeastSquares,
     optimizer: Optimizer,
@@ -111,6 +112,8 @@ def simulate(
     -----
     DivergenceWarning
         If a run diverged.
+    UnitsWarning
+        If a schedule looks like one over step numbers.
 
     Notes
     -----
@@ -159,6 +162,8 @@ def simulate(
     if first and checkpoint is not None:
         raise InvalidInput("first", "0 with a checkpoint, which continues by itself", first)
     store = None if checkpoint is None else _checkpoint(checkpoint, task, problem, rows, method)
+    if told := over_steps(optimizer, horizon, problem.dimension):
+        warn(UnitsWarning(told))
     values, ends = collect(partial(simulate_runs, task), runs, cost, executor, progress, store)
     outcome = _outcome(ends, task)
     if outcome.status is Status.DIVERGED:

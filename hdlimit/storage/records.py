@@ -12,7 +12,7 @@ from typing import IO, Any, ClassVar
 
 import numpy as np
 
-from hdlimit.core.declaration import encode, registered
+from hdlimit.core.declaration import encode, known_names, registered
 from hdlimit.storage.files import checked_path, new_file
 
 RESULT_FILES = (".npz", ".csv", ".json")
@@ -20,6 +20,7 @@ FORMAT = "hdlimit-result-1"
 METADATA = "metadata"
 
 
+@known_names
 class Record:
     """Base of the results that can be saved: frozen dataclasses of named arrays.
 
@@ -44,7 +45,7 @@ class Record:
     ordered: ClassVar[tuple[str, ...]] = ()
 
     def __init_subclass__(cls) -> None:
-        registered(cls)
+        registered(known_names(cls))
 
     def parts(self) -> tuple[Any, ...]:
         """Return the results of which this one is made, each with a problem, an optimizer, an outcome and a version."""

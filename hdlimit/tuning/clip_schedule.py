@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hdlimit.core import checks
-from hdlimit.core.declaration import FloatArray
+from hdlimit.core.declaration import FloatArray, known_names
 from hdlimit.core.timegrid import steps_at
 from hdlimit.core.version import __version__
 from hdlimit.errors import InvalidInput
@@ -31,6 +31,7 @@ MOST_STEPS = 1_000_000
 SCHEDULE_FILES = (".csv", ".json")
 
 
+@known_names
 @dataclass(frozen=True, eq=False, repr=False)
 class ClipSchedule:
     """A clip threshold and a step size that follow the predicted curve.
@@ -59,7 +60,7 @@ class ClipSchedule:
     >>> noise = hd.GaussianMixture(weights=[0.9, 0.1], scales=[0.3, 2.0])
     >>> problem = hd.Problem(hd.Isotropic(100), noise)
     >>> schedule = hd.tuning.greedy_clip(problem, horizon=2.0)
-    >>> schedule.trainer(every=100)["step"]
+    >>> schedule.trainer(loss="squared", every=100)["step"]
     array([  0, 100, 200])
     """
 
@@ -91,7 +92,7 @@ class ClipSchedule:
         noise, b = self.problem.noise, self.optimizer.batch_size
         return np.array([efficiency(noise, 2 * r, c, b) for r, c in zip(self.risk, self.threshold)])
 
-    def trainer(self, loss: Loss = "half_squared", every: int = 1) -> dict[str, Any]:
+    def trainer(self, *, loss: Loss, every: int = 1) -> dict[str, Any]:
         """Return the schedule in a trainer's units.
 
         Parameters
@@ -119,9 +120,13 @@ class ClipSchedule:
         factor = loss_factor(loss)
         norm = math.sqrt(self.problem.covariance.trace) * factor
         max_norm = self.optimizer.control_schedule(steps / d) * norm
-        return {"step": steps, "lr": self.optimizer.step_size(self.problem, loss, steps), "max_norm": max_norm}
+        return {
+            "step": steps,
+            "lr": self.optimizer.step_size(self.problem, loss=loss, steps=steps),
+            "max_norm": max_norm,
+        }
 
-    def save(self, path: str | PathLike[str], loss: Loss = "half_squared", every: int = 1) -> None:
+    def save(self, path: str | PathLike[str], *, loss: Loss, every: int = 1) -> None:
         """Write the trainer's schedule as .csv (columns step, lr, max_norm) or .json, whole or not at all.
 
         Parameters
@@ -132,7 +137,7 @@ class ClipSchedule:
             As for `trainer`.
         """
         target = checked_path(path, SCHEDULE_FILES)
-        columns = {name: column.tolist() for name, column in self.trainer(loss, every).items()}
+        columns = {name: column.tolist() for name, column in self.trainer(loss=loss, every=every).items()}
         facts = self._facts() | {"loss": loss}
         with new_file(target) as file:
             if target.suffix.lower() == ".json":

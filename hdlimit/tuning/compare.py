@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hdlimit.core import checks
+from hdlimit.core.declaration import known_names
 from hdlimit.core.timegrid import check_horizon
 from hdlimit.errors import HdlimitError, InvalidInput, NoLimit, NotAvailable
 from hdlimit.limit.system import limit_of
@@ -70,6 +71,7 @@ class Entry:
         return f"lr {float(self.optimizer.lr):.4g}{clip}"
 
 
+@known_names
 @dataclass(frozen=True, eq=False)
 class Comparison:
     """SGD, clipped SGD and signSGD at their own best constants.
@@ -154,6 +156,7 @@ class Comparison:
         return plot_comparison(self, ax)
 
 
+@known_names
 def compare(problem: Problem, horizon: float, batch_size: int = 1) -> Comparison:
     """Compare SGD, clipped SGD and signSGD, each with the constants that minimize the risk at the horizon.
 

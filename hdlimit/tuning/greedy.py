@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 
 from hdlimit.core import checks
+from hdlimit.core.declaration import known_names
+from hdlimit.core.timegrid import counting
 from hdlimit.errors import InvalidInput, NotAvailable, shown
 from hdlimit.kernels.responses import SMALLEST
 from hdlimit.limit.compression import binned
@@ -43,6 +45,7 @@ RTOL = 1e-10
 UNFORCED = 1e-12
 
 
+@known_names
 def greedy_lr(problem: Problem, optimizer: Any, horizon: float) -> Table:
     """Compute the greedy step-size schedule of an optimizer along its own curve, as a table over t.
 
@@ -106,6 +109,7 @@ def greedy_lr(problem: Problem, optimizer: Any, horizon: float) -> Table:
     return table
 
 
+@counting()
 def greedy_table(problem: Problem, response: Response, c: float, features: str, horizon: float) -> Table:
     """Compute eta*(t) for a response, from binned modes with the step in feedback.
 
@@ -179,6 +183,7 @@ def _decay(modes: MomentSystem) -> Callable[[float], tuple[float, float]]:
     return decay
 
 
+@known_names
 def greedy_clip(problem: Problem, horizon: float, batch_size: int = 1) -> ClipSchedule:
     """Compute the max-CCC threshold with the greedy step: the fastest decrease of the risk that clipping allows.
 

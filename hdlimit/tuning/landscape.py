@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hdlimit.core import checks
-from hdlimit.core.declaration import FloatArray
+from hdlimit.core.declaration import FloatArray, known_names
 from hdlimit.errors import InvalidInput, shown
 from hdlimit.optimizers.schedules import Constant
 from hdlimit.optimizers.sgd import ClippedSGD
@@ -30,6 +30,7 @@ POINTS, LR_REACH, THRESHOLD_REACH = 24, 8.0, 16.0
 RTOL, GROWN = 1e-6, 1e3
 
 
+@known_names
 @dataclass(frozen=True, eq=False, repr=False)
 class Landscape:
     """The excess risk at a horizon over constant step sizes and thresholds.
@@ -90,6 +91,7 @@ class Landscape:
         return plot_landscape(self, ax, **style)
 
 
+@known_names
 def landscape(problem: Problem, horizon: float, lr: Any, threshold: Any, batch_size: int = 1) -> Landscape:
     """Predict the risk at a horizon for every pair of a step size and a clip threshold.
 

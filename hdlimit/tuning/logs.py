@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from hdlimit.core import checks
-from hdlimit.core.declaration import FloatArray
+from hdlimit.core.declaration import FloatArray, known_names
 from hdlimit.errors import InvalidInput, shown
 from hdlimit.optimizers.base import loss_factor
 from hdlimit.tuning.log_answer import Found, Log, LogTuning, answered, too_few
@@ -28,6 +28,7 @@ from hdlimit.tuning.log_trend import fall, steady_rows
 FEWEST_ROWS = 200
 
 
+@known_names
 def tune_clip_from_residuals(
     residuals: Any = None,
     *,

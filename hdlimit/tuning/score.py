@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from hdlimit.core import checks
-from hdlimit.core.declaration import FloatArray
+from hdlimit.core.declaration import FloatArray, known_names
 from hdlimit.core.timegrid import check_horizon, default_times
 from hdlimit.errors import InvalidInput, shown
 from hdlimit.kernels import esdirk
@@ -35,7 +35,8 @@ SPACING, LOSS = 0.15, 2e-8
 MOST_RESIDUALS = 2000
 
 
-def score_sgd(problem: Problem, lr: Any, horizon: float, batch_size: int = 1) -> ScoreSGD:
+@known_names
+def score_sgd(problem: Problem, horizon: float, lr: Any, batch_size: int = 1) -> ScoreSGD:
     """Return the score optimizer of a problem, which no other residual map can beat.
 
     Its design is the curve v(t) that it follows itself.
@@ -44,10 +45,10 @@ def score_sgd(problem: Problem, lr: Any, horizon: float, batch_size: int = 1) ->
     ----------
     problem : Problem
         Supplies noise, covariance and start.
-    lr : float or Schedule
-        Step size eta > 0.
     horizon : float
         Up to which the design is needed, in units of t = k/d.
+    lr : float or Schedule
+        Step size eta > 0.
     batch_size : int, default 1
         Fresh samples a step.
 
@@ -65,7 +66,7 @@ def score_sgd(problem: Problem, lr: Any, horizon: float, batch_size: int = 1) ->
     --------
     >>> import hdlimit as hd
     >>> problem = hd.Problem(hd.Isotropic(200), hd.Laplace(0.5))
-    >>> score = hd.tuning.score_sgd(problem, lr=0.3, horizon=10.0)
+    >>> score = hd.tuning.score_sgd(problem, horizon=10.0, lr=0.3)
     >>> bool(hd.predict(problem, score, 10.0).risk[-1] < hd.predict(problem, hd.SGD(lr=0.3), 10.0).risk[-1])
     True
     """

@@ -15,25 +15,23 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hdlimit.core import checks
+from hdlimit.core.declaration import known_names
+from hdlimit.core.timegrid import counting
 from hdlimit.errors import InvalidInput, shown
 from hdlimit.optimizers.base import Optimizer
 from hdlimit.optimizers.schedules import Constant, Schedule
 from hdlimit.optimizers.sgd import SGD, ClippedSGD
 from hdlimit.optimizers.sign import SignSGD
 from hdlimit.problem.problem import Problem
-from hdlimit.response.closed_loop import Feedback, at_threshold
+from hdlimit.response.closed_loop import Thresholds, at_threshold
 from hdlimit.response.residual_maps import CLIP
 from hdlimit.response.response import MapResponse, Response
-from hdlimit.response.threshold_grid import BatchGrid
 from hdlimit.tuning.trial import WORST, Trial, check_found, checked_trial, compensated_step
 
 # Spacing of the rough grid in log of the step: missed minima against trials. Chosen, not measured.
 SPACING = math.log(4.0)
 # Gain in the objective below which not clipping is chosen: above the error of FINE trials. Chosen, not measured.
 NEGLIGIBLE = 2e-5
-# Relative error stated for responses of batches read from a grid, for their look-up table; the final curve is
-# integrated with exact responses.
-GRID_ERROR = 1e-3
 
 Value = Callable[[float], float]
 
@@ -187,6 +185,7 @@ class Family:
         return x, y, value
 
 
+@counting()
 def best_clip(trial: Trial, batch_size: int = 1, lr: Schedule | None = None) -> Constants:
     """Find clipped SGD's best constants, or its best constant threshold under a given lr.
 
@@ -209,10 +208,10 @@ def best_clip(trial: Trial, batch_size: int = 1, lr: Schedule | None = None) -> 
     v = 2 * trial.problem.initial_risk
     drift = lru_cache(maxsize=256)(lambda y: response(v, math.exp(y))[0])
     member = lambda y: at_threshold(response, math.exp(y))  # noqa: E731
-    if batch_size > 1 and not response.is_quick(math.exp(trial.thresholds[0])):
-        grid = BatchGrid(noise, batch_size, trial.thresholds[0] - 4, trial.thresholds[1] + 4)
-        drift = lru_cache(maxsize=256)(lambda y: grid(v, math.exp(y))[0])
-        member = lambda y: Feedback(lambda u: grid(u, math.exp(y)), noise, batch_size, GRID_ERROR)  # noqa: E731
+    if not response.is_quick(math.exp(trial.thresholds[0])):
+        shared = Thresholds(response)
+        drift = lru_cache(maxsize=256)(lambda y: shared(v, math.exp(y))[0])
+        member = lambda y: shared  # noqa: E731
     family = Family(trial, member, lambda x, y: compensated_step(x, drift(y)), math.exp, lr)
     x, y, value = family.best(*trial.thresholds)
     given: Any = lr.value if isinstance(lr, Constant) else lr
@@ -229,6 +228,7 @@ def best_clip(trial: Trial, batch_size: int = 1, lr: Schedule | None = None) -> 
     return Constants(ClippedSGD(plain.optimizer.lr, math.inf, batch_size), plain.value)
 
 
+@known_names
 def best_constants(
     problem: Problem, optimizer_type: type[Optimizer], horizon: float, target: float | None = None, batch_size: int = 1
 ) -> tuple[Optimizer, float]:
@@ -264,11 +264,7 @@ def best_constants(
 
     Notes
     -----
-    Minimizes R(horizon) of the limit ODE over lr, and for ClippedSGD over lr and threshold.
-
-    References
-    ----------
-    The limit of `predict`.
+    Minimizes R(horizon) of the limit of `predict` over lr, and for ClippedSGD over lr and threshold.
 
     Examples
     --------

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hdlimit.core import checks
-from hdlimit.core.declaration import FloatArray
+from hdlimit.core.declaration import FloatArray, known_names
 from hdlimit.errors import InvalidInput
 from hdlimit.limit.modes import basis
 from hdlimit.problem.covariance import CovarianceModel
@@ -176,6 +176,7 @@ class Effects:
         return self.summary()
 
 
+@known_names
 def effects(problem: Problem, lr: float, risk: float | None = None, batch_size: int = 1) -> Effects:
     """Compute why signSGD and SGD differ on a problem: four effects as numbers.
 

@@ -7,6 +7,7 @@ import warnings
 from dataclasses import dataclass, replace
 from typing import Any
 
+from hdlimit.core.declaration import known_names
 from hdlimit.errors import HdlimitWarning, InvalidInput, shown
 from hdlimit.limit.system import limit_of
 from hdlimit.limit.validity import warn_caveats
@@ -60,6 +61,7 @@ class LrTuning:
         return float(self.curve.risk[-1])
 
 
+@known_names
 def tune_lr(problem: Problem, optimizer: Any, horizon: float, target: float | None = None) -> LrTuning:
     """Find the constant step size with the lowest risk at a horizon, or the shortest time to a target risk.
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from hdlimit.core.declaration import known_names
 from hdlimit.core.version import __version__
 from hdlimit.errors import InvalidInput, shown
 from hdlimit.optimizers.base import Loss, loss_factor
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 _LOSSES: tuple[tuple[Loss, str], ...] = (("half_squared", "r^2/2"), ("squared", "r^2 (PyTorch's MSELoss)"))
 
 
+@known_names
 @dataclass(frozen=True, eq=False, repr=False)
 class Tuning:
     """The tuned clip threshold and step size.
@@ -64,7 +66,7 @@ class Tuning:
     >>> tuning = hd.tune_clip(problem, horizon=2.0)
     >>> tuning.gain > 1
     True
-    >>> sorted(tuning.trainer())
+    >>> sorted(tuning.trainer(loss="squared"))
     ['lr', 'max_norm']
     """
 
@@ -104,7 +106,7 @@ class Tuning:
     @property
     def max_norm(self) -> float:
         """The gradient-norm limit c sqrt(tr K) of a trainer with loss r^2/2 (twice that with r^2)."""
-        return self.optimizer.max_norm(self.problem)
+        return self.optimizer.max_norm(self.problem, loss="half_squared")
 
     @property
     def risk(self) -> float:
@@ -121,7 +123,7 @@ class Tuning:
         """The risk at the horizon over lr x threshold around the optimum, 24 x 24 points."""
         return around(self.problem, self.optimizer, self.horizon)
 
-    def trainer(self, loss: Loss = "half_squared", every: int = 1) -> dict[str, Any]:
+    def trainer(self, *, loss: Loss, every: int = 1) -> dict[str, Any]:
         """Return lr and max_norm in a trainer's units.
 
         Parameters
@@ -142,12 +144,12 @@ class Tuning:
             For a given lr that is a schedule, without `schedule=True`.
         """
         if self.schedule is not None:
-            return self.schedule.trainer(loss, every)
+            return self.schedule.trainer(loss=loss, every=every)
         if not isinstance(self.optimizer.lr_schedule, Constant):
             raise InvalidInput(
                 "lr", "a constant lr (optimizer.step_size gives the steps of a schedule)", shown(self.lr)
             )
-        step = self.optimizer.step_size(self.problem, loss)
+        step = self.optimizer.step_size(self.problem, loss=loss)
         return {"lr": step, "max_norm": self.max_norm * loss_factor(loss)}
 
     def summary(self) -> str:
@@ -166,7 +168,8 @@ class Tuning:
             lines.append(f"clipped at the horizon: {self.clipped_fraction:.1%} of the steps")
         if isinstance(self.lr, float):
             for loss, name in _LOSSES:
-                units = self.optimizer.step_size(self.problem, loss), self.optimizer.max_norm(self.problem, loss)
+                step = self.optimizer.step_size(self.problem, loss=loss)
+                units = step, self.optimizer.max_norm(self.problem, loss=loss)
                 lines.append("trainer, loss {}: lr = {:.6g}, max_norm = {:.6g}".format(name, *units))
         lines.append(f"risk at t = {self.horizon:g}: {self.risk:.6g}")
         if self.time is not None:
@@ -201,6 +204,7 @@ class Tuning:
         facts |= {"lr": self.lr if isinstance(self.lr, float) else repr(self.lr)}
         facts |= {name: getattr(self, name) for name in ("threshold", "max_norm", "clipped_fraction", "risk", "time")}
         facts |= {
+            "loss": "half_squared",  # of max_norm
             "gain": self.gain,
             "gain_in": self._measure,
             "rate_gain": self.rate_gain,

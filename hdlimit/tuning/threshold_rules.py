@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hdlimit.core.declaration import FloatArray
+from hdlimit.core.timegrid import counting
 from hdlimit.limit.integrator import solve
 from hdlimit.limit.interpolant import DenseOutput
 from hdlimit.limit.system import Limit
@@ -22,7 +23,9 @@ from hdlimit.optimizers.sgd import ClippedSGD
 from hdlimit.problem.noise_law import NoiseLaw
 from hdlimit.problem.problem import Problem
 from hdlimit.response.clipping import BestNow, clipped_fraction, heuristic_scale, rate_gain
-from hdlimit.response.closed_loop import ClipResponse, Feedback, compensated
+from hdlimit.response.closed_loop import ERROR, ClipResponse, Feedback, compensated
+from hdlimit.response.residual_maps import CLIP
+from hdlimit.response.response import MapResponse
 from hdlimit.tuning.clip_schedule import ClipSchedule
 from hdlimit.tuning.search import Family, best_scale, polish
 from hdlimit.tuning.trial import Trial
@@ -53,7 +56,8 @@ class Rule(NamedTuple):
     def response(self, noise: NoiseLaw, batch_size: int) -> Feedback:
         """Return (1, nu_c/mu_c^2), the response with compensated step."""
         exact = ClipResponse(noise, batch_size)
-        return Feedback(compensated(lambda v: exact(v, self.threshold(v))), noise, batch_size)
+        error = ERROR if exact.error <= ERROR else 4 * exact.error
+        return Feedback(compensated(lambda v: exact(v, self.threshold(v))), noise, batch_size, error)
 
 
 def max_ccc(problem: Problem, batch_size: int) -> Rule:
@@ -85,6 +89,7 @@ class Followed(NamedTuple):
     value: float
 
 
+@counting()
 def tuned_max_ccc(trial: Trial, batch_size: int, lr: Schedule | None) -> Followed:
     """Return the max-CCC schedule with the given compensated step, or its best constant one."""
     rule = max_ccc(trial.problem, batch_size)
@@ -96,6 +101,7 @@ def tuned_max_ccc(trial: Trial, batch_size: int, lr: Schedule | None) -> Followe
     return Followed(rule, lr, trial.value(response, lr, math.inf, fine=True))
 
 
+@counting()
 def tuned_heuristic(trial: Trial, batch_size: int, lr: Schedule | None) -> Followed:
     """Return the heuristic with its best k, under the given compensated step or the best constant one."""
     problem = trial.problem
@@ -106,10 +112,11 @@ def tuned_heuristic(trial: Trial, batch_size: int, lr: Schedule | None) -> Follo
         lambda y: math.inf,
         lr,
     )
-    x, y, value = family.best(math.log(0.1 / batch_size), math.log(8.0))
+    x, y, value = family.best(math.log(0.1 / math.sqrt(batch_size)), math.log(8.0))
     return Followed(heuristic(problem, math.exp(y)), Constant(math.exp(x)) if lr is None else lr, value)
 
 
+@counting()
 def clip_schedule(trial: Trial, found: Followed, batch_size: int, rival: float) -> ClipSchedule:
     """Compute both schedules along the predicted curve of a rule.
 
@@ -141,8 +148,8 @@ def clip_schedule(trial: Trial, found: Followed, batch_size: int, rival: float) 
         mu, optimizer = np.ones(time.size), ClippedSGD(_simple(found.lr), math.inf, batch_size)
     else:
         c = np.minimum(c, 20 * math.sqrt(float(v.max()) + noise.second_moment) if np.isinf(c).any() else math.inf)
-        exact = ClipResponse(noise, batch_size)
-        mu = np.array([exact(*pair)[0] for pair in zip(v, c)])
+        exact = MapResponse(CLIP, noise, batch_size)
+        mu = np.array([exact(*pair)[0] for pair in zip(v.tolist(), c.tolist())])
         optimizer = ClippedSGD(Table(time, eta / mu), Table(time, c), batch_size)
     pairs = list(zip(v.tolist(), c.tolist()))
     risk = v / 2

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from hdlimit.core import checks
+from hdlimit.core.declaration import known_names
 from hdlimit.limit.system import limit_of
 from hdlimit.limit.validity import warn_caveats
 from hdlimit.optimizers.schedules import as_schedule
@@ -20,6 +21,7 @@ from hdlimit.tuning.threshold_rules import clip_schedule, tuned_heuristic, tuned
 from hdlimit.tuning.trial import check_found, checked_trial
 
 
+@known_names
 def tune_clip(
     problem: Problem,
     horizon: float,

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from hdlimit.core import checks
-from hdlimit.core.declaration import IntArray
+from hdlimit.core.declaration import IntArray, known_names
 from hdlimit.core.seeds import as_int, seed_sequence
 from hdlimit.errors import (
     DivergenceWarning,
@@ -24,6 +24,7 @@ from hdlimit.errors import (
     NearCriticalWarning,
     NotAvailable,
     Status,
+    UnitsWarning,
     VerificationRefused,
     shown,
     warn,
@@ -42,11 +43,12 @@ from hdlimit.verification.verify import expected_curve, silenced
 FEWEST_RUNS = 8
 
 
+@known_names
 def scaling_study(
     problem: Problem,
     optimizer: Optimizer,
-    dimensions: Any,
     horizon: float,
+    dimensions: Any,
     runs: int = 128,
     seed: Any = 0,
     *,
@@ -65,10 +67,10 @@ def scaling_study(
         A named covariance (Wishart without row_scales), no target, start or data rows; its d does not matter.
     optimizer : Optimizer
         As in `predict`, used as it is at every d.
-    dimensions : array_like of int, shape (k,)
-        At least 3 different integers >= 2.
     horizon : float
         As in `predict`.
+    dimensions : array_like of int, shape (k,)
+        At least 3 different integers >= 2.
     runs : int
         At each d, >= 8.
     seed : int, SeedSequence or Generator
@@ -124,7 +126,7 @@ def scaling_study(
     --------
     >>> import hdlimit as hd
     >>> problem = hd.Problem(hd.Isotropic(32), hd.Gaussian(0.5))
-    >>> study = hd.scaling_study(problem, hd.SGD(lr=0.3), dimensions=[32, 48, 64], horizon=3.0, runs=16)
+    >>> study = hd.scaling_study(problem, hd.SGD(lr=0.3), horizon=3.0, dimensions=[32, 48, 64], runs=16)
     >>> bool((study.spread > 0).all())
     True
     """
@@ -146,7 +148,7 @@ def scaling_study(
         ]
         return assess(sizes, tuple(reports), planned.rate)
 
-    with silenced(DivergenceWarning):
+    with silenced(DivergenceWarning, UnitsWarning):
         ending = until_decided(planned, look, lambda study: "" if study.verdict == "inconclusive" else study.verdict)
     for d, runs_at in runs_of.items():
         if runs_at.outcome.status is Status.DIVERGED:

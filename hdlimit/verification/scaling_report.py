@@ -68,7 +68,7 @@ class ScalingStudy(Record):
     --------
     >>> import hdlimit as hd
     >>> problem = hd.Problem(hd.Isotropic(32), hd.Gaussian(0.5))
-    >>> study = hd.scaling_study(problem, hd.SGD(lr=0.3), dimensions=[32, 48, 64], horizon=3.0, runs=16)
+    >>> study = hd.scaling_study(problem, hd.SGD(lr=0.3), horizon=3.0, dimensions=[32, 48, 64], runs=16)
     >>> study.dimensions, study.runs
     (array([32, 48, 64]), 16)
     """

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hdlimit.core import checks
-from hdlimit.core.declaration import FloatArray
+from hdlimit.core.declaration import FloatArray, known_names
 from hdlimit.core.seeds import seed_sequence
 from hdlimit.core.timegrid import check_horizon, default_times, steps_at
-from hdlimit.errors import DivergenceWarning, HdlimitWarning, Status, VerificationRefused, warn
+from hdlimit.errors import DivergenceWarning, HdlimitWarning, Status, UnitsWarning, VerificationRefused, warn
 from hdlimit.limit.system import limit_of
 from hdlimit.optimizers.base import Optimizer, check_types
 from hdlimit.prediction.curve import Curve
@@ -53,6 +53,7 @@ def verification_steps(curve: Curve) -> FloatArray:
     return np.array([max(steps_at(t, d), 1) for t in times])
 
 
+@known_names
 def verify(
     problem: Problem,
     optimizer: Optimizer,
@@ -156,7 +157,7 @@ def verify(
         report = judge(curve, made[-1], steps, allowed, planned.rate / (1 + len(names)))
         return replace(report, quantities=names, must_detect=must_detect)
 
-    with silenced(DivergenceWarning):
+    with silenced(DivergenceWarning, UnitsWarning):
         ending = until_decided(planned, look, decided)
     if made[-1].outcome.status is Status.DIVERGED:
         warn(DivergenceWarning(made[-1].outcome.sentence))

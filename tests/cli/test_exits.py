@@ -102,3 +102,37 @@ def test_the_entry_does_what_the_group_does(tmp_path: Path) -> None:
     assert code_and_errors(["nothing"], stdout=subprocess.DEVNULL)[0] == 2
     done = subprocess.run([*COMMAND, "formula"], capture_output=True, text=True, check=True)
     assert done.stdout == run("formula").stdout and done.stderr == ""
+
+
+FINALIZER = """
+import os, signal, sys, time
+from hdlimit.cli import entry, main
+
+class Busy:
+    def __del__(self):
+        if {raises}:
+            raise RuntimeError("lost")
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(30)
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in the background
+def work(**_):
+    Busy()
+    if not {raises}:
+        time.sleep(30)
+
+main.main = work
+sys.argv = ["hdlimit"]
+entry.run()
+"""
+
+
+@pytest.mark.parametrize("raises", [False, True])
+def test_ctrl_c_in_a_finalizer_is_told_in_one_line(raises: bool) -> None:
+    """Python cannot raise it there: the watching thread ends the command; other errors of finalizers are told."""
+    script = FINALIZER.format(raises=raises)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    if raises:
+        assert done.returncode == 0 and "RuntimeError: lost" in done.stderr
+    else:
+        assert (done.returncode, done.stderr) == (130, "hdlimit: interrupted\n")

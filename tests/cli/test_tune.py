@@ -61,8 +61,9 @@ def test_options(study: Path, tmp_path: Path) -> None:
     figure, steps, answer = tmp_path / "land.png", tmp_path / "steps.csv", tmp_path / "answer.json"
     assert run("tune", study, "--plot", figure, "--out", answer).exit_code == 0
     assert figure.read_bytes()[:4] == b"\x89PNG" and json.loads(answer.read_text())["result"] == "Tuning"
-    assert run("tune", study, "--schedule", "--out", steps).exit_code == 0
-    assert len([line for line in steps.read_text().splitlines() if line[0].isdigit()]) == 301
+    assert run("tune", study, "--schedule", "--out", steps, "--loss", "squared").exit_code == 0
+    lines = steps.read_text().splitlines()
+    assert len([line for line in lines if line[0].isdigit()]) == 301 and '# loss: "squared"' in lines
 
 
 def test_batch_size_is_the_files(tmp_path: Path) -> None:
@@ -81,6 +82,8 @@ def test_batch_size_is_the_files(tmp_path: Path) -> None:
         (("FILE", "--column", "r"), "--column goes with a log"),
         (("--residuals", "LOG", "--keep-lr"), "--keep-lr goes with a problem FILE"),
         (("--residuals", "LOG", "--loss", "squared"), "--loss goes with --losses"),
+        (("FILE", "--loss", "squared"), "--loss goes with --losses, and with --out STEPS.csv"),
+        (("FILE", "--schedule", "--out", "x.csv"), "--out STEPS.csv needs --loss half_squared (r^2/2) or --loss sq"),
         (("FILE", "--out", "x.csv"), "path: expected"),
         (("FILE", "--plot", "x.gif"), "path: expected"),
         (("FILE", "--risk", "9"), "target: expected a risk below the initial risk"),

@@ -25,7 +25,7 @@ SWEEP = [0.2, 0.3]
 CALLS: dict[str, Callable[[], Any]] = {
     "predict": lambda: hd.predict(TINY, hd.SGD(0.5), 2.0),
     "verify": lambda: hd.verify(TINY, hd.SGD(0.5), 2.0, runs=4),
-    "scaling_study": lambda: hd.scaling_study(TINY, hd.ClippedSGD(0.5, 0.5, batch_size=8), [8, 12, 16], 2.0, runs=8),
+    "scaling_study": lambda: hd.scaling_study(TINY, hd.ClippedSGD(0.5, 0.5, batch_size=8), 2.0, [8, 12, 16], runs=8),
     "simulate": lambda: hd.simulate(TINY, hd.SGD(4.0), 60.0, 4),
     "sweep": lambda: hd.sweep(TINY, hd.SGD(0.5), 2.0, lr=SWEEP),
     "sample_sde": lambda: hd.sample_sde(TINY, hd.SGD(0.5), 2.0, paths=4),

@@ -11,8 +11,11 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from derivations import MODULES  # noqa: E402
 
+# Proofs of 5 to 12 s each.
+LONG = {"fisher", "batch", "laplace", "uniform"}
 
-@pytest.mark.parametrize("name", MODULES)
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow if n in LONG else ()) for n in MODULES])
 def test_derivation(name):
     module = import_module(f"derivations.{name}")
     assert module.__doc__ and "Theorem" in module.__doc__

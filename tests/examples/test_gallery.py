@@ -61,7 +61,13 @@ def numbers(text: str) -> list[float]:
     return [float(word) for word in re.findall(r"(?<![\w.])-?(?:\d+\.?\d*(?:e[+-]?\d+)?|nan|inf)\b", text)]
 
 
-@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
+# Figures of 12 and 15 s.
+LONG = {"where_it_ends.py", "scalar_maps.py"}
+
+
+@pytest.mark.parametrize(
+    "script", [pytest.param(s, marks=pytest.mark.slow if s.name in LONG else (), id=s.name) for s in SCRIPTS]
+)
 def test_example_makes_a_figure_and_finite_numbers(script: Path, tmp_path: Path, run_here: Callable[..., str]) -> None:
     figure = tmp_path / "figure.png"
     text = run_here(script, "--out", str(figure), *SMALL[script.name])

@@ -125,7 +125,11 @@ def check_against_runs(
 
 @pytest.mark.parametrize(
     ("covariance", "noise", "batch"),
-    [(hd.Isotropic(30), SKEWED, 1), (hd.PowerLaw(30, 0.5), hd.Laplace(0.4), 1), (hd.Wishart(30, 0.5), SKEWED, 4)],
+    [
+        (hd.Isotropic(30), SKEWED, 1),
+        (hd.PowerLaw(30, 0.5), hd.Laplace(0.4), 1),
+        pytest.param(hd.Wishart(30, 0.5), SKEWED, 4, marks=pytest.mark.slow),
+    ],
     ids=name_of,
 )
 def test_the_mean_of_direct_runs(covariance: Any, noise: Any, batch: int) -> None:
@@ -173,7 +177,7 @@ def test_at_the_target_without_noise_nothing_moves() -> None:
 
 def test_only_sgd() -> None:
     problem = hd.Problem(hd.Isotropic(20), hd.Gaussian(0.3))
-    for optimizer in (hd.ClippedSGD(0.5, 0.9), hd.SignSGD(0.5), hd.tuning.score_sgd(problem, 0.5, 2.0)):
+    for optimizer in (hd.ClippedSGD(0.5, 0.9), hd.SignSGD(0.5), hd.tuning.score_sgd(problem, 2.0, 0.5)):
         with pytest.raises(hd.errors.NotAvailable, match="no closed recursion"):
             hd.exact_mean(problem, optimizer, 10)
 

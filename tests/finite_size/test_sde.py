@@ -91,7 +91,10 @@ def weak_order(scheme: Any, case: Case, steps: int, pairs: int) -> tuple[float, 
     return order, float(relative.std() / math.sqrt(pairs) / math.log(2))
 
 
-@pytest.mark.parametrize(("case", "steps", "least"), [(IDENTITY, 8, 1.7), (SIGN, 32, 1.3)], ids=["identity", "sign"])
+@pytest.mark.parametrize(
+    ("case", "steps", "least"),
+    [pytest.param(IDENTITY, 8, 1.7, id="identity"), pytest.param(SIGN, 32, 1.3, id="sign", marks=pytest.mark.slow)],
+)
 def test_weak_order_is_two(case: Case, steps: int, least: float) -> None:
     """Of a noise as large as that of d = 4 to 12. With sign features, where alpha(v) bends, the steps are not yet small
     enough for the full 2. False alarms: the bounds lie 3 to 4 standard errors below the estimates, 1e-3.
@@ -162,7 +165,7 @@ def spread_of(optimizer: Any, planted: float = 1.0) -> tuple[np.ndarray, np.ndar
     return risk.mean(axis=0), risk.std(axis=0, ddof=1)
 
 
-@pytest.mark.parametrize("optimizer", [hd.SGD(0.5), hd.SignSGD(0.5)], ids=name_of)
+@pytest.mark.parametrize("optimizer", [hd.SGD(0.5), pytest.param(hd.SignSGD(0.5), marks=pytest.mark.slow)], ids=name_of)
 def test_spread_is_that_of_its_own_theory(optimizer: Any) -> None:
     """Within 4 standard errors (1/sqrt(2 n) each) and 1 %, for the time steps and the next order in 1/d: 5e-4 false
     alarms. A noise 5 % too large is rejected by the same bound.
@@ -337,7 +340,12 @@ def test_what_has_no_limit_or_no_spread() -> None:
 
 @pytest.mark.parametrize(
     "optimizer",
-    [hd.SGD(1.2), hd.SGD(0.2), hd.ClippedSGD(0.5, hd.schedules.Steps([1.0], [0.8, 0.4])), hd.SignSGD(0.5)],
+    [
+        hd.SGD(1.2),
+        hd.SGD(0.2),
+        hd.ClippedSGD(0.5, hd.schedules.Steps([1.0], [0.8, 0.4])),
+        pytest.param(hd.SignSGD(0.5), marks=pytest.mark.slow),
+    ],
     ids=name_of,
 )
 def test_corrected_spread_is_the_algorithms(optimizer: Any) -> None:
@@ -356,6 +364,7 @@ def test_corrected_spread_is_the_algorithms(optimizer: Any) -> None:
     assert ratios[0] < bound < ratios[1], ratios
 
 
+@pytest.mark.slow
 def test_corrected_mean_of_a_gradient_descent_is_exact() -> None:
     """At d = 100 the limit is off by 3 %; the corrected paths by less than 4 standard errors and .3 %: 3e-4 false
     alarms. Few large modes in a power law.

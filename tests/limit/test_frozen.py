@@ -62,7 +62,7 @@ def test_what_else_reads_the_step(lr: Schedule) -> None:
     for problem in PROBLEMS[:3]:
         sweep = hd.sweep(problem, hd.SGD(lr), 10.0, batch_size=[1, 2])
         np.testing.assert_allclose(sweep.risk, problem.initial_risk, rtol=1e-12)
-        score = hd.tuning.score_sgd(problem, lr, 10.0)
+        score = hd.tuning.score_sgd(problem, 10.0, lr)
         np.testing.assert_allclose(hd.predict(problem, score, 10.0).risk, problem.initial_risk, rtol=1e-12)
     for problem in PROBLEMS[:2]:
         with pytest.raises(hd.errors.InvalidInput, match="the best one lowers it by 0%"):

@@ -182,7 +182,7 @@ def test_steady_risk_against_long_simulation(problem: hd.Problem, optimizer: Opt
 RELAX = [
     (hd.Gaussian(0.5), hd.SGD(0.8)),
     (hd.StudentT(1.5, 0.3), hd.ClippedSGD(0.8, 0.5)),
-    (hd.Laplace(0.4), hd.SignSGD(0.2)),
+    pytest.param(hd.Laplace(0.4), hd.SignSGD(0.2), marks=pytest.mark.slow),
 ]
 
 

@@ -41,9 +41,9 @@ def moved(optimizer: Optimizer, loss: str) -> Any:
     table = getattr(optimizer, "residual_table", None)
     # a trainer of a residual map has the map in the place of the loss's derivative
     pull = OF_LOSS[loss] * r if table is None else table(r, float(optimizer.control_schedule(0.0)))
-    limit = optimizer.max_norm(PROBLEM, loss) if isinstance(optimizer, hd.ClippedSGD) else math.inf
+    limit = optimizer.max_norm(PROBLEM, loss=loss) if isinstance(optimizer, hd.ClippedSGD) else math.inf
     followed = np.sign(x) if optimizer.update == "signed-features" else x
-    return optimizer.step_size(PROBLEM, loss) * TRAINERS[optimizer.update](pull @ followed / batch, limit)
+    return optimizer.step_size(PROBLEM, loss=loss) * TRAINERS[optimizer.update](pull @ followed / batch, limit)
 
 
 @pytest.mark.parametrize("optimizer", CASES, ids=name_of)
@@ -57,7 +57,8 @@ def test_both_losses_take_the_same_step(optimizer: Optimizer) -> None:
 @pytest.mark.parametrize("loss", OF_LOSS)
 def test_from_step_size_inverts_step_size(optimizer: Optimizer, loss: str) -> None:
     others = {name: value for name, value in optimizer.to_plain().items() if name != "lr"}
-    back = type(optimizer).from_step_size(optimizer.step_size(PROBLEM, loss), PROBLEM, loss, **others)
+    step = optimizer.step_size(PROBLEM, loss=loss)
+    back = type(optimizer).from_step_size(step, PROBLEM, loss=loss, **others)
     assert back.lr == pytest.approx(optimizer.lr, rel=1e-15)
 
 

@@ -128,7 +128,13 @@ def error(curve: hd.results.Curve, exact: LimitTwin) -> float:
     return worst
 
 
-@pytest.mark.parametrize("case", CASES, ids=name_of)
+# Stiff cases of 5 to 11 s.
+LONG = {19, 39}
+
+
+@pytest.mark.parametrize(
+    "case", [pytest.param(c, marks=pytest.mark.slow if k in LONG else ()) for k, c in enumerate(CASES)], ids=name_of
+)
 def test_curve_keeps_its_promise(case: Case) -> None:
     for rtol in TOLERANCES:
         assert error(predict(case.problem, case.optimizer, case.horizon, rtol), reference(case)) <= PROMISE * rtol
@@ -235,7 +241,11 @@ def test_divergence_ends_the_curve_and_is_right_until_then() -> None:
     assert np.abs(curve.risk / exact - 1).max() <= PROMISE * 1e-6
 
 
-@pytest.mark.parametrize("index", [0, 6, 17, 23, 27, 30, 35], ids=lambda i: repr(CASES[i]))
+@pytest.mark.parametrize(
+    "index",
+    [0, 17, 23, 30, *(pytest.param(k, marks=pytest.mark.slow) for k in (6, 27, 35))],
+    ids=lambda i: repr(CASES[i]),
+)
 def test_dense_output_between_the_knots(index: int) -> None:
     case = CASES[index]
     for rtol in TOLERANCES[:2]:

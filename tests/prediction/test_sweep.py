@@ -277,7 +277,7 @@ def test_lookup_by_value() -> None:
         hd.errors.InvalidInput, match=r"lr: expected one of the values on the axis \(0.2, 0.5\), got 0.3"
     ):
         sweep.sel(lr=0.3)
-    with pytest.raises(hd.errors.InvalidInput, match="sel: expected one of 'lr', 'threshold', 'df', got 'std'"):
+    with pytest.raises(hd.errors.InvalidInput, match="std: expected an axis of the sweep: lr, threshold, df, got"):
         sweep.sel(std=0.3)
     with pytest.raises(hd.errors.InvalidInput, match="curve: expected one point: sel"):
         part.curve  # noqa: B018
@@ -304,8 +304,8 @@ def test_progress(capsys: pytest.CaptureFixture[str]) -> None:
         (CLIP, {}, "axes: expected values for at least one of lr, threshold, batch_size, noise, df, scale"),
         (CLIP, {"lr": []}, "lr: .* empty"),
         (CLIP, {"noise": []}, "noise: expected a list of distinct noise laws"),
-        (CLIP, {"momentum": [0.9]}, "momentum: expected one of the axes lr, .* unknown parameter"),
-        (CLIP, {"std": [0.9]}, "std: expected one of the axes .*df, scale"),
+        (CLIP, {"momentum": [0.9]}, "momentum: expected an axis or an option of sweep: lr, .* unknown name"),
+        (CLIP, {"std": [0.9]}, r"std: expected an axis .*df, scale, times, .*\(is it scale\?\)"),
         (hd.SGD(0.5), {"threshold": [1.0]}, r"threshold: expected an optimizer that clips, got SGD\(lr=0.5\)"),
         (CLIP, {"lr": [0.1, -0.2]}, "lr: expected values > 0, got a smallest value of -0.2"),
         (CLIP, {"lr": [0.1, math.inf]}, "lr"),

@@ -241,7 +241,7 @@ def test_the_steady_risk_of_a_sample() -> None:
 def test_mu_is_at_most_1_in_tables_over_extremes() -> None:
     """Exponential noise, v from 1e9 to 1e11, c to 3.6e4: P(|r| <= c) of an exponentially modified normal law."""
     response, v_range, c_range = MapResponse("clip", as_noise(stats.expon(loc=-1))), (1e9, 1e11), (1e4, 3.6e4)
-    kernel, parameters, *_ = response.compiled(v_range, c_range)
+    kernel, parameters, *_ = response.compiled(v_range, c_range).whole()
     generator = np.random.default_rng(5)
     for v, c in zip(np.exp(generator.uniform(*np.log(v_range), 300)), np.exp(generator.uniform(*np.log(c_range), 300))):
         mu, nu = kernel(v, c, parameters)

@@ -15,6 +15,7 @@ from hdlimit.problem.noise_law import NoiseLaw
 from hdlimit.problem.scipy_noise import ScipyNoise
 from hdlimit.response.efficiency import share_of_ceiling
 from hdlimit.response.fisher import smooth_information
+from hdlimit.response.residual_law import ResidualLaw
 from hdlimit.response.response import MapResponse
 from hdlimit.response.tabulated_map import table_response
 
@@ -134,3 +135,20 @@ def test_bad_input() -> None:
         hd.tuning.efficiency(hd.Gaussian(1.0), [1.0, -1.0])
     with pytest.raises(hd.errors.InvalidInput, match="batch_size"):
         hd.tuning.efficiency(hd.Gaussian(1.0), 1.0, batch_size=0)
+
+
+@pytest.mark.parametrize("law", [stats.logistic(scale=0.4), stats.skewnorm(4, loc=-0.6), stats.expon(loc=-1)])
+@pytest.mark.parametrize("v", [1e-3, 0.1, 10.0])
+def test_terms_left_out_of_a_mixture_change_nothing(law: object, v: float) -> None:
+    """Against the sum of every term, in the bulk and where the density is 1e-300 of its largest."""
+    residual = ResidualLaw(ScipyNoise(law), v)
+    parts = residual._mixture
+    assert parts is not None and (np.diff(parts.mean) < 0).all()
+    u = np.concatenate([np.linspace(-20, 20, 41), parts.mean[[0, -1]]])[:, None]
+    terms = np.log(parts.weight) - np.log(2 * np.pi * v) / 2 - (u - parts.mean) ** 2 / (2 * v)
+    share = np.exp(terms - terms.max(axis=1)[:, None])
+    right = terms.max(axis=1) + np.log(share.sum(axis=1))
+    found, score = residual.log_density_and_score(u[:, 0])
+    assert found == pytest.approx(right, rel=1e-13, abs=1e-13)
+    slope = (share * (u - parts.mean)).sum(axis=1) / v / share.sum(axis=1)
+    assert np.abs(score - slope).max() <= 1e-11 * np.abs(slope).max()

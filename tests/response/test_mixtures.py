@@ -48,7 +48,9 @@ def clip(density: Callable[[Any], Any], v: float, c: float, decades: int) -> tup
     return float(2 * mu), float(2 * nu)
 
 
-@pytest.mark.parametrize(("df", "decades"), [(0.3, 56), (1.5, 14), (3, 9), (30, 4), (3000, 3)])
+@pytest.mark.parametrize(
+    ("df", "decades"), [pytest.param(0.3, 56, marks=pytest.mark.slow), (1.5, 14), (3, 9), (30, 4), (3000, 3)]
+)
 def test_student_against_integration_of_its_density(df: float, decades: int) -> None:
     with mp.workdps(20):
         for v, c in ((1e-6, 1.0), (0.7, 0.1)) if df == 1.5 else ((0.3, 2.0),):

@@ -262,7 +262,7 @@ def test_steady_logs_are_steady(law):
 
 def test_the_loss_is_asked_for_and_told():
     r = log_of(LAWS["t 3"], 0)
-    with pytest.raises(hd.errors.InvalidInput, match="loss: expected one of 'half_squared', 'squared', got None"):
+    with pytest.raises(hd.errors.InvalidInput, match="loss: expected 'half_squared' where .* got None"):
         tune(losses=r**2)
     with pytest.raises(hd.errors.InvalidInput, match="loss: expected None with residuals"):
         tune(r, loss="squared")
@@ -298,7 +298,7 @@ BAD = [
     ({"residuals": np.zeros(500)}, "residuals: .* not all zero"),
     ({"losses": np.zeros(500), "loss": "squared"}, "losses: .* not all zero"),
     ({"losses": GOOD, "loss": "squared"}, "losses: expected numbers >= 0"),
-    ({"losses": GOOD**2, "loss": "huber"}, "loss: expected one of"),
+    ({"losses": GOOD**2, "loss": "huber"}, "loss: expected 'half_squared' where"),
     ({"residuals": GOOD, "gradient_norms": GOOD[1:]}, "gradient_norms: .* shape"),
     ({"residuals": GOOD, "gradient_norms": -np.abs(GOOD)}, "gradient_norms: expected numbers >= 0"),
     ({"residuals": GOOD, "confidence": 90}, "confidence"),

@@ -85,7 +85,7 @@ def test_the_table_reaches_the_ceiling_along_its_own_curve(noise: NoiseLaw) -> N
     the design to 0.2 %; and no constant clip threshold, nor SGD, falls faster at the start of the curve.
     """
     p = problem(noise)
-    optimizer = hd.tuning.score_sgd(p, 0.4, 6.0)
+    optimizer = hd.tuning.score_sgd(p, 6.0, 0.4)
     levels = optimizer.table.levels
     for s in np.concatenate([levels, np.sqrt(levels[1:] * levels[:-1])]):
         mu, nu = table_response(optimizer.table, noise, s, s)
@@ -102,7 +102,7 @@ def test_gaussian_noise_makes_it_sgd() -> None:
     """psi(r) = r inside the table: the same prediction, runs, spread and bias, for B = 1 and 3."""
     p = hd.Problem(hd.Isotropic(60), hd.Gaussian(0.4))
     for batch in (1, 3):
-        score, sgd = hd.tuning.score_sgd(p, 0.5, 4.0, batch), hd.SGD(0.5, batch_size=batch)
+        score, sgd = hd.tuning.score_sgd(p, 4.0, 0.5, batch), hd.SGD(0.5, batch_size=batch)
         np.testing.assert_allclose(hd.predict(p, score, 4.0).risk, hd.predict(p, sgd, 4.0).risk, rtol=1e-5)
         runs = [hd.simulate(p, o, 4.0, runs=3).risk for o in (score, sgd)]
         np.testing.assert_allclose(*runs, rtol=1e-8)
@@ -184,13 +184,17 @@ def test_one_step_decrease_precisely(noise: NoiseLaw, risk: float) -> None:
     assert abs(mean - ceiling) < 3 * error + 2.5e-3 * ceiling
 
 
-@pytest.mark.parametrize(("noise", "batch"), [(HEAVY[1], 1), (HEAVY[2], 4), (hd.Laplace(0.5), 2)], ids=str)
+@pytest.mark.parametrize(
+    ("noise", "batch"),
+    [(HEAVY[1], 1), pytest.param(HEAVY[2], 4, marks=pytest.mark.slow), (hd.Laplace(0.5), 2)],
+    ids=str,
+)
 def test_verified(noise: NoiseLaw, batch: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """False alarm 0.001 a case; runs by the exact chain, which 16 distinct eigenvalues make short. Planted: the
     prediction reads the table with the noise 20 % too narrow.
     """
     p = hd.Problem(hd.PowerLaw(300, 0.3).binned(16), noise)
-    optimizer = hd.tuning.score_sgd(p, 0.5, 8.0, batch)
+    optimizer = hd.tuning.score_sgd(p, 8.0, 0.5, batch)
     report = hd.verify(p, optimizer, 8.0, runs=64, false_alarm=1e-3, method="blocks")
     print(report.summary())
     assert report.verdict == "consistent"
@@ -206,7 +210,7 @@ def test_verified(noise: NoiseLaw, batch: int, monkeypatch: pytest.MonkeyPatch) 
 
 def test_the_simulator_needs_no_theory_for_it(tmp_path: Path) -> None:
     p = problem(hd.StudentT(1.5, 0.5), 40)
-    optimizer = hd.tuning.score_sgd(p, 0.5, 2.0)
+    optimizer = hd.tuning.score_sgd(p, 2.0, 0.5)
     (tmp_path / "pair").write_bytes(pickle.dumps((p, optimizer)))
     code = f"""
 import pickle, sys
@@ -224,7 +228,7 @@ print(*[m for m in sys.modules if m.startswith("hdlimit")])
 def test_declaration(tmp_path: Path) -> None:
     """Pickles, files and TOML give back an equal optimizer."""
     p = problem(hd.Laplace(0.5), 40)
-    optimizer = hd.tuning.score_sgd(p, hd.schedules.Power(0.5, 0.3), 2.0)
+    optimizer = hd.tuning.score_sgd(p, 2.0, hd.schedules.Power(0.5, 0.3))
     assert pickle.loads(pickle.dumps(optimizer)) == optimizer != hd.tuning.ScoreSGD(0.5, TABLE, 0.3)
     curve = hd.predict(p, optimizer, 2.0)
     curve.save(tmp_path / "curve.npz")
@@ -234,12 +238,12 @@ def test_declaration(tmp_path: Path) -> None:
     assert study.optimizer == optimizer
     assert np.array_equal(hd.predict(study.problem, study.optimizer, 2.0).risk, curve.risk)
     assert hd.stability(p, optimizer).critical_lr == math.inf
-    assert optimizer.step_size(p, steps=[0]) == 0.5 / 40
+    assert optimizer.step_size(p, loss="squared", steps=[0]) == 0.5 / 40
 
 
 def test_infinite_variance_is_no_obstacle() -> None:
     p = problem(hd.StudentT(0.8, 0.5))
-    optimizer = hd.tuning.score_sgd(p, 0.3, 5.0)
+    optimizer = hd.tuning.score_sgd(p, 5.0, 0.3)
     score, sign = hd.predict(p, optimizer, 5.0), hd.predict(p, hd.ClippedSGD(0.3, 0.4), 5.0)
     assert score.risk[-1] < sign.risk[-1] < sign.risk[0]
     mu, nu = limit_of(p, optimizer).response(1.0, 1.0)
@@ -273,18 +277,18 @@ def test_bad_problems() -> None:
     with pytest.raises(
         hd.errors.InvalidInput, match="lr: expected a step size below 2, so that the risk stays bounded, got 2.5"
     ):
-        hd.tuning.score_sgd(noisy, 2.5, 500.0)
+        hd.tuning.score_sgd(noisy, 500.0, 2.5)
     with pytest.raises(
         hd.errors.InvalidInput, match="lr: expected a step size at which the risk stays bounded, got Steps"
     ):
-        hd.tuning.score_sgd(problem(hd.Gaussian(0.5)), hd.schedules.Steps([1.0], [0.5, 9.0]), 500.0)
+        hd.tuning.score_sgd(problem(hd.Gaussian(0.5)), 500.0, hd.schedules.Steps([1.0], [0.5, 9.0]))
     for bad in (0.0, math.nan, "x"):
         with pytest.raises(hd.errors.InvalidInput, match="horizon"):
-            hd.tuning.score_sgd(noisy, 0.5, bad)  # type: ignore[arg-type]
+            hd.tuning.score_sgd(noisy, bad, 0.5)  # type: ignore[arg-type]
     still = hd.Problem(hd.Isotropic(5), hd.NoNoise(), target=np.ones(5), start=np.ones(5))
     with pytest.raises(
         hd.errors.InvalidInput, match="problem: expected a start that is not the target, or label noise"
     ):
-        hd.tuning.score_sgd(still, 0.5, 1.0)
+        hd.tuning.score_sgd(still, 1.0, 0.5)
     with pytest.raises(hd.errors.InvalidInput, match="problem: expected a Problem"):
-        hd.tuning.score_sgd(3, 0.5, 1.0)  # type: ignore[arg-type]
+        hd.tuning.score_sgd(3, 1.0, 0.5)  # type: ignore[arg-type]

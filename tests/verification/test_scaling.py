@@ -144,14 +144,14 @@ def test_the_example_of_the_readme() -> None:
     assert study.verdict == "consistent" and study.bias_slope.resolved and study.spread_slope.resolved
     assert study.bias_slope.low <= -1 <= study.bias_slope.high
     assert study.spread_slope.low <= -0.5 <= study.spread_slope.high
-    few = hd.scaling_study(PROBLEM, hd.SGD(0.5), [16, 32, 64], 2.0, runs=8)
+    few = hd.scaling_study(PROBLEM, hd.SGD(0.5), 2.0, [16, 32, 64], runs=8)
     for each, said in ((study, False), (few, True)):
         texts = [text.get_text() for text in each.plot().get_legend().get_texts()]
         assert ("not resolved" in "".join(texts)) == said and "inf" not in "".join(texts) + each.summary()
 
 
 def test_a_study_of_sgd() -> None:
-    study = hd.scaling_study(PROBLEM, hd.SGD(1.0), [32, 64, 128, 256], 4.0, runs=600, seed=3)
+    study = hd.scaling_study(PROBLEM, hd.SGD(1.0), 4.0, [32, 64, 128, 256], runs=600, seed=3)
     assert study.verdict == "consistent" and study.detectable < 0.05
     assert study.dimensions.tolist() == [32, 64, 128, 256] == study.size.tolist()
     assert study.bias_slope.low <= -1 <= study.bias_slope.high
@@ -173,7 +173,7 @@ def test_a_study_of_sgd() -> None:
 def test_other_optimizers_and_uneven_spectra(optimizer: Any) -> None:
     """Direct runs; at 24 of them nothing is inconsistent, and the spread of power laws follows D, not d."""
     problem = hd.Problem(hd.PowerLaw(5, 0.5), hd.Laplace(0.3))
-    study = hd.scaling_study(problem, optimizer, (192, 48, 96), 3.0, runs=24)
+    study = hd.scaling_study(problem, optimizer, 3.0, (192, 48, 96), runs=24)
     assert study.verdict in ("consistent", "inconclusive")
     assert study.dimensions.tolist() == [48, 96, 192]
     assert (np.diff(study.size) > 0).all() and (study.size < study.dimensions).all()
@@ -181,8 +181,8 @@ def test_other_optimizers_and_uneven_spectra(optimizer: Any) -> None:
 
 
 def test_runs_of_a_dimension_do_not_depend_on_the_other_dimensions() -> None:
-    one = hd.scaling_study(PROBLEM, hd.SGD(0.5), [16, 32, 64], 2.0, runs=8, seed=np.random.default_rng(4))
-    two = hd.scaling_study(PROBLEM, hd.SGD(0.5), [16, 32, 48, 64], 2.0, runs=8, seed=np.random.default_rng(4))
+    one = hd.scaling_study(PROBLEM, hd.SGD(0.5), 2.0, [16, 32, 64], runs=8, seed=np.random.default_rng(4))
+    two = hd.scaling_study(PROBLEM, hd.SGD(0.5), 2.0, [16, 32, 48, 64], runs=8, seed=np.random.default_rng(4))
     for k, j in enumerate((0, 1, 3)):
         assert np.array_equal(one.reports[k].runs.risk, two.reports[j].runs.risk)
     assert not np.array_equal(one.reports[0].runs.risk, one.reports[1].runs.risk)
@@ -231,7 +231,7 @@ def test_false_alarms_and_power_where_bias_is_resolved(monkeypatch: pytest.Monke
 
 def test_a_wrong_limit_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(system, "MapResponse", Planted)
-    study = hd.scaling_study(PROBLEM, hd.SGD(0.8), [64, 128, 256], 4.0, runs=1000)
+    study = hd.scaling_study(PROBLEM, hd.SGD(0.8), 4.0, [64, 128, 256], runs=1000)
     assert study.verdict == "inconsistent" and "does not vanish like 1/D" in study.reason
     assert study.bias_slope.low > -0.9 and study.spread_slope.low <= -0.5 <= study.spread_slope.high
 
@@ -253,9 +253,9 @@ def test_a_spread_that_does_not_vanish_is_rejected() -> None:
 
 
 def test_inconclusive() -> None:
-    few = hd.scaling_study(PROBLEM, hd.SGD(0.5), [16, 32, 64], 2.0, runs=8)
+    few = hd.scaling_study(PROBLEM, hd.SGD(0.5), 2.0, [16, 32, 64], runs=8)
     assert few.verdict == "inconclusive" and "use more runs" in few.reason
-    wide = hd.scaling_study(PROBLEM, hd.SGD(1.4), [4, 5, 6], 5.0, runs=200)
+    wide = hd.scaling_study(PROBLEM, hd.SGD(1.4), 5.0, [4, 5, 6], runs=200)
     assert wide.verdict == "inconclusive"
     reports = finished([16, 32, 64], 20)
     risk = reports[1].runs.risk.copy()
@@ -414,14 +414,14 @@ def test_looks_at_the_full_rate_would_not_keep_it() -> None:
 
 
 def test_a_study_in_looks() -> None:
-    study = hd.scaling_study(PROBLEM, hd.SGD(0.5), [32, 64, 128], 2.0, runs=16, max_runs=1024, seed=1)
+    study = hd.scaling_study(PROBLEM, hd.SGD(0.5), 2.0, [32, 64, 128], runs=16, max_runs=1024, seed=1)
     assert study.verdict == "consistent" and 16 < study.runs < 1024
     assert study.stopped.startswith(f"stopped after {study.runs} of at most 1024 runs") and study.false_alarm == 0.01
     assert study.confidence == pytest.approx(1 - 0.01 / 7 / 2)
     assert study.summary().endswith(study.stopped)
-    once = hd.scaling_study(PROBLEM, hd.SGD(0.5), [32, 64, 128], 2.0, runs=study.runs, seed=1)
+    once = hd.scaling_study(PROBLEM, hd.SGD(0.5), 2.0, [32, 64, 128], runs=study.runs, seed=1)
     assert np.array_equal(once.bias, study.bias) and np.array_equal(once.spread, study.spread)
-    never = hd.scaling_study(PROBLEM, hd.SGD(0.5), [32, 64, 128], 2.0, runs=8, max_runs=16, seed=1)
+    never = hd.scaling_study(PROBLEM, hd.SGD(0.5), 2.0, [32, 64, 128], runs=8, max_runs=16, seed=1)
     assert never.verdict == "inconclusive" and never.stopped.endswith("the maximum is reached")
 
 
@@ -431,7 +431,7 @@ def test_a_study_in_looks() -> None:
 def test_plot(tmp_path: Path) -> None:
     from hdlimit.plotting.figure import write_figure
 
-    study = hd.scaling_study(PROBLEM, hd.SGD(1.0), [16, 32, 64], 3.0, runs=600)
+    study = hd.scaling_study(PROBLEM, hd.SGD(1.0), 3.0, [16, 32, 64], runs=600)
     ax = study.plot()
     assert ax.get_xscale() == ax.get_yscale() == "log" and "scaling study: " in ax.get_title()
     assert len(ax.get_legend().get_texts()) >= 4
@@ -446,7 +446,7 @@ def test_plot(tmp_path: Path) -> None:
 )
 def test_bad_dimensions(dimensions: Any) -> None:
     with pytest.raises(hd.errors.InvalidInput, match="dimensions"):
-        hd.scaling_study(PROBLEM, hd.SGD(0.5), dimensions, 2.0)
+        hd.scaling_study(PROBLEM, hd.SGD(0.5), 2.0, dimensions)
 
 
 @pytest.mark.parametrize(
@@ -463,7 +463,7 @@ def test_bad_dimensions(dimensions: Any) -> None:
 )
 def test_problems_that_cannot_be_rescaled(problem: hd.Problem, reason: str) -> None:
     with pytest.raises(hd.errors.InvalidInput, match=reason):
-        hd.scaling_study(problem, hd.SGD(0.5), [16, 32, 64], 2.0)
+        hd.scaling_study(problem, hd.SGD(0.5), 2.0, [16, 32, 64])
 
 
 @pytest.mark.parametrize(
@@ -474,16 +474,16 @@ def test_problems_that_cannot_be_rescaled(problem: hd.Problem, reason: str) -> N
 )
 def test_bad_options(options: dict[str, Any], named: str) -> None:
     with pytest.raises(hd.errors.InvalidInput, match=named):
-        hd.scaling_study(PROBLEM, hd.SGD(0.5), [16, 32, 64], **{"horizon": 2.0, **options})
+        hd.scaling_study(PROBLEM, hd.SGD(0.5), **{"horizon": 2.0, "dimensions": [16, 32, 64], **options})
 
 
 def test_refusals() -> None:
     with pytest.raises(hd.errors.InvalidInput, match="sign features"):
-        hd.scaling_study(PROBLEM, hd.SignSGD(0.5), [16, 32, 64], 2.0, runs=8, method="blocks")
+        hd.scaling_study(PROBLEM, hd.SignSGD(0.5), 2.0, [16, 32, 64], runs=8, method="blocks")
     with pytest.raises(hd.errors.VerificationRefused, match="E eps\\^4 is infinite"):
-        hd.scaling_study(hd.Problem(hd.Isotropic(4), hd.StudentT(3, 0.3)), hd.SGD(0.5), [16, 32, 64], 2.0)
+        hd.scaling_study(hd.Problem(hd.Isotropic(4), hd.StudentT(3, 0.3)), hd.SGD(0.5), 2.0, [16, 32, 64])
     with pytest.raises(hd.errors.NoLimit):
-        hd.scaling_study(hd.Problem(hd.Isotropic(4), hd.StudentT(1.5, 0.3)), hd.SGD(0.5), [16, 32, 64], 2.0)
+        hd.scaling_study(hd.Problem(hd.Isotropic(4), hd.StudentT(1.5, 0.3)), hd.SGD(0.5), 2.0, [16, 32, 64])
 
 
 # ---- files and the command line
@@ -505,7 +505,7 @@ runs = 100
 
 
 def test_a_study_in_files(tmp_path: Path) -> None:
-    study = hd.scaling_study(PROBLEM, hd.SGD(0.5), [16, 32, 64], 2.0, runs=8, max_runs=16)
+    study = hd.scaling_study(PROBLEM, hd.SGD(0.5), 2.0, [16, 32, 64], runs=8, max_runs=16)
     for ending in ("npz", "csv", "json"):
         study.save(tmp_path / f"study.{ending}")
     back = hd.load(tmp_path / "study.npz")
