@@ -250,7 +250,6 @@ def test_jacobian_is_the_derivative_of_the_right_hand_side(modules: Any, system:
         np.testing.assert_allclose(system.jacobian(0.0, m), numeric, rtol=1e-6, atol=1e-8 * np.abs(numeric).max())
 
 
-@pytest.mark.slow
 def test_references_agree_with_another_method(modules: Any, case: Any) -> None:
     """SciPy's Radau at 1e-11 with the Jacobian against the reference: the Laplace transform, or DOP853."""
     systems, references, peers = modules("systems"), modules("references"), modules("peers")
