@@ -158,11 +158,12 @@ def twin(kernel: Kernel[..., Any]) -> Callable[..., Any]:
     twins = (sums, into, complete, rises, slope, dot, largest)
     blocks = {"slope": block_slope, "sums": block_sums, "complete": block_complete, "add": add, "of_v": of_v}
     found: dict[Kernel[..., Any], Callable[..., Any]] = {getattr(sweeps, sweep.__name__): sweep for sweep in twins}
-    return python(kernel, found | {getattr(block_sweeps, name): sweep for name, sweep in blocks.items()})
+    found.update({getattr(block_sweeps, name): sweep for name, sweep in blocks.items()})
+    return python(kernel, found)
 
 
 def run(
-    kernel: Kernel[..., Any], arrays: esdirk.Arrays, response: Kernel[..., Any], parameters: np.ndarray, *more: Any
+    kernel: Kernel[..., Any], arrays: tuple[Any, ...], response: Kernel[..., Any], parameters: np.ndarray, *more: Any
 ) -> Any:
     """Call a kernel that integrates, esdirk.advance or one with its arguments first, as the backend has it.
 
@@ -189,30 +190,34 @@ def run(
     return in_numpy(kernel)(*arrays, twin(response), _own(response, parameters), *more)
 
 
-def advance(arrays: esdirk.Arrays, response: Kernel[..., Any], parameters: np.ndarray) -> Any:
-    """Call esdirk.advance as `run` does, but at the start of a process in NumPy where the backend allows it.
+def advance(
+    arrays: esdirk.Arrays, block: block_sweeps.Block | None, response: Kernel[..., Any], parameters: np.ndarray
+) -> Any:
+    """Call esdirk.advance, or advance_blocks with a block, as `run` does; first in NumPy where the backend allows it.
 
     The compiled one takes over where many steps are needed or a number leaves the range of Python's.
     """
-    if _starting(arrays):
+    kernel: Kernel[..., Any] = esdirk.advance if block is None else esdirk.advance_blocks
+    if _starting(kernel, arrays):
         few = arrays.settings.copy()
         few[esdirk.MOST] = min(few[esdirk.MOST], ENOUGH_STEPS)
         _steps[0] += ENOUGH_STEPS
         try:
             with np.errstate(all="ignore"):
-                found = twin(esdirk.advance)(*arrays._replace(settings=few), twin(response), _own(response, parameters))
+                given = (*arrays._replace(settings=few), *(block or ()))
+                found = twin(kernel)(*given, twin(response), _own(response, parameters))
             if found[0] != esdirk.FULL:
                 _steps[0] -= ENOUGH_STEPS - found[4].shape[0]
                 return found
         except (ArithmeticError, ValueError):
             pass
-    return run(esdirk.advance, arrays, response, parameters)
+    return run(kernel, (*arrays, *(block or ())), response, parameters)
 
 
-def _starting(arrays: esdirk.Arrays) -> bool:
+def _starting(kernel: Kernel[..., Any], arrays: esdirk.Arrays) -> bool:
     """Whether a small integration at the start of a process is left to NumPy."""
     small = _steps[0] < ENOUGH_STEPS and arrays.rate.size <= FEW_MODES
-    return small and esdirk.advance.deferred and compiled()
+    return small and kernel.deferred and compiled()
 
 
 @cache

@@ -58,6 +58,7 @@ def caveats(limit: Limit, problem: LeastSquares, horizon: float = LONGEST_HORIZO
     """
     found = [*conditions.low_dimension(problem.covariance)]
     lr, size, psi = largest_lr(limit.lr, horizon, limit.step), limit.response.batch_size, of_map(limit.response).map
+    lr *= limit.gain
     found += _large_batch(problem, size) if limit.bounded else conditions.heavy_tail(problem.noise)
     linear_features = FEATURES[limit.features].linear
     if psi.clips or not limit.bounded:
@@ -131,7 +132,7 @@ def _non_gaussian(limit: Limit, problem: LeastSquares, lr: float, horizon: float
         start = (
             f"the norms of the rows vary, by {share:.2g} of E norm(x)^2 more than Gaussian ones: expect the risk of "
         )
-        if of_map(limit.response).map.clips:
+        if of_map(limit.response).map.clips and limit.modes.block is None:
             last, largest = risk_ratios(limit, problem.rows, horizon)
             yield NonGaussianWarning(
                 f"{start}of runs on them to be about {last:.3g} times that of the limit at t = {horizon:g}, and up to "

