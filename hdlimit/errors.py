@@ -10,17 +10,15 @@ import warnings
 from dataclasses import dataclass
 from enum import StrEnum
 
-_PACKAGE = os.path.join(os.path.dirname(__file__), "")
+_INSIDE = os.path.join(os.path.dirname(__file__), ""), functools.__file__, contextlib.__file__
 # Characters of a message, and of what came where what is expected is long too: a few lines of a terminal. Chosen.
 LONGEST_MESSAGE, SHOWN = 399, 120
 
 
 def shown(value: object, most: int = SHOWN) -> str:
     """Return the repr of what came, on one line and of at most so many characters, whatever it is."""
-    if isinstance(value, str | bytes):
-        value = value[: most + 1]
     try:
-        text = repr(value)
+        text = repr(value[: most + 1] if isinstance(value, str | bytes) else value)
     except Exception:  # whatever a repr raises, among them ValueError for an integer of more than 4300 digits
         text = f"a {type(value).__name__} that cannot be shown"
     return _short(text, most)
@@ -157,7 +155,7 @@ class HdlimitWarning(UserWarning):
 def warn(warning: Warning) -> None:
     """Issue a warning at the innermost line outside the package, which is the user's however deep the cause lies."""
     frame, level = sys._getframe(), 1
-    while frame.f_back and frame.f_code.co_filename.startswith((_PACKAGE, functools.__file__, contextlib.__file__)):
+    while frame.f_back and frame.f_code.co_filename.startswith(_INSIDE):
         frame, level = frame.f_back, level + 1
     warnings.warn(warning, stacklevel=level)
 

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Union, get_args, get_origin, get_type_hin
 import numpy as np
 
 from hdlimit.core import checks
-from hdlimit.core.declaration import Declaration, FloatArray, classes, encode, known_names, name_of
+from hdlimit.core.declaration import Declaration, FloatArray, array_type, classes, encode, known_names, name_of
 from hdlimit.errors import InvalidInput, shown
 from hdlimit.optimizers.base import Optimizer, check_types
 from hdlimit.optimizers.declared import OPTIMIZERS
@@ -287,7 +287,7 @@ def _converted(value: Any, hint: Any, path: str) -> Any:
     """Convert a number, a string or an array."""
     import msgspec
 
-    is_array = get_origin(hint) is np.ndarray
+    is_array = array_type(hint) is not None
     wire = list[float | list[float]] if is_array else float if hint is Any else hint
     try:
         converted = msgspec.convert(value, wire)

@@ -13,7 +13,7 @@ import scipy.stats
 from cases import COVARIANCES, FUNCTION_SCHEDULE, NOISES, OPTIMIZERS, SCHEDULES, name_of
 
 import hdlimit as hd
-from hdlimit.core.declaration import FloatArray
+from hdlimit.core.declaration import BoolArray, FloatArray, IntArray, array_type
 from hdlimit.core.declaration import classes as declared
 from hdlimit.problem.noise import as_noise
 from hdlimit.problem.noise_law import NoiseLaw
@@ -208,3 +208,10 @@ class _Custom(scipy.stats.rv_continuous):
 def test_what_toml_cannot_hold(problem: Any, optimizer: Any, message: str) -> None:
     with pytest.raises(hd.errors.InvalidInput, match=message):
         hd.to_toml(problem, optimizer, 20.0)
+
+
+@pytest.mark.parametrize(("hint", "number"), [(FloatArray, np.float64), (IntArray, np.int64), (BoolArray, np.bool_)])
+def test_annotations_of_arrays(hint: object, number: type) -> None:
+    """Whether NumPy has NDArray as a class of its own or as an alias (2.5)."""
+    assert array_type(hint) is number
+    assert array_type(float) is None and array_type(tuple[int, ...]) is None

@@ -12,7 +12,7 @@ from dataclasses import MISSING, fields, is_dataclass
 from enum import StrEnum
 from functools import cached_property, update_wrapper
 from types import FunctionType
-from typing import Any, ClassVar, Self, TypeVar
+from typing import Any, ClassVar, Self, TypeVar, get_args, get_origin
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,15 @@ from hdlimit.errors import InvalidInput, Outcome, Status
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
 IntArray = NDArray[np.int64]
+
+
+def array_type(hint: Any) -> Any:
+    """Return the type of the numbers of an annotation as above, None for others. NumPy 2.5 has NDArray as an alias."""
+    origin, inside = get_origin(hint), get_args(hint)
+    if origin is NDArray:
+        return inside[0]
+    return get_args(inside[1])[0] if origin is np.ndarray else None
+
 
 AnyType = TypeVar("AnyType", bound=type)
 AnyCallable = TypeVar("AnyCallable", bound=Callable[..., Any])

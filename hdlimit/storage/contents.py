@@ -8,6 +8,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 
+from hdlimit.core.declaration import array_type
 from hdlimit.errors import InvalidInput, shown
 
 
@@ -61,8 +62,8 @@ def _is(value: Any, hint: Any) -> bool:
         return True
     if origin in (UnionType, Union):
         return any(_is(value, one) for one in inside)
-    if origin is np.ndarray:
-        return isinstance(value, np.ndarray) and value.dtype == get_args(inside[1])[0]
+    if (number := array_type(hint)) is not None:
+        return isinstance(value, np.ndarray) and value.dtype == number
     if origin is tuple:
         return isinstance(value, tuple) and all(_is(one, inside[0]) for one in value)
     if hint in (bool, int, float, str):

@@ -143,9 +143,9 @@ def two_blocks(d: int) -> hd.Covariance:
 
 @pytest.mark.parametrize(
     ("d", "horizon", "batch"),
-    [(30, 4.0, 1), pytest.param(200, 4.0, 4, marks=pytest.mark.slow)]
-    + [pytest.param(d, t, batch, marks=pytest.mark.slow) for d, t in ((1000, 8.0), (10_000, 3.0)) for batch in (1, 4)],
+    [(30, 4.0, 1), (200, 4.0, 4), *((d, t, batch) for d, t in ((1000, 8.0), (10_000, 3.0)) for batch in (1, 4))],
 )
+@pytest.mark.slow
 def test_the_mean_of_block_runs(d: int, horizon: float, batch: int) -> None:
     """10^4 runs of the block sampler: |z| <= 4 at all times (false alarms below 1.6e-3 each)."""
     problem, optimizer = hd.Problem(two_blocks(d), hd.Gaussian(0.5)), hd.SGD(0.8, batch_size=batch)

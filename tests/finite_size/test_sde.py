@@ -178,6 +178,7 @@ def test_spread_is_that_of_its_own_theory(optimizer: Any) -> None:
     assert np.abs(spread_of(optimizer, planted=1.05)[1] / spread - 1).max() > bound
 
 
+@pytest.mark.slow
 def test_spread_on_a_power_law() -> None:
     """Many modes, clipping, Student noise: within 4 standard errors and 2 % of the linear-noise equation; the
     algorithm's theory is rejected by the same bound. 5e-4 false alarms.
@@ -341,7 +342,7 @@ def test_what_has_no_limit_or_no_spread() -> None:
 @pytest.mark.parametrize(
     "optimizer",
     [
-        hd.SGD(1.2),
+        pytest.param(hd.SGD(1.2), marks=pytest.mark.slow),
         hd.SGD(0.2),
         hd.ClippedSGD(0.5, hd.schedules.Steps([1.0], [0.8, 0.4])),
         pytest.param(hd.SignSGD(0.5), marks=pytest.mark.slow),
