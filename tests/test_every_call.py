@@ -439,6 +439,12 @@ def test_every_call_has_an_end(first: int, tmp_path: Path) -> None:
     check(first, first + CHUNK, tmp_path)
 
 
+@pytest.mark.parametrize("k", [2063, 3231, 5486, 6113])
+def test_calls_that_once_failed(k: int, tmp_path: Path) -> None:
+    """Steps of linear noise between neighbouring floats; the clipped share of batches where a threshold touches 0."""
+    check(k, k + 1, tmp_path)
+
+
 def test_every_public_function_is_called() -> None:
     called = {name for _, _, names in CALLS for name in names.split()}
     public = {name for home in (hd, hd.tuning) for name in home.__all__ if inspect.isfunction(getattr(home, name))}

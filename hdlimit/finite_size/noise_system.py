@@ -76,7 +76,8 @@ class _System:
         eta, c = float(self.limit.lr(inside)), float(self.limit.control(inside))
         reach = 1e-3 * (right - left)
         before, after = max(left, inside - reach), min(math.nextafter(right, 0.0), inside + reach)
-        slope = (float(self.limit.lr(after)) - float(self.limit.lr(before))) / (after - before)
+        rise = float(self.limit.lr(after)) - float(self.limit.lr(before))
+        slope = rise / (after - before) if after > before else 0.0  # a step between neighbouring floats
         v = max(float(self.curve.dense(np.array(t), 0)), self.lowest)
         values = [self.response.kernel(v * (1 + k * _BEND), c, self.response.parameters) for k in (-1, 0, 1)]
         mu, nu = (_derivatives([value[i] for value in values], _BEND * v) for i in (0, 1))

@@ -23,7 +23,7 @@ from hdlimit.response.response import MapResponse, Response
 MEMBERS = {"identity": identity.moments, "sign": sign.moments, "momentum": momentum.moments}
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Limit:
     """Everything that the limit depends on.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import warnings
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import wraps
@@ -125,9 +126,11 @@ def styled(draw: AnyCallable) -> AnyCallable:
     @wraps(draw)
     def call(*args: Any, **given: Any) -> Any:
         try:
-            return draw(*args, **given)
-        except (AttributeError, TypeError) as error:
-            unknown = re.search(r"unexpected keyword argument '(\w+)'", str(error))
+            with warnings.catch_warnings():  # contours of Matplotlib 3.10 only warn
+                warnings.filterwarnings("error", "The following kwargs were not used")
+                return draw(*args, **given)
+        except (AttributeError, TypeError, UserWarning) as error:
+            unknown = re.search(r"(?:unexpected keyword argument|not used by \w+:) '(\w+)'", str(error))
             if unknown is None or unknown[1] not in given:
                 raise
             expected = "ax, or a property of what matplotlib draws"

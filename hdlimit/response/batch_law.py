@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hdlimit.core.declaration import FloatArray
+from hdlimit.core.declaration import FloatArray, IntArray
 from hdlimit.kernels import laplace_transform as kernels
 from hdlimit.problem.noise_law import NoiseLaw
 from hdlimit.response import contours
@@ -206,6 +206,13 @@ def _start(scale: float, ratio: float) -> float:
     return w / (1 - 2 * w / ratio)
 
 
+def octaves_over(noise: NoiseLaw, root: FloatArray) -> IntArray:
+    """Return over how many powers of 2 of the width of the noise a law of S is made that serves sqrt(S) up to root."""
+    if noise.width == 0:
+        return np.full(root.shape, OCTAVES)
+    return np.maximum(np.ceil(np.log2(root / noise.width)), OCTAVES).astype(np.int64)
+
+
 @lru_cache(maxsize=1024)
 def squared_norm(noise: NoiseLaw, size: int, v: float, octaves: int = OCTAVES) -> InvertedLaw:
     """Return the law of S under a noise law, for sqrt(S) up to 2^octaves of the noise's width.
@@ -216,7 +223,7 @@ def squared_norm(noise: NoiseLaw, size: int, v: float, octaves: int = OCTAVES) -
     if parts is not None and (parts.variance == parts.variance[0]).all():
         sums = _sums(noise, size)
         few = None if sums is None else NoncentralLaw(*sums, size, v + float(parts.variance[0]))
-    return InvertedLaw(noise_transform(noise, max(octaves, OCTAVES)), size, max(v, 1e-30 * noise.width**2), few)
+    return InvertedLaw(noise_transform(noise, octaves), size, max(v, 1e-30 * noise.width**2), few)
 
 
 @lru_cache(maxsize=64)

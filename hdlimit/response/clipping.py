@@ -109,6 +109,8 @@ def clipped_fraction(noise: NoiseLaw, v: float, c: float, batch_size: int = 1) -
     """Probability that a step is clipped: 1 - mu for B = 1, P(S > (c B)^2) for the mean gradient."""
     if math.isinf(c):
         return 0.0
+    if (c * batch_size) ** 2 == 0:
+        return 1.0
     if batch_size == 1:
         return min(max(1 - MapResponse(CLIP, noise)(v, c)[0], 0.0), 1.0)
     return min(max(1 - squared_norm(noise, batch_size, v).moments((c * batch_size) ** 2).below, 0.0), 1.0)

@@ -183,13 +183,12 @@ class ResidualLaw:
                 return reach
         raise NotAvailable(f"noise: the tails of {self.noise!r} are too heavy for quadrature")
 
-    def nodes(self, edges: FloatArray, order: int = ORDER) -> tuple[FloatArray, FloatArray, FloatArray]:
+    def nodes(self, edges: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Gauss-Legendre nodes u on panels, the mass p_r(u) du of each, and the score there; each of shape (n,)."""
-        x, w = (_X, _W) if order == ORDER else np.polynomial.legendre.leggauss(order)
         half = np.diff(edges)[:, None] / 2
-        u = (edges[:-1, None] + half * (1 + x)).ravel()
+        u = (edges[:-1, None] + half * (1 + _X)).ravel()
         log_density, score = self.log_density_and_score(u)
-        return u, (half * w).ravel() * np.exp(log_density), score
+        return u, (half * _W).ravel() * np.exp(log_density), score
 
     def adapted(self, f: Callable[[FloatArray, FloatArray], FloatArray]) -> tuple[FloatArray, float, float]:
         """Integrate f(u, score) p_r(u) du to 1e-12 of itself.

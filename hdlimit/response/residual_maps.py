@@ -20,7 +20,7 @@ from hdlimit.kernels.responses import Response as Kernel
 from hdlimit.optimizers.base import Optimizer
 from hdlimit.optimizers.residual_table import LARGEST, ResidualTable
 from hdlimit.problem.noise_law import NoiseLaw
-from hdlimit.response.batch_law import OCTAVES, squared_norm
+from hdlimit.response.batch_law import octaves_over, squared_norm
 
 Pairs = tuple[FloatArray, FloatArray]
 
@@ -99,9 +99,7 @@ class ResidualMap:
 def _clipped_batch(noise: NoiseLaw, size: int, v: float, c: FloatArray) -> Pairs:
     linear = 1e-10 * max(math.sqrt(v), 1e-15 * noise.width)
     known = np.maximum(c, linear)  # below, mu is c E r'z/(v sqrt(S)) and nu is c^2
-    octaves = np.full(c.size, OCTAVES)
-    if noise.width > 0:
-        octaves = np.maximum(np.ceil(np.log2(known * size / noise.width)), OCTAVES).astype(np.int64)
+    octaves = octaves_over(noise, known * size)
     mu, nu = np.empty(c.size), np.empty(c.size)
     for each in np.unique(octaves).tolist():
         chosen = octaves == each

@@ -15,10 +15,12 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+import numpy as np
+
 from hdlimit.errors import NotAvailable
 from hdlimit.kernels.responses import SMALLEST, clip_fourth_mixture
 from hdlimit.optimizers.residual_table import ResidualTable
-from hdlimit.response.batch_law import OCTAVES, squared_norm
+from hdlimit.response.batch_law import octaves_over, squared_norm
 from hdlimit.response.expectation import expectation
 from hdlimit.response.mixtures import density_components, flat
 from hdlimit.response.residual_maps import SIGN
@@ -111,8 +113,7 @@ def _of_clipped_batch(response: MapResponse, v: float, c: float) -> StepMoments:
     x0 = (c * size) ** 2
     if math.isfinite(noise.fourth_moment) and x0 > HARDLY * size * (v + noise.second_moment):
         return _of_identity(response, v)
-    octaves = max(math.ceil(math.log2(c * size / noise.width)), OCTAVES) if noise.width > 0 else OCTAVES
-    law = squared_norm(noise, size, v, octaves)
+    law = squared_norm(noise, size, v, int(octaves_over(noise, np.array(c * size))))
     s, inverse_above = law.moments(x0), law.inverse_above(x0) if size > 2 else 0.0
     inside = s.minimum - x0 * (1 - s.below)
     nu_2 = (size**2 + size) * s.below + (size - 1) * (size - 2) * x0 * inverse_above - 4 * x0 * s.density

@@ -45,6 +45,7 @@ def test_what_does_not_fit_into_memory_is_refused(total: str, monkeypatch: pytes
     """Before anything is computed; with ten times the memory it is not refused."""
     call, memory, message = TOTALS[total]
     monkeypatch.setattr(timegrid, "_free_memory", lambda: memory)
+    monkeypatch.setattr(timegrid, "SMALL_SIZE", 0.0)
     for module in ("prediction.grid", "simulation.simulate", "finite_size.sde"):
         monkeypatch.setattr(import_module(f"hdlimit.{module}"), "collect", lambda *_: pytest.fail("was computed"))
     with pytest.raises(InvalidInput, match=message):
@@ -53,7 +54,14 @@ def test_what_does_not_fit_into_memory_is_refused(total: str, monkeypatch: pytes
 
 def test_what_fits_is_computed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(timegrid, "_free_memory", lambda: 10e6)
+    monkeypatch.setattr(timegrid, "SMALL_SIZE", 0.0)
     assert hd.simulate(PROBLEM, SGD, 0.1, 4).runs == 4 and hd.sample_sde(PROBLEM, SGD, 0.1, 4).runs == 4
+    assert hd.predict(PROBLEM, SGD, 1.0).risk.size == 201
+
+
+def test_what_is_small_does_not_ask_the_system(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Asking took a third of the time of a prediction."""
+    monkeypatch.setattr(timegrid, "_free_memory", lambda: pytest.fail("was asked"))
     assert hd.predict(PROBLEM, SGD, 1.0).risk.size == 201
 
 

@@ -80,3 +80,22 @@ def test_the_way_is_seen_however_long_the_horizon_is(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(row_average, "STEPS", 2 * row_average.STEPS)
     rows.kept.clear()
     assert row_average.risk_ratios(limit, rows, 20.0) == pytest.approx(found, rel=0.01)
+
+
+def test_the_way_is_followed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every prediction makes a limit of its own; equal ones share the ratios."""
+    followed = []
+
+    def counted(*arguments: Any) -> Any:
+        followed.append(arguments)
+        return path(*arguments)
+
+    path = row_average._path
+    monkeypatch.setattr(row_average, "_path", counted)
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((500, 5)) * np.exp(0.9 * rng.standard_normal(500))[:, None]
+    problem = hd.Problem.from_data(x, x.sum(axis=1) + rng.standard_normal(500))
+    for _ in range(3):
+        with pytest.warns(hd.errors.NonGaussianWarning, match="the norms of the rows vary"):
+            hd.predict(problem, hd.ClippedSGD(0.1, 1.0), 5.0)
+    assert len(followed) == 2

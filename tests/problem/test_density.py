@@ -56,16 +56,18 @@ POWERS: list[tuple[Any, bool, bool]] = [
     (stats.levy_l(), False, False),
     (stats.crystalball(2.0, 4.99), True, False),
     (stats.crystalball(2.0, 5.01), True, True),
-    (stats.dpareto_lognorm(3.0, 1.2, 1.5, 2.0), False, False),
     (stats.kappa3(4.0), True, False),
     (stats.mielke(2.0, 4.01), True, True),
     (stats.f(3.0, 8.0), True, False),
     (stats.nct(4.1, 1.0), True, True),
     (stats.pareto(2.0, loc=-5.0, scale=1e-3), False, False),
-    (stats.zipf(3.5), True, False),
     (stats.zipf(5.01, loc=-2), True, True),
     (stats.yulesimon(4.0), True, False),
 ]
+if hasattr(stats, "dpareto_lognorm"):  # from SciPy 1.15 on
+    POWERS.append((stats.dpareto_lognorm(3.0, 1.2, 1.5, 2.0), False, False))
+if stats.zipf(3.5).sf(1e6) < 1e-15:  # a rounding error of 1.4e-15 before SciPy 1.17, and the law is refused
+    POWERS.append((stats.zipf(3.5), True, False))
 
 
 @pytest.mark.parametrize(
