@@ -14,6 +14,7 @@ from hdlimit.core.timegrid import check_duration
 from hdlimit.core.version import __version__
 from hdlimit.errors import InvalidInput, NoLimit, NotAvailable, Outcome, Status, shown
 from hdlimit.kernels.second_moments import Recursion, pair_moments, second_moments
+from hdlimit.limit.dynamics import momentum
 from hdlimit.limit.feature_maps import FEATURES
 from hdlimit.limit.modes import mode_system
 from hdlimit.limit.moments import MomentSystem
@@ -23,6 +24,7 @@ from hdlimit.plotting.risk import plot_exact
 from hdlimit.problem.least_squares import DIVERGED
 from hdlimit.problem.problem import Problem
 from hdlimit.response.residual_maps import residual_map
+from hdlimit.response.response import MapResponse
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -203,7 +205,7 @@ def _risks(problem: Problem, optimizer: Optimizer, modes: MomentSystem, numbers:
     weight = np.divide(modes.diffusion * d, rate, out=np.zeros_like(rate), where=rate > 0)
     escape, memory = 2 * DIVERGED * max(problem.initial_risk, variance), optimizer.memory
     marks, v = numbers * copies, np.empty(numbers.size)
-    rho, written = modes.start.copy() if memory is None else np.vstack([modes.start, np.zeros((2, rate.size))]), 0
+    rho, written = modes.start.copy() if memory is None else _pairs(problem, optimizer, modes, copies), 0
     for first in range(0, max(int(marks[-1]), 1), _AT_ONCE):
         last = min(first + _AT_ONCE, int(marks[-1]))
         g = optimizer.lr_schedule(np.arange(first, last) / d) / d
@@ -213,7 +215,7 @@ def _risks(problem: Problem, optimizer: Optimizer, modes: MomentSystem, numbers:
         if memory is None:
             found = second_moments(*Recursion(rate, weight, rho, g, variance, batch, escape, near, out))
         else:
-            laws = _laws(_denser(memory, copies), g / (memory.gain / _denser(memory, copies).gain), first == 0)
+            laws = _laws(memory, copies, g, first == 0)
             found = pair_moments(rate, weight, rho, laws, variance, batch, escape, near, out)
         written += found
         if found < near.size:
@@ -221,17 +223,30 @@ def _risks(problem: Problem, optimizer: Optimizer, modes: MomentSystem, numbers:
     return v[:written] / 2
 
 
-def _denser(memory: Memory, copies: int) -> Memory:
-    """Return the memory of as many times the steps: 1 - beta is as many times smaller."""
-    return memory._replace(momentum=1 - (1 - memory.momentum) / copies)
+def _pairs(problem: Problem, optimizer: Optimizer, modes: MomentSystem, copies: int) -> FloatArray:
+    """Return E delta^2, E delta y and E y^2 of the modes at the start, shape (3, n), y as in _laws.
+
+    Of several copies y begins as that of the limit does.
+    """
+    memory, control = optimizer.memory, float(optimizer.control_schedule(0.0))
+    assert memory is not None
+    pairs = momentum.with_memory(modes, memory, problem.dimension)
+    if copies > 1:
+        pairs = momentum.begun(pairs, memory, problem.dimension, MapResponse.of(optimizer, problem.noise), control)
+    return pairs.start.reshape(3, -1).copy()
 
 
-def _laws(memory: Memory, g: FloatArray, begins: bool) -> FloatArray:
-    """Return T_12, T_22, u_1, u_2 of steps g = lr/d on delta and the buffer, which begins with a whole gradient."""
-    beta, kept = memory.momentum, np.full(g.size, 1 - memory.dampening)
-    kept[: int(begins)] = 1.0
+def _laws(memory: Memory, copies: int, lr: FloatArray, begins: bool) -> FloatArray:
+    """Return T_12, T_22, u_1, u_2 of steps on delta and y = buffer (1 - beta)/(1 - dampening), shape (steps, 4).
+
+    lr: over d. The buffer begins with a whole gradient; of several copies, 1 - beta is as many times smaller.
+    """
+    w, eta = (1 - memory.momentum) / copies, lr * memory.gain
+    beta, added = 1 - w, np.full(lr.size, w)
+    if begins and copies == 1:
+        added[0] = w / (1 - memory.dampening)
     back, ahead = (beta * beta, 1 + beta) if memory.nesterov else (beta, 1.0)
-    return np.stack([-g * back, np.full(g.size, beta), -g * ahead * kept, kept], axis=1)
+    return np.stack([-eta * back, np.full(lr.size, beta), -eta * ahead * added, added], axis=1)
 
 
 def _modes(problem: Problem, optimizer: Optimizer, numbers: IntArray, times: int) -> MomentSystem:

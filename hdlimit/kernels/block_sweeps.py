@@ -9,7 +9,7 @@ stand number by number: S_11 of all modes, then S_12, then S_22.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -20,24 +20,6 @@ from hdlimit.kernels.mode_sweeps import Modes, Seven, Six, Work
 Law: TypeAlias = tuple[float, float, float, float, float, float]
 # Sums may be reordered, so that loops over modes use vector instructions.
 _SUMS: Any = {"reassoc", "contract", "nsz"}
-
-
-class Block(NamedTuple):
-    """What M and w are made of.
-
-    Attributes
-    ----------
-    parts : array, shape (4, 6)
-        The law is parts[0] + eta(t) parts[1] + second(t) parts[2] + third(t) parts[3].
-    second_breaks, second_pieces, third_breaks, third_pieces : arrays
-        Two more schedules, as in kernels.piecewise.Schedules.
-    """
-
-    parts: np.ndarray
-    second_breaks: np.ndarray
-    second_pieces: np.ndarray
-    third_breaks: np.ndarray
-    third_pieces: np.ndarray
 
 
 @jit(fastmath=_SUMS, borrows=True)

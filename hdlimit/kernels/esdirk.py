@@ -17,7 +17,6 @@ from hdlimit.core.jit import CUBE, MATRIX, VECTOR, Type, called, int64, jit
 from hdlimit.kernels import block_sweeps, mode_sweeps, sweeps
 from hdlimit.kernels import quadratic_model as nearby
 from hdlimit.kernels.arrays import resized_cube, resized_matrix, resized_vector
-from hdlimit.kernels.block_sweeps import Block
 from hdlimit.kernels.controller import ORDER, after_trial, begin, depth, workspace
 from hdlimit.kernels.mode_sweeps import GAMMA, STAGES, Modes, Work
 from hdlimit.kernels.piecewise import Schedules, piecewise
@@ -119,7 +118,7 @@ def advance(
     return _advance(modes, functionals, initial, floor, (settings, ends), schedules, called(address), parameters)
 
 
-@jit(FOUND(*_ARRAYS, MATRIX, VECTOR, MATRIX, VECTOR, MATRIX, int64, VECTOR))
+@jit(FOUND(*_ARRAYS, MATRIX, int64, VECTOR))
 def advance_blocks(
     rate: np.ndarray,
     diffusion: np.ndarray,
@@ -132,16 +131,11 @@ def advance_blocks(
     lr_pieces: np.ndarray,
     control_breaks: np.ndarray,
     control_pieces: np.ndarray,
-    parts: np.ndarray,
-    second_breaks: np.ndarray,
-    second_pieces: np.ndarray,
-    third_breaks: np.ndarray,
-    third_pieces: np.ndarray,
+    block: np.ndarray,
     address: int,
     parameters: np.ndarray,
 ) -> tuple[int, float, float, np.ndarray, np.ndarray, np.ndarray]:
-    """`advance` for modes of two numbers: functionals and initial are of length 3 n, parts to third_pieces a Block."""
-    block = Block(parts, second_breaks, second_pieces, third_breaks, third_pieces)
+    """`advance` for modes of two numbers: functionals and initial are of length 3 n, block as in Schedules."""
     kind = Sweeps(
         sweeps.block_law, block_sweeps.slope, sweeps.block_scale, sweeps.block_stiffness, block_sweeps.sums,
         block_sweeps.into, sweeps.block_complete,
@@ -193,7 +187,7 @@ def _advance(
             eta = piecewise(t, end, schedules.lr_breaks, schedules.lr_pieces)
             control = piecewise(t, end, schedules.control_breaks, schedules.control_pieces)
             mu, nu = response(values[0], control, parameters)
-            step, law = Step(t, h, end, bend, top, rtol), kind.law_at(block, eta, t, end)
+            step, law = Step(t, h, end, bend, top, rtol), kind.law_at(block, eta)
             h, trying = begin(work, modes, record, step, eta, (kind, law, mu, nu), settings[ONE_STEP])
             restart, bend = False, 0.0
         # Controller: the step ends with the segment, or gives up below rounding.

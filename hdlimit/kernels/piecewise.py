@@ -12,8 +12,8 @@ from hdlimit.core.jit import MATRIX, VECTOR, float64, jit
 class Schedules(NamedTuple):
     """Step size and control as piecewise polynomials: breaks, shape (p + 1,), and pieces, shape (p, powers).
 
-    block: what else drives modes of two numbers, a block_sweeps.Block, None for modes of one; sweeps: over the modes, a
-    sweeps.Sweeps.
+    block: M and w of modes of two numbers (block_sweeps) without lr and per unit of it, shape (2, 6), None for modes of
+    one; sweeps: over the modes, a sweeps.Sweeps.
     """
 
     lr_breaks: np.ndarray

@@ -175,7 +175,7 @@ def stages(
     values, slopes, row, floor = record.values, record.slopes, work.products, record.floor[0]
     v, hg = values[0], h * GAMMA
     block, sweeps = schedules.block, schedules.sweeps
-    past = sweeps.law_at(block, 0.0, t, end), 0.0, 0.0
+    past = sweeps.law_at(block, 0.0), 0.0, 0.0
     smallest, largest = math.inf, 0.0
     for s in range(1, STAGES):
         # The schedules at the node.
@@ -191,7 +191,7 @@ def stages(
         guess = max(min(max(below + hg * ahead, values[0] / 4), values[0] * 4), floor)
         mu, nu = nearby.evaluated(near, guess, c, response, parameters)
         # The base of the stage, and its root.
-        law = sweeps.law_at(block, eta, t + span, end)
+        law = sweeps.law_at(block, eta)
         swept = sweeps.into(s, work, modes, hg, past, law, mu)
         if s > 1:
             slopes[0, s - 1] = swept[0]

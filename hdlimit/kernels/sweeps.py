@@ -12,9 +12,8 @@ import numpy as np
 
 from hdlimit.core.jit import jit
 from hdlimit.kernels import block_sweeps, mode_sweeps
-from hdlimit.kernels.block_sweeps import Block, Law
+from hdlimit.kernels.block_sweeps import Law
 from hdlimit.kernels.mode_sweeps import Modes, Seven, Six, Work
-from hdlimit.kernels.piecewise import piecewise
 
 Past: TypeAlias = tuple[Any, float, float]
 
@@ -25,7 +24,7 @@ class Sweeps(NamedTuple):
     Attributes
     ----------
     law_at : kernel
-        (block, eta, t, end) to the law at t in a segment that ends at `end`.
+        (block, eta) to the law.
     slope : kernel
         (work, modes, law, mu, nu): f0 becomes the time derivative of the moments.
     scale_of : kernel
@@ -52,7 +51,7 @@ class Sweeps(NamedTuple):
 
 
 @jit(forceinline=True, borrows=True)
-def mode_law(block: None, eta: float, t: float, end: float) -> float:
+def mode_law(block: None, eta: float) -> float:
     """Sweeps.law_at of modes of one number, as all that follow."""
     return eta
 
@@ -97,18 +96,16 @@ def mode_complete(work: Work, modes: Modes, hg: float, past: Past) -> tuple[floa
 
 
 @jit(forceinline=True, borrows=True)
-def block_law(block: Block, eta: float, t: float, end: float) -> Law:
+def block_law(block: np.ndarray, eta: float) -> Law:
     """Sweeps.law_at of modes of two numbers, as all that follow."""
-    second = piecewise(t, end, block.second_breaks, block.second_pieces)
-    third = piecewise(t, end, block.third_breaks, block.third_pieces)
-    fixed, first, other, last = block.parts[0], block.parts[1], block.parts[2], block.parts[3]
+    fixed, moved = block[0], block[1]
     return (
-        fixed[0] + eta * first[0] + second * other[0] + third * last[0],
-        fixed[1] + eta * first[1] + second * other[1] + third * last[1],
-        fixed[2] + eta * first[2] + second * other[2] + third * last[2],
-        fixed[3] + eta * first[3] + second * other[3] + third * last[3],
-        fixed[4] + eta * first[4] + second * other[4] + third * last[4],
-        fixed[5] + eta * first[5] + second * other[5] + third * last[5],
+        fixed[0] + eta * moved[0],
+        fixed[1] + eta * moved[1],
+        fixed[2] + eta * moved[2],
+        fixed[3] + eta * moved[3],
+        fixed[4] + eta * moved[4],
+        fixed[5] + eta * moved[5],
     )
 
 

@@ -11,9 +11,8 @@ from hdlimit.core.declaration import FloatArray
 from hdlimit.core.timegrid import counting
 from hdlimit.errors import NotAvailable
 from hdlimit.kernels import esdirk
-from hdlimit.kernels.block_sweeps import Block
 from hdlimit.limit.interpolant import DenseOutput
-from hdlimit.limit.moments import LinearBlock, MomentSystem
+from hdlimit.limit.moments import MomentSystem
 from hdlimit.limit.numpy_sweeps import advance
 from hdlimit.limit.piecewise import Piecewise, stops, tabulate
 from hdlimit.limit.system import Limit
@@ -52,13 +51,12 @@ def solve(limit: Limit, modes: MomentSystem, horizon: float, rtol: float, level:
     arrays, c_range = prepared(limit, modes, horizon, rtol, level)
     if not (arrays.lr_pieces[0, 0] or arrays.lr_pieces.any()):
         return _at_rest(modes, horizon)
-    block = None if modes.block is None else block_of(modes.block, horizon)
     v_range, most = initial_range(limit, modes), float(arrays.settings[esdirk.MOST])
     few = float(FEW_STEPS + arrays.ends.size)
     for _ in range(MOST_REPEATS):
         response = limit.response.compiled(v_range, c_range)
         arrays.settings[esdirk.MOST] = most if response.cells is None else min(few, most)
-        status, low, high, *dense = advance(arrays, block, response.kernel, response.parameters)
+        status, low, high, *dense = advance(arrays, modes.block, response.kernel, response.parameters)
         if response.missed():
             continue
         if status == esdirk.FULL and few < most:
@@ -78,8 +76,7 @@ def prepared(
 ) -> tuple[esdirk.Arrays, tuple[float, float]]:
     """Return the arguments of esdirk.advance up to the response, and the range of the control."""
     limit = limit.explicit(horizon)
-    more = () if modes.block is None else (modes.block.second, modes.block.third)
-    ends = stops((limit.lr, limit.control, *more), horizon, esdirk.SAFETY * rtol)
+    ends = stops((limit.lr, limit.control), horizon, esdirk.SAFETY * rtol)
     lr, control = tabulate(limit.lr, horizon), tabulate(limit.control, horizon)
     settings = settings_of(limit, rtol)
     settings[[esdirk.LEVEL, esdirk.MOST]] = level, MOST_STEPS + ends.size
@@ -88,11 +85,6 @@ def prepared(
         modes.rate, modes.diffusion, modes.functionals, modes.start, floor, settings, ends, *lr, *control
     )
     return arrays, value_range(control)
-
-
-def block_of(block: LinearBlock, horizon: float) -> Block:
-    """Return M and w as the kernel reads them."""
-    return Block(block.parts, *tabulate(block.second, horizon), *tabulate(block.third, horizon))
 
 
 def _at_rest(modes: MomentSystem, horizon: float) -> Solution:

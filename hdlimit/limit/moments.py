@@ -12,33 +12,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import NamedTuple
 
 import numpy as np
 
 from hdlimit.core.declaration import FloatArray
-from hdlimit.optimizers.schedules import Schedule
-
-
-class LinearBlock(NamedTuple):
-    """M and w for p = 2, which may move in time.
-
-    Attributes
-    ----------
-    parts : array, shape (4, 6)
-        M_11, M_12, M_21, M_22, w_1, w_2 are parts[0] + lr(t) parts[1] + second(t) parts[2] + third(t) parts[3].
-    second, third : Schedule
-        Schedules beside that of lr.
-    """
-
-    parts: FloatArray
-    second: Schedule
-    third: Schedule
-
-    def law(self, lr: float, t: float) -> tuple[float, ...]:
-        """Return M_11, M_12, M_21, M_22, w_1, w_2 at a time, given lr there."""
-        found = np.array([1.0, lr, float(self.second(t)), float(self.third(t))]) @ self.parts
-        return tuple(map(float, found))
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,15 +35,15 @@ class MomentSystem:
     functionals : array, shape (k, n s)
         Weights of what is read off: first those of v, then (k = 3) those of norm(delta)^2 and norm(K delta)^2 where
         these are linear in the moments.
-    block : LinearBlock, optional
-        M and w of modes of two numbers; None for p = 1.
+    block : array, shape (2, 6), optional
+        For modes of two numbers: M_11, M_12, M_21, M_22, w_1, w_2 are block[0] + lr block[1]. None for p = 1.
     """
 
     rate: FloatArray
     diffusion: FloatArray
     start: FloatArray
     functionals: FloatArray
-    block: LinearBlock | None = None
+    block: FloatArray | None = None
 
     @property
     def size(self) -> int:

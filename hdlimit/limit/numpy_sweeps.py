@@ -190,28 +190,27 @@ def run(
     return in_numpy(kernel)(*arrays, twin(response), _own(response, parameters), *more)
 
 
-def advance(
-    arrays: esdirk.Arrays, block: block_sweeps.Block | None, response: Kernel[..., Any], parameters: np.ndarray
-) -> Any:
+def advance(arrays: esdirk.Arrays, block: np.ndarray | None, response: Kernel[..., Any], parameters: np.ndarray) -> Any:
     """Call esdirk.advance, or advance_blocks with a block, as `run` does; first in NumPy where the backend allows it.
 
     The compiled one takes over where many steps are needed or a number leaves the range of Python's.
     """
     kernel: Kernel[..., Any] = esdirk.advance if block is None else esdirk.advance_blocks
+    more = () if block is None else (block,)
     if _starting(kernel, arrays):
         few = arrays.settings.copy()
         few[esdirk.MOST] = min(few[esdirk.MOST], ENOUGH_STEPS)
         _steps[0] += ENOUGH_STEPS
         try:
             with np.errstate(all="ignore"):
-                given = (*arrays._replace(settings=few), *(block or ()))
+                given = (*arrays._replace(settings=few), *more)
                 found = twin(kernel)(*given, twin(response), _own(response, parameters))
             if found[0] != esdirk.FULL:
                 _steps[0] -= ENOUGH_STEPS - found[4].shape[0]
                 return found
         except (ArithmeticError, ValueError):
             pass
-    return run(kernel, (*arrays, *(block or ())), response, parameters)
+    return run(kernel, (*arrays, *more), response, parameters)
 
 
 def _starting(kernel: Kernel[..., Any], arrays: esdirk.Arrays) -> bool:

@@ -125,32 +125,30 @@ def judge(problem: Problem, optimizer: Optimizer, limit: Limit, horizon: float) 
         lr,
         critical,
         asymptotic,
-        _critical_batch(problem, optimizer, limit, lr / tail) if tail > 0 else math.inf,
+        _critical_batch(problem, limit, lr / tail) if tail > 0 else math.inf,
         outcome,
     )
 
 
 def _asymptotic_lr(optimizer: Optimizer, limit: Limit) -> float:
     """Return the critical lr of the limit."""
-    gain = 1.0 if optimizer.memory is None else optimizer.memory.gain
-    return 2 * optimizer.batch_size * residual_map(optimizer).tail / (gain * limit.modes.forcing)
+    return 2 * optimizer.batch_size * residual_map(optimizer).tail / (limit.gain * limit.modes.forcing)
 
 
 def _critical_lr(problem: Problem, optimizer: Optimizer, limit: Limit) -> float:
     """Return the critical lr at this d, that of the limit for sign features."""
     if not FEATURES[limit.features].linear:
         return _asymptotic_lr(optimizer, limit)
-    if optimizer.memory is not None:
-        return (
-            momentum.critical(optimizer.memory, problem.covariance, optimizer.batch_size) * residual_map(optimizer).tail
-        )
-    return exact_critical_lr(problem.covariance, optimizer.batch_size) * residual_map(optimizer).tail
+    tail, batch = residual_map(optimizer).tail, optimizer.batch_size
+    if limit.memory is not None:
+        return momentum.critical(limit.memory, problem.covariance, batch) * tail
+    return exact_critical_lr(problem.covariance, batch) * tail
 
 
-def _critical_batch(problem: Problem, optimizer: Optimizer, limit: Limit, lr: float) -> float:
+def _critical_batch(problem: Problem, limit: Limit, lr: float) -> float:
     """Return the smallest stable batch of a map with tail 1."""
-    if optimizer.memory is not None:
-        return momentum.critical_batch(optimizer.memory, problem.covariance, lr)
+    if limit.memory is not None:
+        return momentum.critical_batch(limit.memory, problem.covariance, lr)
     if FEATURES[limit.features].linear:
         return exact_critical_batch(problem.covariance, lr)
     return math.floor(lr * limit.modes.forcing / 2) + 1.0

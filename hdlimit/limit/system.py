@@ -13,7 +13,7 @@ from typing import Self
 from hdlimit.limit.dynamics import identity, momentum, sign
 from hdlimit.limit.moments import MomentSystem
 from hdlimit.limit.piecewise import explicit
-from hdlimit.optimizers.base import Optimizer
+from hdlimit.optimizers.base import Memory, Optimizer
 from hdlimit.optimizers.schedules import Schedule
 from hdlimit.problem.least_squares import DIVERGED, LeastSquares
 from hdlimit.problem.spectral_measure import Compression
@@ -28,8 +28,8 @@ class Limit:
     """Everything that the limit depends on.
 
     modes: the mode system; response: (mu, nu); lr, control: schedules of t; step: 1/d, the time of one step;
-    compression: what was done to the spectrum, None for every eigenvalue; features: name of the feature map; gain: of a
-    memory, the effective step over lr.
+    compression: what was done to the spectrum, None for every eigenvalue; features: name of the feature map; memory:
+    the buffer of gradients, None without.
     """
 
     modes: MomentSystem
@@ -39,7 +39,12 @@ class Limit:
     step: float
     compression: Compression | None = None
     features: str = "identity"
-    gain: float = 1.0
+    memory: Memory | None = None
+
+    @property
+    def gain(self) -> float:
+        """The effective step over lr."""
+        return 1.0 if self.memory is None else self.memory.gain
 
     @cached_property
     def scale(self) -> float:
@@ -121,5 +126,7 @@ def limit_on(
     """
     schedules = optimizer.lr_schedule, optimizer.control_schedule
     response = MapResponse.of(optimizer, problem.noise)
-    gain = 1.0 if optimizer.memory is None else optimizer.memory.gain
-    return Limit(modes, response, *schedules, 1 / problem.dimension, compression, optimizer.features, gain)
+    memory, d = optimizer.memory, problem.dimension
+    if modes.block is not None:
+        modes = momentum.begun(modes, memory, d, response, float(schedules[1](0.0)))
+    return Limit(modes, response, *schedules, 1 / d, compression, optimizer.features, memory)

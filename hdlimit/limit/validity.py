@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from hdlimit.core.timegrid import LONGEST_HORIZON
 from hdlimit.errors import NonGaussianWarning, ValidityWarning, warn
 from hdlimit.kernels.responses import SMALLEST
+from hdlimit.limit.dynamics.momentum import kernel_norm
 from hdlimit.limit.feature_maps import FEATURES
 from hdlimit.limit.row_average import risk_ratios
 from hdlimit.limit.system import Limit
@@ -62,10 +63,11 @@ def caveats(limit: Limit, problem: LeastSquares, horizon: float = LONGEST_HORIZO
     found += _large_batch(problem, size) if limit.bounded else conditions.heavy_tail(problem.noise)
     linear_features = FEATURES[limit.features].linear
     if psi.clips or not limit.bounded:
-        pace = lr / max(psi.tail, SMALLEST)
+        pace, memory = lr / max(psi.tail, SMALLEST), limit.memory
         if not linear_features:  # as near to critical as SGD with this lr
             pace *= limit.modes.forcing * problem.dimension / problem.covariance.trace
-        near = list(conditions.near_critical(problem.covariance, problem.noise, pace, size, limit.bounded))
+        here = None if memory is None else kernel_norm(memory, problem.covariance, pace / limit.gain, size)
+        near = list(conditions.near_critical(problem.covariance, problem.noise, pace, size, limit.bounded, here))
         found += near if near and (not limit.bounded or _hardly_clips(limit, problem, lr)) else []
     if not linear_features:
         found += _aligned(problem, 1 if psi.per_sample else size)

@@ -12,18 +12,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
 from hdlimit.core.declaration import FloatArray
 from hdlimit.limit.compression import compressed
-from hdlimit.limit.moments import LinearBlock, MomentSystem
+from hdlimit.limit.moments import MomentSystem
 from hdlimit.optimizers.base import Memory, Optimizer
-from hdlimit.optimizers.schedules import Constant
 from hdlimit.problem.covariance import CovarianceModel
 from hdlimit.problem.least_squares import LeastSquares
 from hdlimit.problem.spectral_measure import Compression
-from hdlimit.response.response import MapResponse
+from hdlimit.response.response import Response
 
 # Modes up to which the Jacobian of a rest point is written down: 1200 x 1200. Chosen, not measured.
 MOST_MODES = 400
@@ -46,34 +46,41 @@ def moments(
     Returns
     -------
     tuple of MomentSystem and Compression or None
-        With v, norm(delta)^2 and norm(K delta)^2 as functionals.
-
-    Notes
-    -----
-    PyTorch's first buffer is the whole first gradient: with dampening it weighs 1/(1 - dampening) times a later one,
-    and y starts at g (1 - beta)/(1 - dampening); without, as others, it is part of the integral.
+        With v, norm(delta)^2 and norm(K delta)^2 as functionals; `begun` puts the first gradient in.
     """
     memory = optimizer.memory
     assert memory is not None
     modes, done = compressed(problem, optimizer.features, compress)
+    return with_memory(modes, memory, problem.dimension), done
+
+
+def with_memory(modes: MomentSystem, memory: Memory, dimension: int) -> MomentSystem:
+    """Return (delta, y) on modes of one number, y at 0."""
     functionals = np.hstack([modes.functionals, np.zeros((modes.functionals.shape[0], 2 * modes.size))])
+    zeta, block = dimension * (1 - memory.momentum), np.zeros((2, 6))
+    block[0, [3, 5]] = -zeta, zeta
+    block[1, 1] = -memory.gain
     start = np.concatenate([modes.start, np.zeros(2 * modes.size)])
-    if memory.dampening > 0 and (v := 2 * problem.initial_risk) + problem.noise.scale_squared > 0:
-        share, batch = 1 / memory.gain, optimizer.batch_size
-        mu, nu = MapResponse.of(optimizer, problem.noise)(v, float(optimizer.control_schedule(0.0)))
-        pull = mu * modes.rate * modes.start
-        own = nu * modes.diffusion * problem.dimension + (1 + 1 / batch) * mu * modes.rate * pull
-        start = np.concatenate([modes.start, share * pull, share**2 * own])
-    block = block_of(memory, problem.dimension)
-    return MomentSystem(modes.rate, modes.diffusion, start, np.ascontiguousarray(functionals), block), done
+    return MomentSystem(modes.rate, modes.diffusion, start, np.ascontiguousarray(functionals), block)
 
 
-def block_of(memory: Memory, dimension: int) -> LinearBlock:
-    """Return M and w of (delta, y), per unit of lr and without it."""
-    zeta, parts = dimension * (1 - memory.momentum), np.zeros((4, 6))
-    parts[0, [3, 5]] = -zeta, zeta
-    parts[1, 1] = -memory.gain
-    return LinearBlock(parts, Constant(0.0), Constant(0.0))
+def begun(
+    modes: MomentSystem, memory: Memory | None, dimension: int, response: Response, control: float
+) -> MomentSystem:
+    """Return the modes with what the first gradient leaves in y beyond the share of later ones.
+
+    PyTorch's first buffer is the whole first gradient g: with dampening y becomes g w/(1 - dampening), w = 1 - beta,
+    where a later gradient adds w g, which is part of the integral. The control is that at t = 0.
+    """
+    noise = response.noise.scale_squared
+    if memory is None or memory.dampening == 0 or modes.v + noise == 0:
+        return modes
+    n, w = modes.size, 1 - memory.momentum
+    first, batch = w / (1 - memory.dampening), response.batch_size
+    mu, nu = response(modes.v, control)
+    pull = mu * modes.rate * modes.start[:n]
+    square = nu * modes.diffusion * dimension + (1 + 1 / batch) * mu * modes.rate * pull
+    return replace(modes, start=np.concatenate([modes.start[:n], (first - w) * pull, (first**2 - w**2) * square]))
 
 
 def feedback(memory: Memory, x: FloatArray) -> FloatArray:
@@ -94,27 +101,28 @@ def feedback(memory: Memory, x: FloatArray) -> FloatArray:
 def kernel_norm(memory: Memory, covariance: CovarianceModel, lr: float, batch: float) -> float:
     """Return calK at this d for psi(r) = r: the risk settles at E eps^2 calK/(2 (1 - calK)), and grows from 1 on."""
     values, counts = covariance.counted
-    q = feedback(memory, lr * (1 - memory.dampening) / covariance.dimension * values) / batch
-    return float(counts @ (q / (1 - q))) if q.max(initial=0.0) < 1 else math.inf
+    share = feedback(memory, lr * (1 - memory.dampening) / covariance.dimension * values)
+    if not share.max(initial=0.0) < batch:
+        return math.inf
+    return float(counts @ (share / (batch - share))) if batch < math.inf else 0.0
 
 
 def critical(memory: Memory, covariance: CovarianceModel, batch: int) -> float:
     """Return the lr at which calK = 1 at this d, for psi(r) = r."""
-    return _falling_root(lambda lr: kernel_norm(memory, covariance, lr, batch), 2 * batch / memory.gain)
+    return _root(lambda lr: kernel_norm(memory, covariance, lr, batch), 2 * batch / memory.gain)
 
 
 def critical_batch(memory: Memory, covariance: CovarianceModel, lr: float) -> float:
     """Return the smallest batch size with calK < 1 at this d, inf where there is none."""
-    if (
-        not feedback(memory, np.array([lr * (1 - memory.dampening) / covariance.dimension * covariance.norm]))[0]
-        < np.inf
-    ):
+    if kernel_norm(memory, covariance, lr, 1.0) < 1:
+        return 1.0
+    if kernel_norm(memory, covariance, lr, math.inf) > 0:
         return math.inf
-    root = 1 / _falling_root(lambda inverse: kernel_norm(memory, covariance, lr, 1 / inverse), 1.0)
-    return float(max(math.floor(root * (1 + 1e-12)) + 1, 1)) if root >= 1 else 1.0
+    root = 1 / _root(lambda inverse: kernel_norm(memory, covariance, lr, 1 / inverse), 1.0)
+    return float(math.floor(root * (1 + 1e-12)) + 1)
 
 
-def _falling_root(norm: Callable[[float], float], start: float) -> float:
+def _root(norm: Callable[[float], float], start: float) -> float:
     """Return x with norm(x) = 1 for an increasing function that is 0 at 0."""
     from scipy.optimize import brentq
 
@@ -131,7 +139,7 @@ def _falling_root(norm: Callable[[float], float], start: float) -> float:
 def steady_share(modes: MomentSystem, lr: float, mu: float) -> float:
     """Return v over nu of the limit at rest under a constant lr and mu > 0."""
     assert modes.block is not None
-    m11, m12, m21, m22, w1, w2 = modes.block.law(lr, 0.0)
+    m11, m12, m21, m22, w1, w2 = modes.block[0] + lr * modes.block[1]
     moving = modes.rate > 0
     pull = mu * modes.rate[moving]
     a11, a21 = m11 + pull * w1, m21 + pull * w2
@@ -148,7 +156,7 @@ def time_scale(
     response: (mu, nu) there; mu_slope, nu_slope: their derivatives in v. Of more than MOST_MODES modes bins are taken.
     """
     assert modes.block is not None
-    (mu, nu), (m11, m12, m21, m22, w1, w2) = response, modes.block.law(lr, 0.0)
+    (mu, nu), (m11, m12, m21, m22, w1, w2) = response, modes.block[0] + lr * modes.block[1]
     moving = np.flatnonzero(modes.rate > 0)
     moving = moving[np.unique(np.linspace(0, moving.size - 1, MOST_MODES).round().astype(int))]
     rate, noise = modes.rate[moving], modes.diffusion[moving] * (modes.rate > 0).sum() / moving.size
