@@ -232,7 +232,8 @@ def _pairs(problem: Problem, optimizer: Optimizer, modes: MomentSystem, copies: 
     assert memory is not None
     pairs = momentum.with_memory(modes, memory, problem.dimension)
     if copies > 1:
-        pairs = momentum.begun(pairs, memory, problem.dimension, MapResponse.of(optimizer, problem.noise), control)
+        first = momentum.First(MapResponse.of(optimizer, problem.noise), optimizer.batch_size, control)
+        pairs = momentum.begun(pairs, memory, first, problem.dimension)
     return pairs.start.reshape(3, -1).copy()
 
 

@@ -21,8 +21,7 @@ from hdlimit.kernels.controller import ORDER, after_trial, begin, depth, workspa
 from hdlimit.kernels.mode_sweeps import GAMMA, STAGES, Modes, Work
 from hdlimit.kernels.piecewise import Schedules, piecewise
 from hdlimit.kernels.quadratic_model import Response
-from hdlimit.kernels.step import Record, Step, error_of, finish, stages, write
-from hdlimit.kernels.sweeps import Sweeps
+from hdlimit.kernels.step import Record, Step, Sweeps, error_of, finish, stages, write
 
 # How an integration ended.
 REACHED, ESCAPED, FULL, STALLED, FELL = 0, 1, 2, 3, 4

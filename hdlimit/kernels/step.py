@@ -7,7 +7,7 @@ rate_i), or as block_sweeps has it, so that a stage is one equation in v.
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -17,7 +17,6 @@ from hdlimit.kernels import quadratic_model as nearby
 from hdlimit.kernels.mode_sweeps import GAMMA, STAGES, Modes, Seven, Work, rises
 from hdlimit.kernels.piecewise import Schedules, piecewise
 from hdlimit.kernels.quadratic_model import MU_SLOPE, NU_SLOPE, Response
-from hdlimit.kernels.sweeps import Past, Sweeps
 
 # The dense output may be off the cubic through both ends of a step by this many times its error: it sees what both
 # estimates miss where they pass through 0 together (tests/prediction/test_predict.py).
@@ -47,6 +46,42 @@ def _extrapolation() -> np.ndarray:
 
 
 AHEAD = _extrapolation()
+
+
+# The law, mu and nu of a stage.
+Past: TypeAlias = tuple[Any, float, float]
+
+
+class Sweeps(NamedTuple):
+    """Kernels over the modes of one kind; the compiler knows them by the type of the tuple.
+
+    Attributes
+    ----------
+    law_at : kernel
+        (block, eta) to the law.
+    slope : kernel
+        (work, modes, law, mu, nu): f0 becomes the time derivative of the moments.
+    scale_of : kernel
+        (h gamma, law) to the factor of nu in v of a stage.
+    stiffness : kernel
+        (h gamma, law, largest rate) to the change of the divisors per change of mu.
+    sums : kernel
+        (base, modes, h gamma, law, mu) to what the equation for v needs; see mode_sweeps.sums.
+    into : kernel
+        (stage, work, modes, h gamma, past, law, mu): the stage before is completed, from stage 2 on, and the base of
+        this one written; to the slope of v in the stage before, and the sums of this one.
+    complete : kernel
+        (work, modes, h gamma, past): the base of the last stage becomes its moments, f6 their slopes; to the slope of
+        v, and v, at the end.
+    """
+
+    law_at: Any
+    slope: Any
+    scale_of: Any
+    stiffness: Any
+    sums: Any
+    into: Any
+    complete: Any
 
 
 class Record(NamedTuple):

@@ -6,48 +6,13 @@ the stage before.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, TypeAlias
-
 import numpy as np
 
 from hdlimit.core.jit import jit
 from hdlimit.kernels import block_sweeps, mode_sweeps
 from hdlimit.kernels.block_sweeps import Law
 from hdlimit.kernels.mode_sweeps import Modes, Seven, Six, Work
-
-Past: TypeAlias = tuple[Any, float, float]
-
-
-class Sweeps(NamedTuple):
-    """Kernels over the modes of one kind; the compiler knows them by the type of the tuple.
-
-    Attributes
-    ----------
-    law_at : kernel
-        (block, eta) to the law.
-    slope : kernel
-        (work, modes, law, mu, nu): f0 becomes the time derivative of the moments.
-    scale_of : kernel
-        (h gamma, law) to the factor of nu in v of a stage.
-    stiffness : kernel
-        (h gamma, law, largest rate) to the change of the divisors per change of mu.
-    sums : kernel
-        (base, modes, h gamma, law, mu) to what the equation for v needs; see mode_sweeps.sums.
-    into : kernel
-        (stage, work, modes, h gamma, past, law, mu): the stage before is completed, from stage 2 on, and the base of
-        this one written; to the slope of v in the stage before, and the sums of this one.
-    complete : kernel
-        (work, modes, h gamma, past): the base of the last stage becomes its moments, f6 their slopes; to the slope of
-        v, and v, at the end.
-    """
-
-    law_at: Any
-    slope: Any
-    scale_of: Any
-    stiffness: Any
-    sums: Any
-    into: Any
-    complete: Any
+from hdlimit.kernels.step import Past
 
 
 @jit(forceinline=True, borrows=True)

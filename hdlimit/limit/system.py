@@ -128,5 +128,6 @@ def limit_on(
     response = MapResponse.of(optimizer, problem.noise)
     memory, d = optimizer.memory, problem.dimension
     if modes.block is not None:
-        modes = momentum.begun(modes, memory, d, response, float(schedules[1](0.0)))
+        first = momentum.First(response, optimizer.batch_size, float(schedules[1](0.0)))
+        modes = momentum.begun(modes, memory, first, d)
     return Limit(modes, response, *schedules, 1 / d, compression, optimizer.features, memory)

@@ -1,4 +1,4 @@
-"""Streaming SGD, plain and clipped."""
+"""Streaming SGD, plain and clipped, with or without momentum."""
 
 from __future__ import annotations
 
@@ -9,10 +9,40 @@ from typing import Any, ClassVar
 
 from hdlimit.core import checks
 from hdlimit.errors import InvalidInput, shown
-from hdlimit.optimizers.base import Loss, loss_factor
-from hdlimit.optimizers.momentum import WithMomentum
+from hdlimit.optimizers.base import Loss, Memory, Optimizer, loss_factor
 from hdlimit.optimizers.schedules import Constant, Schedule, as_schedule
 from hdlimit.problem.least_squares import LeastSquares, checked_problem
+
+
+class WithMomentum(Optimizer):
+    """Base of the optimizers that may keep a buffer; see SGD for its parameters."""
+
+    momentum: float
+    dampening: float
+    nesterov: bool
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        momentum, dampening = _share("momentum", self.momentum), _share("dampening", self.dampening)
+        nesterov = checks.flag("nesterov", self.nesterov)
+        if nesterov and (momentum == 0 or dampening > 0):
+            got = f"it with momentum {momentum:g} and dampening {dampening:g}"
+            raise InvalidInput("nesterov", "True with momentum > 0 and without dampening only, as in PyTorch", got)
+        self._set(momentum=momentum, dampening=dampening, nesterov=nesterov)
+
+    @cached_property
+    def memory(self) -> Memory | None:
+        """The buffer, None without momentum."""
+        return Memory(self.momentum, self.dampening, self.nesterov) if self.momentum > 0 else None
+
+
+def _share(argument: str, value: Any) -> float:
+    """Return a number of [0, 1)."""
+    expected = "a number >= 0 and below 1"
+    result = checks.number(argument, value, expected)
+    if not 0 <= result < 1:
+        raise InvalidInput(argument, expected, shown(value))
+    return result
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -135,7 +165,7 @@ class ClippedSGD(WithMomentum):
 
     @classmethod
     def from_max_norm(
-        cls, lr: Any, max_norm: float, problem: LeastSquares, *, loss: Loss, batch_size: int = 1
+        cls, lr: Any, max_norm: float, problem: LeastSquares, *, loss: Loss, batch_size: int = 1, **momentum: Any
     ) -> ClippedSGD:
         """Return the clipped SGD of a trainer that clips gradient norms.
 
@@ -151,6 +181,8 @@ class ClippedSGD(WithMomentum):
             The trainer's: r^2/2 or r^2.
         batch_size : int
             B >= 1.
+        **momentum
+            momentum, dampening and nesterov.
 
         Returns
         -------
@@ -158,4 +190,5 @@ class ClippedSGD(WithMomentum):
             With the threshold in units of the residual.
         """
         scale = math.sqrt(checked_problem(problem).covariance.trace) * loss_factor(loss)
-        return cls(lr=lr, threshold=checks.scale("max_norm", max_norm) / scale, batch_size=batch_size)
+        threshold = checks.scale("max_norm", max_norm) / scale
+        return cls(lr=lr, threshold=threshold, batch_size=batch_size, **momentum)

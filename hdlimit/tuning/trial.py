@@ -12,7 +12,7 @@ from hdlimit.core.timegrid import check_horizon
 from hdlimit.errors import InvalidInput
 from hdlimit.kernels import esdirk
 from hdlimit.limit.compression import binned, compressed
-from hdlimit.limit.dynamics.momentum import begun, with_memory
+from hdlimit.limit.dynamics.momentum import First, begun, with_memory
 from hdlimit.limit.integrator import solve
 from hdlimit.limit.interpolant import first_crossing
 from hdlimit.limit.moments import MomentSystem
@@ -107,7 +107,7 @@ class Trial:
         if isinstance(lr, Constant) and not 0 < lr.value * lr.value < math.inf:
             return WORST
         modes, rtol = (self.modes, FINE) if fine else (self.few_modes, ROUGH)
-        modes = begun(modes, self.memory, self.problem.dimension, response, threshold)
+        modes = begun(modes, self.memory, First(response, response.batch_size, threshold), self.problem.dimension)
         schedules = self._explicit(lr), Constant(threshold)
         limit = TrialLimit(self.few_modes, response, *schedules, 1 / self.problem.dimension, memory=self.memory)
         level = -math.inf if self.target is None else 2 * self.target

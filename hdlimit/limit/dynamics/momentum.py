@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -23,10 +24,17 @@ from hdlimit.optimizers.base import Memory, Optimizer
 from hdlimit.problem.covariance import CovarianceModel
 from hdlimit.problem.least_squares import LeastSquares
 from hdlimit.problem.spectral_measure import Compression
-from hdlimit.response.response import Response
 
 # Modes up to which the Jacobian of a rest point is written down: 1200 x 1200. Chosen, not measured.
 MOST_MODES = 400
+
+
+class First(NamedTuple):
+    """What the first gradient depends on: (mu, nu) of v and the control, the batch size, the control at t = 0."""
+
+    response: Callable[[float, float], tuple[float, float]]
+    batch: int
+    control: float
 
 
 def moments(
@@ -64,23 +72,20 @@ def with_memory(modes: MomentSystem, memory: Memory, dimension: int) -> MomentSy
     return MomentSystem(modes.rate, modes.diffusion, start, np.ascontiguousarray(functionals), block)
 
 
-def begun(
-    modes: MomentSystem, memory: Memory | None, dimension: int, response: Response, control: float
-) -> MomentSystem:
+def begun(modes: MomentSystem, memory: Memory | None, first: First, dimension: int) -> MomentSystem:
     """Return the modes with what the first gradient leaves in y beyond the share of later ones.
 
     PyTorch's first buffer is the whole first gradient g: with dampening y becomes g w/(1 - dampening), w = 1 - beta,
-    where a later gradient adds w g, which is part of the integral. The control is that at t = 0.
+    where a later gradient adds w g, which is part of the integral.
     """
-    noise = response.noise.scale_squared
-    if memory is None or memory.dampening == 0 or modes.v + noise == 0:
+    if memory is None or memory.dampening == 0:
         return modes
     n, w = modes.size, 1 - memory.momentum
-    first, batch = w / (1 - memory.dampening), response.batch_size
-    mu, nu = response(modes.v, control)
+    share = w / (1 - memory.dampening)
+    mu, nu = first.response(modes.v, first.control)
     pull = mu * modes.rate * modes.start[:n]
-    square = nu * modes.diffusion * dimension + (1 + 1 / batch) * mu * modes.rate * pull
-    return replace(modes, start=np.concatenate([modes.start[:n], (first - w) * pull, (first**2 - w**2) * square]))
+    square = nu * modes.diffusion * dimension + (1 + 1 / first.batch) * mu * modes.rate * pull
+    return replace(modes, start=np.concatenate([modes.start[:n], (share - w) * pull, (share**2 - w**2) * square]))
 
 
 def feedback(memory: Memory, x: FloatArray) -> FloatArray:
