@@ -15,7 +15,7 @@ from hdlimit.core.observable import Observable
 from hdlimit.core.seeds import Seed, as_int, seed_sequence
 from hdlimit.core.timegrid import check_horizon, check_memory, default_times
 from hdlimit.core.version import __version__
-from hdlimit.errors import DivergenceWarning, InvalidInput, NotAvailable, Outcome, Status, shown, warn
+from hdlimit.errors import DivergenceWarning, InvalidInput, Outcome, Status, shown, warn
 from hdlimit.execution.parallel import collect
 from hdlimit.finite_size.sde_paths import _MODE_SECONDS, Task, make_task, sample_paths
 from hdlimit.limit.system import limit_of
@@ -234,8 +234,6 @@ def sample_sde(
     (4, 201)
     """
     check_types(problem, optimizer)
-    if optimizer.memory is not None:
-        raise NotAvailable(f"sample_sde: not with momentum ({optimizer!r}); predict has the curve, simulate the runs")
     horizon = check_horizon(horizon, problem.dimension)
     paths = checks.count("paths", paths)
     sequence = seed_sequence(seed)

@@ -128,10 +128,12 @@ def make_task(
     Raises
     ------
     NotAvailable
-        Where no step can be taken in double precision, or too many are needed.
+        With momentum, where no step can be taken in double precision, and where too many are needed.
     InvalidInput
         For a step that is too long.
     """
+    if optimizer.memory is not None:
+        raise NotAvailable(f"sample_sde: not with momentum ({optimizer!r}); predict has the curve, simulate the runs")
     limit = limit_of(problem, optimizer).explicit(horizon)
     solution = solve(limit, limit.modes, horizon, _RTOL)
     if not solution.steps:

@@ -28,10 +28,6 @@ from hdlimit.response.residual_maps import CLIP
 from hdlimit.response.response import MapResponse, Response
 from hdlimit.tuning.trial import WORST, Trial, check_found, checked_trial, compensated_step
 
-# Spacing of the rough grid in log of the step: missed minima against trials. Chosen, not measured.
-SPACING = math.log(4.0)
-# The same with momentum, where risks that oscillate give several minima. Chosen, not measured.
-FINER = math.log(2.0)
 # Gain in the objective below which not clipping is chosen: above the error of FINE trials. Chosen, not measured.
 NEGLIGIBLE = 2e-5
 
@@ -94,12 +90,7 @@ def minimize(value: Value, low: float, high: float, spacing: float, xtol: float)
 
 def best_scale(trial: Trial, response: Response, lr: Callable[[float], float], threshold: float) -> tuple[float, float]:
     """Return (x, value) of the best constant step lr(x) for one response, x near the log of eta mu."""
-    return minimize(lambda x: trial.value(response, Constant(lr(x)), threshold), *trial.scales, spacing(trial), 0.02)
-
-
-def spacing(trial: Trial) -> float:
-    """Return the spacing of the rough grid in log of the step."""
-    return SPACING if trial.memory is None else FINER
+    return minimize(lambda x: trial.value(response, Constant(lr(x)), threshold), *trial.scales, trial.spacing, 0.02)
 
 
 def polish(value: Callable[[Any], float], start: list[float], step: float = 0.03) -> tuple[list[float], float]:
@@ -174,7 +165,7 @@ class Family:
         """Return (best x, value) at y."""
         if self.lr is not None:
             return math.nan, self.value(math.nan, y)
-        return minimize(lambda x: self.value(x, y), *self.trial.scales, spacing(self.trial), 0.02)
+        return minimize(lambda x: self.value(x, y), *self.trial.scales, self.trial.spacing, 0.02)
 
     def best(self, low: float, high: float) -> tuple[float, float, float]:
         """Return (x, y, value) of the best of all minima, polished."""

@@ -38,6 +38,12 @@ LEAST_FALL = 0.01
 NARROWEST = math.log(16.0)
 
 
+# Spacing of the rough grid in log of the step: missed minima against trials. Chosen, not measured.
+SPACING = math.log(4.0)
+# The same with momentum, where risks that oscillate give several minima. Chosen, not measured.
+FINER = math.log(2.0)
+
+
 # Objective of a trial that diverged: above the log of every risk in double precision (709.8).
 WORST = 700.0
 
@@ -91,6 +97,11 @@ class Trial:
     def per_lr(self) -> float:
         """The effective step over lr."""
         return 1.0 if self.memory is None else self.memory.gain
+
+    @property
+    def spacing(self) -> float:
+        """Spacing of the rough grid in log of the step."""
+        return SPACING if self.memory is None else FINER
 
     @property
     def lowest(self) -> float:
