@@ -81,7 +81,7 @@ def stability(problem: Problem, optimizer: Optimizer, horizon: float = LONGEST_H
     critical batch. A map with linear tails has the critical steps of SGD times the limit of mu v/nu as v grows,
     exact for psi(r) = a r. With momentum kappa eta < 2 B for the effective step, and at this d the root of
     sum_i q_i/(1 - q_i) = 1, with x = lr l_i/d: q = x (1 + beta)/(B (1 - beta)(2 (1 + beta) - x)), or with nesterov
-    q = x (1 + beta + beta x + 2 beta^2 x^2)/(B (1 - beta + beta x)(2 (1 + beta) - (1 + 2 beta) x)). Sign features have
+    q = x (1 + beta + beta x + 2 beta^2 x)/(B (1 - beta + beta x)(2 (1 + beta) - (1 + 2 beta) x)). Sign features have
     those of the limit, where the forcing of the modes stands for kappa.
     Proof: derivations/steady.py.
 

@@ -96,7 +96,7 @@ def feedback(memory: Memory, x: FloatArray) -> FloatArray:
     beta = memory.momentum
     if memory.nesterov:
         room = (1 - beta + beta * x) * (2 * (1 + beta) - (1 + 2 * beta) * x)
-        top = x * (1 + beta + beta * x + 2 * beta**2 * x**2)
+        top = x * (1 + beta + beta * x + 2 * beta**2 * x)
     else:
         room, top = (1 - beta) * (2 * (1 + beta) - x), x * (1 + beta)
     found: FloatArray = np.divide(top, room, out=np.full(x.shape, np.inf), where=room > 0)
