@@ -67,7 +67,7 @@ def test_steps_are_those_of_torch(rule: dict[str, Any], longest: float) -> None:
             torch.nn.utils.clip_grad_norm_([theta], longest)
         trainer.step()
         expected.append(theta.detach().numpy().copy())
-    np.testing.assert_allclose(kernel_path(0.01, longest, rule), expected, rtol=1e-6)
+    np.testing.assert_allclose(kernel_path(0.01, longest, rule), expected, rtol=1e-6, atol=1e-6)
 
 
 def test_a_trainer_gets_the_raw_step() -> None:
