@@ -306,7 +306,8 @@ def stability(rng: Rng) -> Any:
 
 def steady_state(rng: Rng) -> Any:
     p = problem(rng)
-    return hd.steady_state(p, optimizer(rng, p, 1.0)).risk
+    found = hd.steady_state(p, optimizer(rng, p, 1.0))
+    return found.risk if found.outcome.finished else ()
 
 
 def exact_mean(rng: Rng) -> Any:

@@ -105,7 +105,7 @@ def greedy_lr(problem: Problem, optimizer: Any, horizon: float) -> Table:
     if optimizer.memory is not None:
         raise NotAvailable(
             "greedy_lr: with momentum the step follows past gradients and dR/dt is linear in lr, so that no lr is best "
-            f"at a time ({optimizer!r}); tune_lr has the best constant one"
+            f"at a time ({shown(optimizer, 80)}); tune_lr has the best constant one"
         )
     c = optimizer.control_schedule.value
     exact = MapResponse.of(optimizer, problem.noise)

@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 from hdlimit.core.declaration import FloatArray
-from hdlimit.errors import NotAvailable, VerificationRefused
+from hdlimit.errors import NotAvailable, VerificationRefused, shown
 from hdlimit.finite_size.bias import difference
 from hdlimit.finite_size.exact_mean import exact_bias
 from hdlimit.limit.feature_maps import FEATURES
@@ -157,7 +157,7 @@ def allowance(curve: Curve, steps: FloatArray, quantity: str = "risk") -> FloatA
         known = f"the risk of SGD up to d = {EXACT_UP_TO}, or of optimizers without momentum"
         raise VerificationRefused(
             f"optimizer: how far the limit may be off the mean of runs is known for {known}, not for "
-            f"{curve.optimizer!r} at d = {curve.problem.dimension}; predict and simulate answer, without a verdict"
+            f"{shown(curve.optimizer, 80)} at d = {curve.problem.dimension}; predict and simulate answer, without a verdict"
         )
     try:
         noise = curve.linear_noise
