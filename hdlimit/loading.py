@@ -6,7 +6,7 @@ from os import PathLike
 
 from hdlimit.core.declaration import known_names
 from hdlimit.finite_size.sde import SdePaths
-from hdlimit.optimizers.declared import OPTIMIZERS
+from hdlimit.optimizers.declared import OPTIMIZERS, SCHEDULES
 from hdlimit.prediction.curve import Curve
 from hdlimit.prediction.sweep_record import Sweep
 from hdlimit.problem.declared import COVARIANCES, NOISES
@@ -17,7 +17,7 @@ from hdlimit.verification.report import Report
 from hdlimit.verification.scaling_report import ScalingStudy
 
 # What a file may hold; a class is known by its name once its module is imported.
-KNOWN = (Curve, Ensemble, SdePaths, Sweep, Report, ScalingStudy, *COVARIANCES, *NOISES, *OPTIMIZERS)
+KNOWN = (Curve, Ensemble, SdePaths, Sweep, Report, ScalingStudy, *COVARIANCES, *NOISES, *OPTIMIZERS, *SCHEDULES)
 
 
 @known_names

@@ -17,8 +17,9 @@ import json
 import re
 import tomllib
 from dataclasses import MISSING, dataclass, fields
+from os import PathLike
 from types import UnionType
-from typing import TYPE_CHECKING, Any, Union, get_args, get_origin, get_type_hints
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 
@@ -26,7 +27,7 @@ from hdlimit.core import checks
 from hdlimit.core.declaration import Declaration, FloatArray, array_type, classes, encode, known_names, name_of
 from hdlimit.errors import InvalidInput, shown
 from hdlimit.optimizers.base import Optimizer, check_types
-from hdlimit.optimizers.declared import OPTIMIZERS
+from hdlimit.optimizers.declared import OPTIMIZERS, SCHEDULES
 from hdlimit.optimizers.schedules import Function, Schedule
 from hdlimit.problem.declared import COVARIANCES, NOISES
 from hdlimit.problem.least_squares import Rows
@@ -35,15 +36,12 @@ from hdlimit.problem.scipy_noise import ScipyNoise
 from hdlimit.storage.decoding import decode
 from hdlimit.storage.reading import opened, place
 
-if TYPE_CHECKING:
-    from os import PathLike
-
 # Bytes of a problem file: a target of a million numbers takes 20 MB. Chosen.
 _MOST_TEXT = 10**8
 _NAMED_NUMBERS = dict[str, float]
 
 # What a file may name; a class is known by its name once its module is imported.
-KNOWN = (*COVARIANCES, *NOISES, *OPTIMIZERS)
+KNOWN = (*COVARIANCES, *NOISES, *OPTIMIZERS, *SCHEDULES)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -268,8 +266,8 @@ def _describe(hint: Any) -> str:
         return "a number or a table (a schedule)"
     if isinstance(hint, type) and issubclass(hint, Declaration):
         return "a table"
-    names = {float: "a number", int: "an integer", str: "a string", _NAMED_NUMBERS: "a table of numbers"}
-    return names.get(hint, "an array of numbers")
+    names = {float: "a number", int: "an integer", str: "a string", tuple[Any, ...]: "a list of schedules"}
+    return (names | {_NAMED_NUMBERS: "a table of numbers"}).get(hint, "an array of numbers")
 
 
 def _value(value: Any, hint: Any, path: str) -> Any:
@@ -278,6 +276,8 @@ def _value(value: Any, hint: Any, path: str) -> Any:
         return _checked(value, Schedule, path)
     if isinstance(hint, type) and issubclass(hint, Declaration):
         return _checked(value, hint, path)
+    if get_origin(hint) is tuple and isinstance(value, list):
+        return [_value(item, Any, f"{path}[{k}]") for k, item in enumerate(value)]
     if hint is _NAMED_NUMBERS and isinstance(value, dict):
         return {key: _value(item, float, f"{path}.{key}") for key, item in value.items()}
     return _converted(value, hint, path)

@@ -12,12 +12,15 @@ import numpy as np
 from scipy import stats
 
 from hdlimit.optimizers.base import Optimizer
+from hdlimit.optimizers.compositions import Product, Sequential
 from hdlimit.optimizers.residual import ResidualSGD
 from hdlimit.optimizers.residual_table import ResidualTable
-from hdlimit.optimizers.schedules import Constant, Cosine, Function, Power, Schedule, Steps, Table
+from hdlimit.optimizers.schedule_shapes import Cosine, Linear, Polynomial, Power, Steps
+from hdlimit.optimizers.schedules import Constant, Function, Schedule, Table
 from hdlimit.optimizers.score import ScoreSGD
 from hdlimit.optimizers.sgd import SGD, ClippedSGD
 from hdlimit.optimizers.sign import SignSGD
+from hdlimit.optimizers.warm_ups import WSD, WarmUp
 from hdlimit.problem.covariance import Covariance, CovarianceModel
 from hdlimit.problem.empirical import Empirical
 from hdlimit.problem.gaussian_mixture import GaussianMixture
@@ -74,6 +77,12 @@ SCHEDULES: list[Schedule] = [
     Cosine(initial=0.8, final=0.05, duration=4.0),
     Power(initial=0.6, exponent=0.5, time_scale=2.0),
     Table(times=[0.0, 0.5, 4.0], values=[0.1, 0.6, 0.2]),
+    Linear(initial=0.2, final=0.7, duration=2.0),
+    Polynomial(initial=0.8, final=0.05, duration=4.0, power=2.5),
+    WarmUp(Cosine(initial=0.8, final=0.0, duration=3.0), duration=0.5, initial=0.1),
+    WSD(peak=0.7, duration=4.0, warmup_share=0.125, decay_share=0.25, final=0.07),
+    Sequential([Steps([0.5], [0.3, 0.6]), Power(0.6, 1.0), WarmUp(0.5, duration=0.25)], times=[1.0, 2.5]),
+    Product([Linear(0.2, 1.0, duration=1.0), Cosine(0.8, 0.1, duration=5.0), Steps([2.0], [1.0, 0.5])]),
 ]
 
 

@@ -234,11 +234,15 @@ def _normal_density(x: Any) -> Any:
 
 @dataclass(frozen=True)
 class LimitTwin:
-    """Excess risk, norm(delta)^2 and norm(K delta) of the limit at the times asked for, each of shape (T,)."""
+    """Excess risk, norm(delta)^2 and norm(K delta) of the limit at the times asked for, each of shape (T,).
+
+    moments: E delta delta^T, shape (T, d, d), or its diagonal, shape (T, d).
+    """
 
     risk: FloatArray
     distance: FloatArray
     gradient_norm: FloatArray
+    moments: FloatArray
 
 
 def limit_curve(
@@ -320,10 +324,11 @@ class _DenseLimit:
 
     def observables(self, states: FloatArray) -> LimitTwin:
         if self.diagonal:
-            return LimitTwin(states @ self.weights / 2, states.sum(axis=1), np.sqrt(states @ self.weights**2))
+            return LimitTwin(states @ self.weights / 2, states.sum(axis=1), np.sqrt(states @ self.weights**2), states)
         squared = self.k @ self.k
         distance = [np.trace(s.reshape(self.d, self.d)) for s in states]
-        return LimitTwin(states @ self.weights / 2, np.array(distance), np.sqrt(states @ squared.ravel()))
+        moments = states.reshape(-1, self.d, self.d)
+        return LimitTwin(states @ self.weights / 2, np.array(distance), np.sqrt(states @ squared.ravel()), moments)
 
 
 def fisher_twin(noise: NoiseLaw, v: float, entropy: bool = False) -> float:

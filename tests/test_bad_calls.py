@@ -51,6 +51,16 @@ class Unread:
         raise KeyError("no array")
 
 
+class Scheduler:
+    """A scheduler of a trainer."""
+
+    def get_last_lr(self) -> list[float]:
+        return [0.1]
+
+    def step(self) -> None:
+        pass
+
+
 class Truthless(list[Any]):
     """A list without a truth value, as arrays have none."""
 
@@ -226,6 +236,17 @@ def good_calls(folder: Path) -> Iterator[Call]:
     yield call("schedules.Cosine", initial=1.0, final=0.1, duration=2.0)
     yield call("schedules.Function", function=np.cos)
     yield call("schedules.Power", initial=1.0, exponent=0.5, time_scale=1.0)
+    yield call("schedules.Linear", initial=1.0, final=0.1, duration=2.0)
+    yield call("schedules.Polynomial", initial=1.0, final=0.1, duration=2.0, power=2.0)
+    yield call("schedules.Product", schedules=[1.0, np.cosh])
+    yield call("schedules.Sequential", schedules=[1.0, np.cosh], times=[1.0])
+    yield call("schedules.WarmUp", schedule=1.0, duration=1.0, initial=0.1)
+    shares = {"warmup_share": 0.1, "decay_share": 0.2}
+    yield call("schedules.WSD", peak=1.0, duration=1.0, **shares, initial=0.1, final=0.2, shape="cosine")
+    yield call("schedules.rates", scheduler=Scheduler(), steps=3)
+    yield Call("Schedule.in_steps", hd.schedules.Cosine(1.0, 0.1, 2.0).in_steps, {"d": 10})
+    yield Call("Table.from_steps", hd.schedules.Table.from_steps, {"values": [0.1, 0.2], "d": 10})
+    yield call("SGD.from_step_size", step=[0.01, 0.02], problem=P, loss="squared", batch_size=1)
     yield call("schedules.Steps", times=[1.0], values=[1.0, 2.0])
     yield call("schedules.Table", times=[1.0, 2.0], values=[1.0, 2.0])
     yield Call("Schedule.__call__", hd.schedules.Cosine(1.0, 0.1, 2.0), {"t": 1.0})
@@ -233,6 +254,8 @@ def good_calls(folder: Path) -> Iterator[Call]:
     yield Call("Curve.clipped_at", clipped.clipped_at, {"t": 1.0})
     yield Call("Curve.squares", curve.squares, {"t": 1.0})
     yield Call("Curve.efficiency", curve.efficiency, {"times": [1.0]})
+    yield Call("Curve.noise_scales", curve.noise_scales, {"t": [1.0]})
+    yield Call("Curve.alignment", curve.alignment, {"k": 2, "t": [1.0]})
     yield Call("Curve.time_to", curve.time_to, {"risk": 0.3})
     yield Call("Ensemble.quantile", runs.quantile, {"q": 0.5})
     yield Call("Ensemble.observable", runs.observable, {"name": "distance"})

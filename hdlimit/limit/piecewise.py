@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.polynomial import chebyshev
@@ -10,7 +10,7 @@ from numpy.polynomial import chebyshev
 from hdlimit.core.declaration import FloatArray
 from hdlimit.errors import InvalidInput
 from hdlimit.optimizers.reading import reading
-from hdlimit.optimizers.schedules import Constant, Schedule, Steps, Table
+from hdlimit.optimizers.schedules import Constant, Schedule, Table
 
 # Degree of a piece: fewer coefficients need more pieces, more cost more at every stage. Chosen, not measured.
 DEGREE = 8
@@ -62,22 +62,13 @@ class Piecewise(NamedTuple):
 def stops(schedules: tuple[Schedule, ...], horizon: float, rtol: float) -> FloatArray:
     """Segment ends for an integrator of relative accuracy rtol: 0, the knots of the schedules, the horizon.
 
-    Knots of tables that bend by less than rtol/20 of the value, seen from their neighbours, are not stopped at.
+    Knots at which a table bends by less than rtol/20 of the value are not stopped at.
     """
     if all(isinstance(s, Constant) for s in schedules):
         return np.array([0.0, horizon])
-    inside = np.concatenate([_bends(s, rtol / 20) if isinstance(s, Table) else s.knots for s in schedules])
+    inside = np.concatenate([s.stops(rtol / 20) for s in schedules])
     inside = inside[(inside > 0) & (inside < horizon * (1 - 1e-13))]
     return np.unique(np.concatenate([[0.0], inside, [horizon]]))
-
-
-def _bends(table: Table, tolerance: float) -> FloatArray:
-    """Return the first and last knot of a table, and those off their neighbours' chord by more than tolerance."""
-    t, v = table.times, table.values
-    chord = v[:-2] + (v[2:] - v[:-2]) * (t[1:-1] - t[:-2]) / (t[2:] - t[:-2])
-    bent = np.abs(v[1:-1] - chord) > tolerance * v[1:-1]
-    knots: FloatArray = t[np.concatenate([[True], bent, [True]])[: t.size]]
-    return knots
 
 
 def tabulate(schedule: Schedule, horizon: float) -> Piecewise:
@@ -92,11 +83,11 @@ def tabulate(schedule: Schedule, horizon: float) -> Piecewise:
     if isinstance(schedule, Constant):
         return Piecewise(np.array([0.0, horizon]), np.array([[schedule.value]]))
     knots = np.concatenate([[0.0], schedule.knots[schedule.knots < horizon], [horizon]])
-    if isinstance(schedule, Steps):
+    if schedule.degree == 0:
         return Piecewise(knots, schedule((knots[1:] + knots[:-1]) / 2)[:, None])
-    if isinstance(schedule, Table):
-        values = schedule(knots)
-        return Piecewise(knots, np.column_stack([values[:-1], values[1:]]))
+    if schedule.degree == 1:
+        ends = knots[1:] if isinstance(schedule, Table) else np.nextafter(knots[1:], 0.0)
+        return Piecewise(knots, np.column_stack([schedule(knots[:-1]), schedule(ends)]))
     return resolved(schedule, horizon, 0.0).pieces
 
 
@@ -112,7 +103,7 @@ class Resolved(Schedule):
         over.
     """
 
-    explicit: ClassVar[bool] = True
+    explicit = True
 
     def __init__(self, pieces: Piecewise, bends: FloatArray) -> None:
         self.pieces, self.bends = pieces, bends
@@ -146,7 +137,7 @@ def resolved(schedule: Schedule, horizon: float, step: float) -> Resolved:
     Raises: InvalidInput when the schedule is too rough (jumps between its knots).
     """
     knots = np.concatenate([[0.0], schedule.knots[schedule.knots < horizon], [horizon]])
-    times = np.empty(0) if schedule.explicit else reading(horizon, step)
+    times = np.empty(0) if schedule.smooth else reading(horizon, step)
     values = schedule(times)
     parts = []
     for left, right in zip(knots[:-1].tolist(), knots[1:].tolist()):
@@ -180,9 +171,10 @@ class _Reader:
     """Reads a schedule on the open interval (left, right), by bisection.
 
     Pieces shrink towards a zero of the schedule. Short pieces may be off by rounding errors of the largest value so
-    far. Pieces that shrink to a point hold a kink if they are right to 1e-11 of it, else a jump; a kink, found where
-    the lines of both sides meet, becomes a knot, and the pieces on both sides are fitted anew. A fit is compared with
-    the values at the points between its own, and with every value that has been read at `times`.
+    far. Pieces that shrink to a point hold a kink if they are right to 1e-11 of it, else a jump, or, in a schedule
+    that is smooth between its knots, the beginning of a root of t; a kink, found where the lines of both sides meet,
+    becomes a knot, and the pieces on both sides are fitted anew. A fit is compared with the values at the points
+    between its own, and with every value that has been read at `times`.
     """
 
     def __init__(
@@ -238,7 +230,7 @@ class _Reader:
         blur = BLUR * b * (size - float(values.min())) / (b - a)
         allowed = max(TOLERANCE * size, noise * self.largest, blur)
         right = float(np.abs(_AT_BETWEEN @ fit - check).max()) <= allowed
-        right = right and (point or self._meets(fit, a, b, SEEN * allowed))
+        right = right and (point or self._meets(fit, a, b, SEEN * allowed)) or (point and self.schedule.smooth)
         return fit, right, bool(values.min() < 1e-3 * size > 1e-16 * self.largest)
 
     def _meets(self, fit: FloatArray, a: float, b: float, allowed: float) -> bool:

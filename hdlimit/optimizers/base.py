@@ -19,7 +19,7 @@ import numpy as np
 from hdlimit.core import checks
 from hdlimit.core.declaration import REQUIRED, Declaration, FloatArray
 from hdlimit.errors import HdlimitError, InvalidInput, shown
-from hdlimit.optimizers.schedules import Constant, Schedule, as_schedule
+from hdlimit.optimizers.schedules import Constant, Schedule, Table, as_schedule, no_negative
 from hdlimit.problem.least_squares import LeastSquares, checked_problem
 
 Loss = Literal["half_squared", "squared"]
@@ -66,7 +66,8 @@ def over_steps(optimizer: Optimizer, horizon: float, dimension: int) -> str:
     moving = [name for name, schedule in schedules.items() if not isinstance(schedule, Constant)]
     found = [name for name in moving if dimension >= LARGE and _moves_late(schedules[name], horizon, dimension)]
     said = f"the schedule of {' and '.join(found)} hardly changes up to t = {horizon:g} and much up to d times that: "
-    return f"{said}its times are t = steps/d, step numbers divided by d = {dimension}" if found else ""
+    remedy = f"its times are t = steps/d, and Schedule.in_steps({dimension}) divides step numbers by d"
+    return f"{said}{remedy}" if found else ""
 
 
 def _moves_late(schedule: Schedule, horizon: float, dimension: int) -> bool:
@@ -170,13 +171,18 @@ class Optimizer(Declaration):
         return self.lr_schedule.value / scale
 
     @classmethod
-    def from_step_size(cls, step: float, problem: LeastSquares, *, loss: Loss, **parameters: Any) -> Self:
+    def from_step_size(cls, step: Any, problem: LeastSquares, *, loss: Loss, **parameters: Any) -> Self:
         """Return the optimizer whose trainer step is `step`: lr = step * d for the loss r^2/2, 2 step d for r^2.
 
-        lr = step * d for both where the update does not follow the loss. step: > 0; problem: supplies d; loss: the
+        lr = step * d for both where the update does not follow the loss. step: > 0, or a list of one >= 0 for every
+        step from the first on, which `schedules.rates` reads from a scheduler; problem: supplies d; loss: the
         trainer's; parameters: the optimizer's other arguments.
         """
-        lr = checks.scale("step", step) * checked_problem(problem).dimension * cls._step_factor(loss)
+        steps = checks.scale("step", step) if checks.is_scalar(step) else checks.array("step", step, 1)
+        d = checked_problem(problem).dimension
+        lr: Any = steps * d * cls._step_factor(loss)
+        if isinstance(lr, np.ndarray):
+            lr = Table.from_steps(no_negative("step", lr), d)
         return cls(**{"lr": lr, **parameters})
 
     @classmethod

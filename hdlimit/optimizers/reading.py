@@ -41,7 +41,7 @@ def reading(horizon: float, step: float) -> FloatArray:
 
 def unread(schedule: Schedule, horizon: float, step: float) -> float:
     """Return the length of a feature of a schedule that `reading` may miss, beyond a step of the optimizer."""
-    missed = not schedule.explicit and horizon > MOST_READ * step
+    missed = not schedule.smooth and horizon > MOST_READ * step
     return 2 * horizon / ((1 - EARLY) * MOST_READ) if missed else 0.0
 
 
@@ -51,5 +51,5 @@ def largest_lr(schedule: Schedule, horizon: float, step: float) -> float:
         return schedule.value
     if not schedule.explicit:
         return float(schedule(reading(horizon, step)).max())
-    times = np.concatenate([[0.0], schedule.knots, [horizon]])
+    times = np.concatenate([[0.0], schedule.knots, np.nextafter(schedule.knots, 0.0), [horizon]])
     return float(schedule(times[times <= horizon]).max())

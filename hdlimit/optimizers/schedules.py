@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -22,6 +22,8 @@ class Schedule(Declaration):
     ----------
     explicit : bool
         Whether knots and ends are all there is to see: the schedule is monotone and smooth between them.
+    degree : int or None
+        Of the polynomial that it is between its knots, 0 or 1; None for another curve.
 
     Examples
     --------
@@ -30,7 +32,10 @@ class Schedule(Declaration):
     [0.5, 0.1, 0.1]
     """
 
-    explicit: ClassVar[bool] = False
+    explicit: bool = False
+    degree: int | None = None
+    # The fields that are times.
+    _times: ClassVar[tuple[str, ...]]
 
     def __call__(self, t: Any) -> FloatArray:
         """Return the values at times t of any shape."""
@@ -47,8 +52,61 @@ class Schedule(Declaration):
         """Times > 0 at which the schedule jumps or bends, ascending."""
         return np.empty(0)
 
+    @property
+    def smooth(self) -> bool:
+        """Whether the schedule is smooth between its knots."""
+        return self.explicit
 
-def _no_negative(argument: str, values: FloatArray) -> FloatArray:
+    def stops(self, tolerance: float) -> FloatArray:
+        """Return the times at which an integration along the schedule must stop.
+
+        Parameters
+        ----------
+        tolerance : float
+            Share of its value by which the schedule may bend where it is not stopped at.
+
+        Returns
+        -------
+        ndarray
+            Times, ascending: all knots, or those that are needed.
+        """
+        return self.knots
+
+    def in_steps(self, d: int) -> Self:
+        """Return the schedule of t = k/d whose times here are step numbers k.
+
+        Parameters
+        ----------
+        d : int
+            The dimension of the problem: every time is divided by it. A Python function gets the step number k.
+
+        Returns
+        -------
+        Schedule
+            Of the same class. Step k finds what this schedule has at k.
+
+        Raises
+        ------
+        InvalidInput
+            For a d that is no integer >= 1, and for a class that does not say which of its arguments are times.
+
+        Examples
+        --------
+        >>> import hdlimit as hd
+        >>> hd.schedules.Cosine(initial=0.8, final=0.1, duration=20_000).in_steps(1000)
+        Cosine(initial=0.8, final=0.1, duration=20)
+        """
+        d = checks.count("d", d)
+        if not hasattr(self, "_times"):
+            raise InvalidInput("schedule", "one of hdlimit.schedules", f"a {type(self).__name__}")
+        return self._over(d)
+
+    def _over(self, d: int) -> Self:
+        return replace(self, **{name: getattr(self, name) / d for name in self._times})  # type: ignore[type-var]
+
+
+def no_negative(argument: str, values: FloatArray) -> FloatArray:
+    """Return values that are all >= 0; raises InvalidInput for others."""
     if (values < 0).any():
         raise InvalidInput(argument, "values >= 0", f"a smallest value of {values.min():g}")
     return values
@@ -70,7 +128,7 @@ class Constant(Schedule):
     0.5
     """
 
-    explicit: ClassVar[bool] = True
+    explicit, degree, _times = True, 0, ()
     value: float
 
     def __post_init__(self) -> None:
@@ -81,121 +139,6 @@ class Constant(Schedule):
 
     def _values(self, t: FloatArray) -> FloatArray:
         return np.full(t.shape, self.value)
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Steps(Schedule):
-    """Piecewise constant: values[0] before times[0], values[k] from times[k - 1] on.
-
-    Parameters
-    ----------
-    times : array_like, shape (n,)
-        Increasing times > 0, in units of t = k/d.
-    values : array_like, shape (n + 1,)
-        At least 0.
-
-    Examples
-    --------
-    >>> import hdlimit as hd
-    >>> hd.schedules.Steps(times=[1.0, 3.0], values=[0.6, 0.3, 0.1])([0.5, 1.0, 5.0]).tolist()
-    [0.6, 0.3, 0.1]
-    """
-
-    explicit: ClassVar[bool] = True
-    times: FloatArray
-    values: FloatArray
-
-    def __post_init__(self) -> None:
-        times = checks.array("times", self.times, 1)
-        if (np.diff(times) <= 0).any() or times[0] <= 0:
-            raise InvalidInput("times", "increasing times > 0", shown(times.tolist()))
-        values = _no_negative("values", checks.array("values", self.values, 1, (times.size + 1,)))
-        self._set(times=times, values=values)
-
-    def _values(self, t: FloatArray) -> FloatArray:
-        return self.values[np.searchsorted(self.times, t, side="right")]
-
-    @property
-    def knots(self) -> FloatArray:
-        """Times > 0 at which the schedule jumps or bends, ascending."""
-        return self.times
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Cosine(Schedule):
-    """Cosine decay: final + (initial - final)(1 + cos(pi t/duration))/2 up to t = duration, then final.
-
-    Parameters
-    ----------
-    initial, final : float
-        Values at the ends, at least 0.
-    duration : float
-        Of the decay, > 0, in units of t = k/d.
-
-    Examples
-    --------
-    >>> import hdlimit as hd
-    >>> hd.schedules.Cosine(initial=0.8, final=0.0, duration=10.0)([0.0, 10.0, 20.0]).tolist()
-    [0.8, 0.0, 0.0]
-    """
-
-    explicit: ClassVar[bool] = True
-    initial: float
-    final: float
-    duration: float
-
-    def __post_init__(self) -> None:
-        self._set(
-            initial=checks.non_negative("initial", self.initial),
-            final=checks.non_negative("final", self.final),
-            duration=checks.positive("duration", self.duration),
-        )
-
-    def _values(self, t: FloatArray) -> FloatArray:
-        left = 1 - np.minimum(t / self.duration, 1.0)
-        return self.final + (self.initial - self.final) * np.sin(np.pi / 2 * left) ** 2
-
-    @property
-    def knots(self) -> FloatArray:
-        """Times > 0 at which the schedule jumps or bends, ascending."""
-        return np.array([self.duration])
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Power(Schedule):
-    """Power law: initial (1 + t/time_scale)^-exponent.
-
-    Parameters
-    ----------
-    initial : float
-        The value at t = 0, at least 0.
-    exponent : float
-        Any finite number.
-    time_scale : float
-        > 0, in units of t = k/d.
-
-    Examples
-    --------
-    >>> import hdlimit as hd
-    >>> float(hd.schedules.Power(initial=0.6, exponent=1.0, time_scale=2.0)(2.0))
-    0.3
-    """
-
-    explicit: ClassVar[bool] = True
-    initial: float
-    exponent: float
-    time_scale: float = 1.0
-
-    def __post_init__(self) -> None:
-        self._set(
-            initial=checks.non_negative("initial", self.initial),
-            exponent=checks.number("exponent", self.exponent),
-            time_scale=checks.positive("time_scale", self.time_scale),
-        )
-
-    def _values(self, t: FloatArray) -> FloatArray:
-        with np.errstate(over="ignore"):
-            return self.initial * (1 + t / self.time_scale) ** -self.exponent
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -216,7 +159,7 @@ class Table(Schedule):
     0.3
     """
 
-    explicit: ClassVar[bool] = True
+    explicit, degree, _times = True, 1, ("times",)
     times: FloatArray
     values: FloatArray
 
@@ -224,7 +167,7 @@ class Table(Schedule):
         times = checks.array("times", self.times, 1)
         if (np.diff(times) <= 0).any() or times[0] < 0:
             raise InvalidInput("times", "increasing times >= 0", shown(times.tolist()))
-        self._set(times=times, values=_no_negative("values", checks.array("values", self.values, 1, times.shape)))
+        self._set(times=times, values=no_negative("values", checks.array("values", self.values, 1, times.shape)))
 
     def _values(self, t: FloatArray) -> FloatArray:
         return np.interp(t, self.times, self.values)
@@ -233,6 +176,39 @@ class Table(Schedule):
     def knots(self) -> FloatArray:
         """Times > 0 at which the schedule jumps or bends, ascending."""
         return self.times[self.times > 0]
+
+    def stops(self, tolerance: float) -> FloatArray:
+        """Return the first and last knot, and those off their neighbours' chord by more than this share."""
+        t, v = self.times, self.values
+        chord = v[:-2] + (v[2:] - v[:-2]) * (t[1:-1] - t[:-2]) / (t[2:] - t[:-2])
+        bent = np.abs(v[1:-1] - chord) > tolerance * v[1:-1]
+        knots: FloatArray = t[np.concatenate([[True], bent, [True]])[: t.size]]
+        return knots
+
+    @classmethod
+    def from_steps(cls, values: Any, d: int) -> Table:
+        """Return the table of one value for every step, the first for step 0.
+
+        Parameters
+        ----------
+        values : array_like, shape (n,)
+            At least 0; the last one holds from its step on.
+        d : int
+            The dimension of the problem: step k is at t = k/d.
+
+        Returns
+        -------
+        Table
+            Between two steps it is linear.
+
+        Examples
+        --------
+        >>> import hdlimit as hd
+        >>> float(hd.schedules.Table.from_steps([0.3, 0.2, 0.1], d=100)(0.01))
+        0.2
+        """
+        numbers = checks.array("values", values, 1)
+        return cls(np.arange(numbers.size, dtype=np.float64), numbers).in_steps(d)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -243,7 +219,7 @@ class Function(Schedule):
     ----------
     function : callable
         t -> value; it must be continuous, and cannot be written to a file. Theory reads it at every step t = k/d, of
-        more than 131072 steps at that many times.
+        more than 131072 steps at that many times. `in_steps` makes a function of t of one of the step number k.
 
     Examples
     --------
@@ -252,6 +228,7 @@ class Function(Schedule):
     0.25
     """
 
+    _times = ("function",)
     function: Callable[[float], float]
 
     def to_plain(self) -> dict[str, Any]:
@@ -271,6 +248,21 @@ class Function(Schedule):
         if not (usable and ((values >= 0) & (values < math.inf)).all()):
             values = np.array([_returned(self.function, s) for s in times], dtype=np.float64)
         return values.astype(np.float64).reshape(t.shape)
+
+    def _over(self, d: int) -> Function:
+        return Function(_OfSteps(self.function, d))
+
+
+@dataclass(frozen=True)
+class _OfSteps:
+    """A function of the step number as one of t = k/d; at a step it gets the integer k."""
+
+    function: Callable[[float], float]
+    d: int
+
+    def __call__(self, t: float) -> float:
+        k = round(t * self.d)
+        return self.function(k if k / self.d == t else t * self.d)
 
 
 def _returned(function: Callable[[float], float], t: float) -> float:

@@ -13,6 +13,7 @@ from hdlimit.core.declaration import FloatArray, known_names
 from hdlimit.errors import InvalidInput, NotAvailable, shown
 from hdlimit.limit.interpolant import DenseOutput, first_crossing
 from hdlimit.limit.pair_moments import pair_squares
+from hdlimit.limit.quadratic_forms import of_largest, quadratic_forms
 from hdlimit.problem.problem import Problem
 from hdlimit.response.clipping import clipped_fraction
 from hdlimit.response.efficiency import Efficiency, efficiency
@@ -41,6 +42,10 @@ class DenseCurve:
     rtol: float
     time: FloatArray
     dense: DenseOutput
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what is pickled: not what was made on the way, functions among it."""
+        return {name: value for name, value in self.__dict__.items() if not name.startswith("_")}
 
     @property
     def end(self) -> float:
@@ -133,6 +138,93 @@ class DenseCurve:
         """
         norm: FloatArray = np.sqrt(self.squares(self.time)[1])
         return norm
+
+    @cached_property
+    def _cubes(self) -> Callable[[FloatArray], FloatArray]:
+        return quadratic_forms(self, [lambda eigenvalues: eigenvalues**3], True)
+
+    def noise_scales(self, t: Any) -> FloatArray:
+        """Return both gradient noise scales at any times, in samples.
+
+        Parameters
+        ----------
+        t : array_like, shape (n,)
+            Times in [0, `end`].
+
+        Returns
+        -------
+        ndarray, shape (2, n)
+            `noise_scale` and `hessian_noise_scale`.
+
+        Raises
+        ------
+        InvalidInput
+            If a time is outside [0, `end`].
+
+        Notes
+        -----
+        For Gaussian x the gradient r x of a sample has mean K delta and covariance p K + K delta delta^T K with
+        p = 2R + E eps^2. With A_k = delta^T K^k delta the scales are (p tr K + A_2)/A_2 and (p tr K^2 + A_3)/A_3: inf
+        where E eps^2 is, and where the gradient vanishes.
+        """
+        times = self._times(t)
+        k = self.problem.covariance
+        signal = np.stack([self._squares(times)[1], self._cubes(times)[0]])
+        p = 2 * self.at(times) + self.problem.noise.second_moment
+        noise = np.multiply.outer([k.trace, k.squares], p)
+        scales: FloatArray = np.divide(noise + signal, signal, out=np.full(signal.shape, np.inf), where=signal > 0)
+        return scales
+
+    @property
+    def noise_scale(self) -> FloatArray:
+        """Gradient noise scale tr Sigma/norm(G)^2 of a sample's gradient with mean G, in samples, shape (T,).
+
+        "B_simple" of McCandlish et al. (2018). It is inf where E eps^2 is infinite.
+        """
+        scale: FloatArray = self.noise_scales(self.time)[0]
+        return scale
+
+    @property
+    def hessian_noise_scale(self) -> FloatArray:
+        """Gradient noise scale tr(K Sigma)/(G^T K G), weighted with the Hessian K, in samples, shape (T,).
+
+        The critical batch of McCandlish et al. (2018): one step with this batch, at the lr that is best for it, lowers
+        the risk half as much as one along the population gradient. It is inf where E eps^2 is infinite.
+        """
+        scale: FloatArray = self.noise_scales(self.time)[1]
+        return scale
+
+    def alignment(self, k: int, t: Any = None) -> FloatArray:
+        """Return the share of the squared population gradient in the top k eigenvectors of K.
+
+        Parameters
+        ----------
+        k : int
+            From 1 to d.
+        t : array_like, shape (n,), optional
+            Times in [0, `end`]; those of the curve if omitted.
+
+        Returns
+        -------
+        ndarray
+            sum_(i <= k) lambda_i^2 m_i / sum_i lambda_i^2 m_i, the eigenvalues in descending order and m_i the mean
+            square of delta along eigenvector i; of eigenvalues that equal the k-th, a share is counted. 1 where the
+            gradient vanishes.
+
+        Raises
+        ------
+        InvalidInput
+            If k is not from 1 to d, or a time is outside [0, `end`].
+        NotAvailable
+            Where the eigenvalues do not fit into memory.
+        """
+        if (k := checks.integer("k", k)) > self.problem.dimension:
+            raise InvalidInput("k", f"at most d = {self.problem.dimension}", f"{k}")
+        times = self.time if t is None else self._times(t)
+        top = of_largest(self.problem.covariance, k)
+        part, whole = quadratic_forms(self, [top, lambda eigenvalues: eigenvalues**2], False)(times)
+        share: FloatArray = np.divide(part, whole, out=np.ones(whole.shape), where=whole > 0)
+        return share
 
     @property
     def clipped_fraction(self) -> FloatArray:

@@ -107,7 +107,6 @@ class Points:
         axes = [
             name for name in self.axes if name != "threshold" and (name != "lr" or isinstance(self.axes[name], tuple))
         ]
-        axes += ["lr"] if isinstance(self.axes.get("lr"), tuple) else []
         last = {"threshold": max(self.axes["threshold"], key=at_start)} if "threshold" in self.axes else {}
         modes = limit_of(*first(self.problem, self.optimizer, self.axes)).modes
         for values in product(*(self.axes[name] for name in axes)):

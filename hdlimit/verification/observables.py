@@ -157,7 +157,7 @@ def allowance(curve: Curve, steps: FloatArray, quantity: str = "risk") -> FloatA
         known = f"the risk of SGD up to d = {EXACT_UP_TO}, or of optimizers without momentum"
         raise VerificationRefused(
             f"optimizer: how far the limit may be off the mean of runs is known for {known}, not for "
-            f"{shown(curve.optimizer, 80)} at d = {curve.problem.dimension}; predict and simulate answer, without a verdict"
+            f"{shown(curve.optimizer, 80)} at d = {curve.problem.dimension}; predict and simulate have no such need"
         )
     try:
         noise = curve.linear_noise

@@ -16,12 +16,12 @@ from scipy import stats
 import hdlimit as hd
 from hdlimit.finite_size.linear_noise import linear_noise
 from hdlimit.optimizers.residual_table import ResidualTable
-from hdlimit.optimizers.schedules import Steps, Table
 from hdlimit.problem.noise_law import NoiseLaw
 from hdlimit.problem.stable import SymmetricStable
 from hdlimit.response.residual_maps import tabulated
 from hdlimit.response.response import MapResponse
 from hdlimit.response.step_moments import overlap, step_moments
+from hdlimit.schedules import Steps, Table
 
 pytestmark = pytest.mark.filterwarnings("ignore::hdlimit.errors.HdlimitWarning")
 

@@ -12,6 +12,7 @@ from scipy import stats
 
 import hdlimit as hd
 from hdlimit.limit import units
+from hdlimit.optimizers.schedules import as_schedule
 from hdlimit.schedules import Cosine, Power, Steps, Table
 
 P = hd.Problem(hd.Isotropic(1000), hd.Gaussian(0.5))
@@ -78,7 +79,8 @@ def test_a_raw_step_with_a_number_of_steps_is_told() -> None:
 def test_schedules_over_step_numbers_are_told(schedule: Any) -> None:
     text = "the schedule of lr hardly changes up to t = 20 and much up to d times that: its times are t = steps/d"
     (found,) = told(lambda: hd.predict(P, hd.SGD(schedule), 20.0))
-    assert found.startswith(text) and found.endswith("divided by d = 1000")
+    assert found.startswith(text) and found.endswith("Schedule.in_steps(1000) divides step numbers by d")
+    assert told(lambda: hd.predict(P, hd.SGD(as_schedule("lr", schedule).in_steps(1000)), 20.0)) == []
     (found,) = told(lambda: hd.predict(P, hd.ClippedSGD(0.5, schedule), 20.0))
     assert found.startswith(text.replace("lr", "threshold"))
 

@@ -110,7 +110,7 @@ def curve(optimizer: Any) -> Any:
         (
             lambda: hd.verify(hd.Problem(hd.Isotropic(2001)), HEAVY, 2.0),
             VerificationRefused,
-            "the risk of SGD up to d = 2000, .* at d = 2001; predict and simulate answer",
+            "the risk of SGD up to d = 2000, .* at d = 2001; predict and simulate have",
         ),
         (lambda: hd.verify(PROBLEM, HEAVY, 2.0, record=["distance"]), InvalidInput, "record: expected nothing beside"),
         (

@@ -102,6 +102,10 @@ def schedules(draw: st.DrawFn, largest: float, horizon: float) -> Any:
     kinds: list[Any] = [largest, largest, largest, hd.schedules.Steps([t / 2, t], [largest, low, largest / 2])]
     kinds += [hd.schedules.Cosine(largest, low, t), hd.schedules.Power(largest, draw(st.floats(0, 1.5)), t)]
     kinds += [hd.schedules.Table([0.0, t / 3, t], [low, largest, low])]
+    kinds += [hd.schedules.WarmUp(hd.schedules.Polynomial(largest, low, t, draw(st.floats(0.3, 4))), t / 7)]
+    kinds += [hd.schedules.WSD(largest, t, 0.1, 0.2, low, low, draw(st.sampled_from(["linear", "cosine"])))]
+    kinds += [hd.schedules.Sequential([largest, hd.schedules.Steps([t / 3], [low, largest])], [t / 2])]
+    kinds += [hd.schedules.Product([hd.schedules.Linear(0.0, 1.0, t), hd.schedules.Power(largest, 1.5, t / 5)])]
     return draw(st.sampled_from(kinds))
 
 

@@ -450,3 +450,17 @@ def test_best_is_never_over_problems():
             assert part.best == {"lr": [0.1, 0.4, 1.2][int(sweep.risk[:, k].argmin())]}
     numbers = hd.sweep(problem, hd.SGD(1.0), 20.0, final=True, lr=[0.1, 0.4, 1.2], std=[0.1, 1.0])
     assert not numbers.plot().lines  # no cross at a best point
+
+
+def test_caveats_are_looked_for_once_a_schedule(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not once for every pair of two schedules on the axis."""
+    seen: list[Any] = []
+
+    def counted(limit: Any, problem: Any, horizon: float) -> list[Warning]:
+        seen.append(limit.lr)
+        return []
+
+    monkeypatch.setattr("hdlimit.prediction.points.caveats", counted)
+    schedules = [hd.schedules.Linear(0.1 * k, 0.0, 3.0) for k in range(1, 6)]
+    hd.sweep(hd.Problem(hd.Isotropic(40), hd.Gaussian(0.5)), hd.SGD(0.1), 2.0, lr=schedules, batch_size=[1, 2])
+    assert len(seen) == 10 and set(seen) == set(schedules)

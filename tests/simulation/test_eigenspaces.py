@@ -19,7 +19,6 @@ from scipy import stats
 from hdlimit.errors import DivergenceWarning, InvalidInput, Status
 from hdlimit.optimizers.base import Optimizer
 from hdlimit.optimizers.residual_table import ResidualTable
-from hdlimit.optimizers.schedules import Steps, Table
 from hdlimit.optimizers.score import ScoreSGD
 from hdlimit.optimizers.sgd import SGD, ClippedSGD
 from hdlimit.optimizers.sign import SignSGD
@@ -29,6 +28,7 @@ from hdlimit.problem.named_covariances import Isotropic, MarchenkoPastur, PowerL
 from hdlimit.problem.noise import Gaussian, NoNoise, Rademacher, StudentT
 from hdlimit.problem.noise_law import NoiseLaw
 from hdlimit.problem.problem import Problem
+from hdlimit.schedules import Steps, Table
 from hdlimit.simulation.eigenspaces import BlockSampler, block_chain, eigenspaces
 from hdlimit.simulation.ensemble import Ensemble
 from hdlimit.simulation.kernels import eigenspaces as kernels

@@ -18,13 +18,13 @@ from scipy import stats
 
 from hdlimit.errors import DivergenceWarning, InvalidInput, Status
 from hdlimit.optimizers.base import Optimizer
-from hdlimit.optimizers.schedules import Power, Schedule, Steps, Table
 from hdlimit.optimizers.sgd import SGD, ClippedSGD
 from hdlimit.optimizers.sign import SignSGD
 from hdlimit.problem.named_covariances import Isotropic, PowerLaw, Wishart
 from hdlimit.problem.noise import Gaussian, StudentT
 from hdlimit.problem.noise_law import NoiseLaw
 from hdlimit.problem.problem import Problem
+from hdlimit.schedules import Power, Schedule, Steps, Table
 from hdlimit.simulation.samplers import factor
 from hdlimit.simulation.simulate import simulate
 
