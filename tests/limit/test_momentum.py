@@ -39,8 +39,8 @@ def responses(v: float, c: float, batch: int) -> tuple[float, float]:
     return inside, width * (inside - 2 * x * math.exp(-x * x) / math.sqrt(math.pi)) + c * c * (1 - inside)
 
 
-def reference(problem: hd.Problem, optimizer: Any, times: np.ndarray) -> np.ndarray:
-    """v by LSODA for D = E (delta, y)(delta, y)^T, of shape (2 d, 2 d), in the original coordinates.
+def reference(problem: hd.Problem, optimizer: Any, times: np.ndarray, power: int = 1) -> np.ndarray:
+    """tr(K^power E delta delta^T), v for 1, by LSODA for D = E (delta, y)(delta, y)^T, of shape (2 d, 2 d), in the original coordinates.
 
     d delta = -eta y dt, dy = zeta (g - y) dt with E g = mu K delta and E g g^T = nu K: dD/dt = A D + D A^T + N,
     A = [[0, -eta], [zeta mu K, -zeta]], N = zeta^2 nu K/d in the corner of y.
@@ -69,8 +69,8 @@ def reference(problem: hd.Problem, optimizer: Any, times: np.ndarray) -> np.ndar
 
     found = integrate.solve_ivp(flow, (0, times[-1]), start.ravel(), "LSODA", times, rtol=1e-10, atol=1e-15)
     corner = found.y.reshape(2 * d, 2 * d, -1)[:d, :d]
-    v: np.ndarray = np.einsum("ij,ijt->t", k, corner)
-    return v
+    form: np.ndarray = np.einsum("ij,ijt->t", np.linalg.matrix_power(k, power), corner)
+    return form
 
 
 CASES: list[tuple[CovarianceModel, Any]] = [
@@ -95,6 +95,19 @@ def test_curve_is_that_of_the_moment_equations(covariance: CovarianceModel, opti
     for rtol in (1e-6, 1e-8):
         curve = hd.predict(problem, optimizer, 8.0, rtol=rtol)
         np.testing.assert_allclose(curve.at(times), expected, rtol=max(3 * rtol, 1e-7))
+
+
+def test_what_else_a_curve_says() -> None:
+    """Distance, gradient norm and the noise scales, from norm(delta)^2, norm(K delta)^2 and delta^T K^3 delta."""
+    problem, times = hd.Problem(hd.PowerLaw(6, 1.0).rotated(1), hd.Gaussian(NOISE)), np.linspace(0.5, 6.0, 12)
+    optimizer = hd.SGD(0.5, momentum=0.8, dampening=0.8)
+    curve, k = hd.predict(problem, optimizer, 6.0, times=times), problem.covariance.matrix
+    v, *forms = (reference(problem, optimizer, np.append(0.0, times), power)[1:] for power in (1, 0, 2, 3))
+    np.testing.assert_allclose(curve.distance, forms[0], rtol=1e-5)
+    np.testing.assert_allclose(curve.gradient_norm, np.sqrt(forms[1]), rtol=1e-5)
+    for found, form, trace in ((curve.noise_scale, forms[1], np.trace(k)),
+                               (curve.hessian_noise_scale, forms[2], np.trace(k @ k))):  # fmt: skip
+        np.testing.assert_allclose(found, ((v + NOISE**2) * trace + form) / form, rtol=1e-5)
 
 
 def test_another_memory_is_told_apart() -> None:
