@@ -40,7 +40,9 @@ def responses(v: float, c: float, batch: int) -> tuple[float, float]:
 
 
 def reference(problem: hd.Problem, optimizer: Any, times: np.ndarray, power: int = 1) -> np.ndarray:
-    """tr(K^power E delta delta^T), v for 1, by LSODA for D = E (delta, y)(delta, y)^T, of shape (2 d, 2 d), in the original coordinates.
+    """tr(K^power E delta delta^T), v for 1, by LSODA in the original coordinates.
+
+    It is integrated for D = E (delta, y)(delta, y)^T, of shape (2 d, 2 d).
 
     d delta = -eta y dt, dy = zeta (g - y) dt with E g = mu K delta and E g g^T = nu K: dD/dt = A D + D A^T + N,
     A = [[0, -eta], [zeta mu K, -zeta]], N = zeta^2 nu K/d in the corner of y.
