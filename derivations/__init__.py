@@ -18,6 +18,7 @@ MODULES = (
     "arcsine",
     "modes",
     "steady",
+    "momentum",
     "threshold",
     "fisher",
     "tableau",

@@ -51,7 +51,7 @@ def simulated_errors(
     theta = np.zeros(d) if problem.start is None else np.array(problem.start)
     block = max(1, min(4096, 2**19 // (d * batch))) * batch
     pending: list[float] = []
-    errors, clipped = [theta - target], []
+    errors, clipped, buffer = [theta - target], [], None
     for step in range(steps):
         if problem.rows is not None:
             rows = features.integers(0, len(problem.rows.x), batch)
@@ -69,9 +69,13 @@ def simulated_errors(
         features_of = np.sign if isinstance(optimizer, ResidualSGD) and optimizer.features == "sign" else np.array
         gradient = sum((r[j] * features_of(x[j]) for j in range(batch)), np.zeros(d)) / batch
         update = _update(optimizer, gradient, step / d, np.trace(k))
+        clipped.append(isinstance(optimizer, ClippedSGD) and bool((update != gradient).any()))
+        if (memory := optimizer.memory) is not None:  # as torch.optim.SGD writes it
+            kept = update if buffer is None else (1 - memory.dampening) * update
+            buffer = kept if buffer is None else memory.momentum * buffer + kept
+            update = update + memory.momentum * buffer if memory.nesterov else buffer
         theta = theta - optimizer.lr_schedule(step / d) / d * update
         errors.append(theta - target)
-        clipped.append(isinstance(optimizer, ClippedSGD) and bool((update != gradient).any()))
     return np.array(errors), np.array(clipped)
 
 

@@ -20,6 +20,7 @@ from cases import OPTIMIZERS, name_of
 
 import hdlimit as hd
 from hdlimit.limit.feature_maps import FEATURES
+from hdlimit.optimizers import declared
 from hdlimit.optimizers.base import Optimizer
 from hdlimit.response.residual_maps import residual_map
 from hdlimit.simulation import updates
@@ -62,7 +63,7 @@ NAMELESS = [
     if MODULES[m].name != "__init__.py"
 ]
 FORMULAS = "hdlimit.kernels.formulas"
-OPTIMIZER_NAMES = {part for cls in Optimizer.__subclasses__() for part in (cls.__name__, cls.name)} | UPDATES.keys()
+OPTIMIZER_NAMES = {part for cls in declared.OPTIMIZERS for part in (cls.__name__, cls.name)} | UPDATES.keys()
 
 
 @cache
@@ -305,7 +306,7 @@ def step_of(optimizer: Optimizer, x: np.ndarray, residual: float, c: float, trac
     gradient, delta = np.zeros_like(x), np.zeros_like(x)
     table, number = optimizer.flat_table, updates.update_of(optimizer).number
     stream.add_gradient(gradient, delta, x, -residual, 1.0, table, c, number)
-    stream.apply_update(number, delta, gradient, 1.0, math.inf if table.size else c * math.sqrt(trace))
+    stream.apply_update(number, delta, gradient, 1.0, math.inf if table.size else c * math.sqrt(trace), np.empty(0))
     return -delta
 
 

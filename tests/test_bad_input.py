@@ -860,10 +860,10 @@ def test_a_single_step_and_a_single_time(optimizer: Any) -> None:
     [
         (lambda: hd.PowerLaw(10, alpha=1.0), "alpha: expected an argument of PowerLaw: d, exponent (is it exponent?)"),
         (lambda: hd.Gaussian(scale=1.0), "scale: expected an argument of Gaussian: std (is it std?)"),
-        (lambda: hd.SGD(learning_rate=0.1), "learning_rate: expected an argument of SGD: lr, batch_size (is it lr?)"),
+        (lambda: hd.SGD(learning_rate=0.1), "learning_rate: expected an argument of SGD: lr, batch_size, momentum, "),
         (lambda: hd.Problem(EYE, theta_star=[1.0]), "theta_star: expected an argument of Problem:"),
         (lambda: hd.Problem(EYE, theta_star=[1.0]), "(is it target?)"),
-        (lambda: hd.ClippedSGD(0.1, treshold=1.0), "lr, threshold, batch_size (is it threshold?)"),
+        (lambda: hd.ClippedSGD(0.1, treshold=1.0), "nesterov (is it threshold?)"),
         (lambda: hd.schedules.Cosine(1.0, finale=0.1, duration=1.0), "initial, final, duration (is it final?)"),
         (lambda: hd.StudentT(3.0, 1.0, colour=2), "expected an argument of StudentT: df, scale, got an unknown name"),
     ],

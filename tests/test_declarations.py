@@ -149,7 +149,11 @@ BAD = [
     ("threshold = inf", "threshold = '1'", r"optimizer\.threshold: expected a number or a table .*, got '1'"),
     ("threshold = inf", "threshold = 0", r"optimizer\.threshold: expected a number > 0 \(inf is allowed\)"),
     ("threshold = inf", "", r"optimizer\.threshold: expected a number or a table \(a schedule\), got nothing"),
-    ("threshold = inf", "threshold = 1\nmomentum = 0.9", "optimizer: expected only the keys lr, threshold, batch_size"),
+    (
+        "threshold = inf",
+        "threshold = 1\nbeta = 0.9",
+        "optimizer: expected only the keys lr, threshold, batch_size, momentum, ",
+    ),
     (
         'type = "ClippedSGD"',
         "",

@@ -126,20 +126,32 @@ def batch_size(rng: Rng, share: float = 0.1) -> int:
     return int(rng.integers(2, 9)) if rng.random() < share else 1
 
 
+def buffer(rng: Rng) -> dict[str, Any]:
+    """Momentum, in the calls that are made with it."""
+    if not remembers(rng):
+        return {}
+    momentum = pick(rng, [rng.uniform(0, 1), 0.9, 1 - power(rng, -6, -1)])
+    return {"momentum": momentum} | pick(rng, [{}, {"nesterov": True}, {"dampening": momentum}, {"dampening": 0.1}])
+
+
+def remembers(rng: Rng) -> bool:
+    return len(rng.bit_generator.seed_seq.entropy) > 2  # type: ignore[attr-defined]
+
+
 def optimizer(rng: Rng, p: hd.Problem, horizon: float, kinds: str = 4 * "sgd clip sign " + "map") -> Any:
-    kind = pick(rng, kinds.split())
-    batch = batch_size(rng, 0.5 if kind == "sgd" else 0.1)
-    lr = step(rng, p, batch)
+    kind = pick(rng, kinds.replace("sign", "").split() if remembers(rng) else kinds.split())
+    batch, kept = batch_size(rng, 0.5 if kind == "sgd" else 0.1), buffer(rng)
+    lr = step(rng, p, batch) * (1 - kept.get("momentum", 0.0)) / (1 - kept.get("dampening", 0.0))
     rate = schedule(rng, lr, horizon)
     if kind == "sgd":
-        return hd.SGD(rate, batch)
+        return hd.SGD(rate, batch, **kept)
     if kind == "sign":
         kappa = p.covariance.trace / p.dimension
         return hd.SignSGD(schedule(rng, lr * width(p) * math.sqrt(kappa) / batch, horizon), batch)
     c = width(p) * power(rng, -3, 3)
     if kind == "map":
         return hd.ResidualSGD(rate, pick(rng, [np.arctan, np.tanh]), batch_size=batch)
-    return hd.ClippedSGD(rate, pick(rng, [schedule(rng, c, horizon), c, math.inf]), batch)
+    return hd.ClippedSGD(rate, pick(rng, [schedule(rng, c, horizon), c, math.inf]), batch, **kept)
 
 
 def horizon(rng: Rng, p: hd.Problem, longest: float = 1e4) -> float:
@@ -217,7 +229,7 @@ def tune_clip(rng: Rng) -> Any:
     how = pick(
         rng, [{}, {"schedule": True}, {"lr": step(rng, p, batch)}, {"target": p.initial_risk * power(rng, -2, 0)}]
     )
-    tuning = hd.tune_clip(p, t, batch_size=batch, **how)
+    tuning = hd.tune_clip(p, t, batch_size=batch, **how, **buffer(rng))
     assert tuning.summary() and tuning.threshold > 0
     return tuning.lr if not isinstance(tuning.lr, hd.schedules.Schedule) else (), tuning.risk
 
@@ -225,6 +237,7 @@ def tune_clip(rng: Rng) -> Any:
 def tune_lr(rng: Rng) -> Any:
     p = problem(rng)
     kind = pick(rng, [hd.SGD, hd.SignSGD, hd.ClippedSGD(1.0, width(p)), hd.SGD(1.0, batch_size=4)])
+    kind = hd.ClippedSGD(1.0, pick(rng, [width(p), math.inf]), **buffer(rng)) if remembers(rng) else kind
     found = hd.tune_lr(p, kind, horizon(rng, p, 100.0))
     return found.lr, found.risk
 
@@ -258,7 +271,7 @@ def greedy_clip(rng: Rng) -> Any:
 def landscape(rng: Rng) -> Any:
     p = problem(rng)
     t, c = horizon(rng, p, 50.0), width(p) * power(rng, -2, 2)
-    found = hd.tuning.landscape(p, t, [step(rng, p, 1) + 1e-9 for _ in range(2)], [c, 2 * c])
+    found = hd.tuning.landscape(p, t, [step(rng, p, 1) + 1e-9 for _ in range(2)], [c, 2 * c], **buffer(rng))
     assert found.best.lr in found.lr
     return found.risk[~np.isinf(found.risk)]
 
@@ -293,7 +306,8 @@ def stability(rng: Rng) -> Any:
 
 def steady_state(rng: Rng) -> Any:
     p = problem(rng)
-    return hd.steady_state(p, optimizer(rng, p, 1.0)).risk
+    found = hd.steady_state(p, optimizer(rng, p, 1.0))
+    return found.risk if found.outcome.finished else ()
 
 
 def exact_mean(rng: Rng) -> Any:
@@ -405,9 +419,9 @@ def numbers(result: Any) -> Iterator[np.ndarray]:
         yield np.asarray(result, dtype=float)
 
 
-def call(k: int, folder: Path) -> str:
-    """Make call k; return what is wrong with it after its name, or how it ended."""
-    rng = np.random.default_rng([SEED, k])
+def call(k: int, folder: Path, *kind: int) -> str:
+    """Make call k, with a kind those with momentum; return what is wrong with it after its name, or how it ended."""
+    rng = np.random.default_rng([SEED, k, *kind])
     shares = np.array([share for _, share, _ in CALLS], dtype=float)
     function = CALLS[int(rng.choice(len(CALLS), p=shares / shares.sum()))][0]
     how = [folder] if function is files else []
@@ -426,8 +440,8 @@ def call(k: int, folder: Path) -> str:
     return f"{function.__name__}: answered"
 
 
-def check(first: int, last: int, folder: Path) -> None:
-    ends = {k: call(k, folder) for k in range(first, last)}
+def check(first: int, last: int, folder: Path, *kind: int) -> None:
+    ends = {k: call(k, folder, *kind) for k in range(first, last)}
     print(Counter(ends.values()))
     assert not {k: end for k, end in ends.items() if "WRONG" in end}
 
@@ -437,6 +451,13 @@ def check(first: int, last: int, folder: Path) -> None:
 )
 def test_every_call_has_an_end(first: int, tmp_path: Path) -> None:
     check(first, first + CHUNK, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "first", [pytest.param(k, marks=() if k < CHUNK else pytest.mark.slow) for k in range(0, ALL // 4, CHUNK)]
+)
+def test_every_call_with_momentum_has_an_end(first: int, tmp_path: Path) -> None:
+    check(first, first + CHUNK, tmp_path, 1)
 
 
 @pytest.mark.parametrize("k", [2063, 3231, 5486, 6113])

@@ -127,8 +127,8 @@ def predict(
 def tune(file: str | None, as_json: bool, **options: Any) -> None:
     """Tune the clip threshold and the step size.
 
-    With a problem FILE (TOML): the constants with the lowest predicted risk at its horizon, for its batch size. The
-    optimizer in the file is replaced by clipped SGD.
+    With a problem FILE (TOML): the constants with the lowest predicted risk at its horizon, for its batch size and
+    momentum. The optimizer in the file is replaced by clipped SGD.
 
     With a log of residuals r = prediction - label, or of per-sample losses: the threshold with the fastest decrease of
     the risk now. The log must be taken before the update, at batch size 1, in order of time; where the
@@ -179,7 +179,8 @@ def _tune_file(file: str, as_json: bool, options: dict[str, Any]) -> None:
     study = read_toml(file)
     lr = study.optimizer.lr if options["keep_lr"] else None
     batch_size = study.optimizer.batch_size
-    tuning = tune_clip(study.problem, study.run.horizon, lr, schedule, batch_size, options["risk"])
+    buffer = {} if study.optimizer.memory is None else study.optimizer.memory._asdict()
+    tuning = tune_clip(study.problem, study.run.horizon, lr, schedule, batch_size, options["risk"], **buffer)
     if out is not None:
         if tuning.schedule is not None and _writes_steps(options):
             tuning.schedule.save(out, loss=options["loss"])

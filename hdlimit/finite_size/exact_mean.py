@@ -13,16 +13,18 @@ from hdlimit.core.declaration import FloatArray, IntArray, known_names
 from hdlimit.core.timegrid import check_duration
 from hdlimit.core.version import __version__
 from hdlimit.errors import InvalidInput, NoLimit, NotAvailable, Outcome, Status, shown
-from hdlimit.kernels.second_moments import Recursion, second_moments
+from hdlimit.kernels.second_moments import Recursion, pair_moments, second_moments
+from hdlimit.limit.dynamics import momentum
 from hdlimit.limit.feature_maps import FEATURES
 from hdlimit.limit.modes import mode_system
 from hdlimit.limit.moments import MomentSystem
 from hdlimit.limit.stability import stability
-from hdlimit.optimizers.base import Optimizer, check_types
+from hdlimit.optimizers.base import Memory, Optimizer, check_types
 from hdlimit.plotting.risk import plot_exact
 from hdlimit.problem.least_squares import DIVERGED
 from hdlimit.problem.problem import Problem
 from hdlimit.response.residual_maps import residual_map
+from hdlimit.response.response import MapResponse
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -138,7 +140,8 @@ def exact_mean(problem: Problem, optimizer: Optimizer, steps: Any) -> ExactMean:
 
         rho_i <- (1 - g l_i)^2 rho_i + g^2 [l_i^2 rho_i + l_i S]/B,   R = (1/2) sum_i l_i rho_i.
 
-    Equal eigenvalues are held as one. Proof: derivations/isserlis.py.
+    With momentum the recursion is that of the second moments of delta and the buffer along every eigenvector. Equal
+    eigenvalues are held as one. Proof: derivations/isserlis.py.
 
     Examples
     --------
@@ -200,20 +203,51 @@ def _risks(problem: Problem, optimizer: Optimizer, modes: MomentSystem, numbers:
     d, variance = problem.dimension * copies, problem.noise.second_moment
     rate = modes.rate
     weight = np.divide(modes.diffusion * d, rate, out=np.zeros_like(rate), where=rate > 0)
-    escape = 2 * DIVERGED * max(problem.initial_risk, variance)
+    escape, memory = 2 * DIVERGED * max(problem.initial_risk, variance), optimizer.memory
     marks, v = numbers * copies, np.empty(numbers.size)
-    rho, written = modes.start.copy(), 0
+    rho, written = modes.start.copy() if memory is None else _pairs(problem, optimizer, modes, copies), 0
     for first in range(0, max(int(marks[-1]), 1), _AT_ONCE):
         last = min(first + _AT_ONCE, int(marks[-1]))
         g = optimizer.lr_schedule(np.arange(first, last) / d) / d
         stop = int(np.searchsorted(marks, last, side="right"))
         near, out = marks[written:stop] - first, v[written:stop]
-        given = Recursion(rate, weight, rho, g, variance, float(optimizer.batch_size), escape, near, out)
-        found = second_moments(*given)
+        batch = float(optimizer.batch_size)
+        if memory is None:
+            found = second_moments(*Recursion(rate, weight, rho, g, variance, batch, escape, near, out))
+        else:
+            laws = _laws(memory, copies, g, first == 0)
+            found = pair_moments(rate, weight, rho, laws, variance, batch, escape, near, out)
         written += found
         if found < near.size:
             break
     return v[:written] / 2
+
+
+def _pairs(problem: Problem, optimizer: Optimizer, modes: MomentSystem, copies: int) -> FloatArray:
+    """Return E delta^2, E delta y and E y^2 of the modes at the start, shape (3, n), y as in _laws.
+
+    Of several copies y begins as that of the limit does.
+    """
+    memory, control = optimizer.memory, float(optimizer.control_schedule(0.0))
+    assert memory is not None
+    pairs = momentum.with_memory(modes, memory, problem.dimension)
+    if copies > 1:
+        first = momentum.First(MapResponse.of(optimizer, problem.noise), optimizer.batch_size, control)
+        pairs = momentum.begun(pairs, memory, first, problem.dimension)
+    return pairs.start.reshape(3, -1).copy()
+
+
+def _laws(memory: Memory, copies: int, lr: FloatArray, begins: bool) -> FloatArray:
+    """Return T_12, T_22, u_1, u_2 of steps on delta and y = buffer (1 - beta)/(1 - dampening), shape (steps, 4).
+
+    lr: over d. The buffer begins with a whole gradient; of several copies, 1 - beta is as many times smaller.
+    """
+    w, eta = (1 - memory.momentum) / copies, lr * memory.gain
+    beta, added = 1 - w, np.full(lr.size, w)
+    if begins and copies == 1:
+        added[0] = w / (1 - memory.dampening)
+    back, ahead = (beta * beta, 1 + beta) if memory.nesterov else (beta, 1.0)
+    return np.stack([-eta * back, np.full(lr.size, beta), -eta * ahead * added, added], axis=1)
 
 
 def _modes(problem: Problem, optimizer: Optimizer, numbers: IntArray, times: int) -> MomentSystem:

@@ -87,6 +87,8 @@ def linear_noise(
         Where the spread does not exist or is not known.
     """
     checks.one_of("diffusion", diffusion, DIFFUSIONS)
+    if curve.optimizer.memory is not None:
+        raise NotAvailable("spread: not known with momentum; simulate(...).spread measures it")
     if not curve.dense.start[:, 0].any() and curve.problem.noise.second_moment == 0:
         return LinearNoise(DenseOutput(np.array([0.0, curve.end]), np.zeros((1, 4)), np.zeros((1, 4, 4))))
     try:

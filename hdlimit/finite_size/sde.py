@@ -193,8 +193,8 @@ def sample_sde(
     NoLimit
         For SGD under noise of infinite variance.
     NotAvailable
-        For more than 2e7 steps, and for "corrected" where the spread of single runs is infinite or not known (sign
-        features with a covariance that is not diagonal).
+        With momentum, for more than 2e7 steps, and for "corrected" where the spread of single runs is infinite or not
+        known (sign features with a covariance that is not diagonal).
 
     Warns
     -----

@@ -11,7 +11,7 @@ import numpy as np
 
 from hdlimit.core.backend import check_stop
 from hdlimit.core.declaration import FloatArray, IntArray
-from hdlimit.errors import InvalidInput, NotAvailable
+from hdlimit.errors import InvalidInput, NotAvailable, shown
 from hdlimit.finite_size import diffusions
 from hdlimit.finite_size.diffusions import Diffusion, Window
 from hdlimit.limit.integrator import solve
@@ -128,10 +128,13 @@ def make_task(
     Raises
     ------
     NotAvailable
-        Where no step can be taken in double precision, or too many are needed.
+        With momentum, where no step can be taken in double precision, and where too many are needed.
     InvalidInput
         For a step that is too long.
     """
+    if optimizer.memory is not None:
+        what = f"not with momentum ({shown(optimizer, 80)})"
+        raise NotAvailable(f"sample_sde: {what}; predict has the curve, simulate the runs")
     limit = limit_of(problem, optimizer).explicit(horizon)
     solution = solve(limit, limit.modes, horizon, _RTOL)
     if not solution.steps:

@@ -3,7 +3,7 @@
     dm_i/dt = -2 eta(t) mu rate_i m_i + eta(t)^2 nu diffusion_i,   (mu, nu) = response(v, c(t)),   v = sum_i
     functionals[0, i] m_i
 
-Kernels return a status; Python turns it into a sentence.
+or of modes of two numbers (block_sweeps). Kernels return a status; Python turns it into a sentence.
 """
 
 from __future__ import annotations
@@ -13,13 +13,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hdlimit.core.jit import CUBE, MATRIX, VECTOR, Type, boolean, called, float64, int64, jit
-from hdlimit.kernels import mode_sweeps as sweeps
+from hdlimit.core.jit import CUBE, MATRIX, VECTOR, Type, called, int64, jit
+from hdlimit.kernels import block_sweeps, mode_sweeps, sweeps
 from hdlimit.kernels import quadratic_model as nearby
 from hdlimit.kernels.arrays import resized_cube, resized_matrix, resized_vector
+from hdlimit.kernels.controller import ORDER, after_trial, begin, depth, workspace
 from hdlimit.kernels.mode_sweeps import GAMMA, STAGES, Modes, Work
 from hdlimit.kernels.piecewise import Schedules, piecewise
-from hdlimit.kernels.step import Record, Step, error_of, finish, stages, write
+from hdlimit.kernels.quadratic_model import Response
+from hdlimit.kernels.step import Record, Step, Sweeps, error_of, finish, stages, write
 
 # How an integration ended.
 REACHED, ESCAPED, FULL, STALLED, FELL = 0, 1, 2, 3, 4
@@ -30,8 +32,6 @@ CHUNK = 256
 SAFETY = 0.2
 # A step is at most this many times as long as the one before; chosen, not measured: as in Hairer & Wanner, IV.8.
 LARGEST_GROWTH = 10.0
-# 1/ORDER is the power of the error in the next step size: the embedded estimate is of order 4.
-ORDER = 5
 
 FOUND = Type(f"Tuple((int64, float64, float64, {VECTOR}, {MATRIX}, {CUBE}))")
 
@@ -74,83 +74,10 @@ class Arrays(NamedTuple):
     control_pieces: np.ndarray
 
 
-@jit(forceinline=True, borrows=True)
-def _first_step(record: Record, step: Step, eta: float) -> float:
-    """Return a first step, from 1e-13 t to the segment's end, on which no functional changes by more than a share."""
-    h, fastest = step.end - step.t, eta * step.fastest
-    share = step.rtol ** (1 / ORDER)
-    for k in range(record.values.size):
-        size = max(record.values[k], record.sizes[k])
-        if size > 0 and record.slopes[k, 0] != 0:
-            h = min(h, share * size / abs(record.slopes[k, 0]))
-        elif fastest > 0:
-            h = min(h, 1e-6 / fastest)
-    return min(max(h, 1e-13 * step.t), step.end - step.t)
+_ARRAYS = VECTOR, VECTOR, MATRIX, VECTOR, VECTOR, VECTOR, VECTOR, VECTOR, MATRIX, VECTOR, MATRIX
 
 
-@jit(float64(VECTOR, VECTOR, VECTOR, float64), borrows=True)
-def _depth(values: np.ndarray, peaks: np.ndarray, floor: np.ndarray, scale: float) -> float:
-    """Return over how many powers of e errors have added up.
-
-    That is the largest fall from the peaks, which are brought up to date, and the growth of v above the scale.
-    """
-    fall = 1.0
-    for k in range(values.size):
-        peaks[k] = max(peaks[k], values[k])
-        if peaks[k] > floor[k]:
-            fall = min(fall, max(values[k], floor[k]) / peaks[k])
-    return math.log(max(peaks[0] / scale, 1.0) / fall)
-
-
-@jit(boolean(MATRIX, VECTOR, VECTOR, float64), borrows=True)
-def _jumps_up(slopes: np.ndarray, values: np.ndarray, floor: np.ndarray, span: float) -> bool:
-    """Whether a functional more than doubles within a time span."""
-    for k in range(values.size):  # noqa: SIM110
-        if values[k] <= floor[k] or slopes[k, 0] * span > values[k]:
-            return True
-    return False
-
-
-@jit(forceinline=True)
-def _workspace(initial: np.ndarray) -> Work:
-    """Room for the sweeps, with the modes to start from."""
-    n = initial.size
-    return Work(
-        initial.copy(), np.empty(n), np.empty(n), np.empty(n), np.empty(n), np.empty(n), np.empty(n), np.empty(n),
-        np.empty(n), np.empty(STAGES),
-    )  # fmt: skip
-
-
-@jit(forceinline=True, borrows=True)
-def _begin(
-    work: Work, modes: Modes, record: Record, step: Step, eta: float, law: tuple[float, float], one_step: float
-) -> tuple[float, bool]:
-    """Overwrite the first slopes of the modes and of the functionals, and forget the sizes.
-
-    Returns the length of the first step, and whether it is a trial one: of one step of the optimizer, as a functional
-    jumps up.
-    """
-    mu, nu = law
-    sweeps.slope(work, modes, 2 * eta * mu, eta * eta * nu)
-    for k in range(record.values.size):
-        record.slopes[k, 0], record.sizes[k] = sweeps.dot(record.functionals[k], work.f0), 0.0
-    if _jumps_up(record.slopes, record.values, record.floor, one_step):
-        return min(max(one_step, 1e-12 * step.t), step.end - step.t), True
-    return _first_step(record, step, eta), False
-
-
-@jit(forceinline=True, borrows=True)
-def _after_trial(record: Record, step: Step, eta: float) -> float:
-    """Return the length of the step after a trial one, whose end tells the sizes."""
-    for k in range(record.values.size):
-        record.sizes[k] = 0.01 * record.after[k]
-    return _first_step(record, step, eta)
-
-
-@jit(
-    FOUND(VECTOR, VECTOR, MATRIX, VECTOR, VECTOR, VECTOR, VECTOR, VECTOR, MATRIX, VECTOR, MATRIX, int64, VECTOR),
-    forceinline=True,
-)
+@jit(FOUND(*_ARRAYS, int64, VECTOR), forceinline=True)
 def advance(
     rate: np.ndarray,
     diffusion: np.ndarray,
@@ -181,15 +108,63 @@ def advance(
         Status, smallest and largest v of a stage, 0 and the step ends, functionals at the left ends, coefficients of
         the dense output.
     """
-    count, top = functionals.shape[0], sweeps.largest(rate)
-    modes, response = Modes(rate, diffusion, functionals[0]), called(address)
-    schedules = Schedules(lr_breaks, lr_pieces, control_breaks, control_pieces)
-    work = _workspace(initial)
+    kind = Sweeps(
+        sweeps.mode_law, sweeps.mode_slope, sweeps.mode_scale, sweeps.mode_stiffness, sweeps.mode_sums,
+        sweeps.mode_into, sweeps.mode_complete,
+    )  # fmt: skip
+    schedules = Schedules(lr_breaks, lr_pieces, control_breaks, control_pieces, None, kind)
+    modes = Modes(rate, diffusion, functionals[0])
+    return _advance(modes, functionals, initial, floor, (settings, ends), schedules, called(address), parameters)
+
+
+@jit(FOUND(*_ARRAYS, MATRIX, int64, VECTOR))
+def advance_blocks(
+    rate: np.ndarray,
+    diffusion: np.ndarray,
+    functionals: np.ndarray,
+    initial: np.ndarray,
+    floor: np.ndarray,
+    settings: np.ndarray,
+    ends: np.ndarray,
+    lr_breaks: np.ndarray,
+    lr_pieces: np.ndarray,
+    control_breaks: np.ndarray,
+    control_pieces: np.ndarray,
+    block: np.ndarray,
+    address: int,
+    parameters: np.ndarray,
+) -> tuple[int, float, float, np.ndarray, np.ndarray, np.ndarray]:
+    """`advance` for modes of two numbers: functionals and initial are of length 3 n, block as in Schedules."""
+    kind = Sweeps(
+        sweeps.block_law, block_sweeps.slope, sweeps.block_scale, sweeps.block_stiffness, block_sweeps.sums,
+        block_sweeps.into, sweeps.block_complete,
+    )  # fmt: skip
+    schedules = Schedules(lr_breaks, lr_pieces, control_breaks, control_pieces, block, kind)
+    modes = Modes(rate, diffusion, functionals[0, : rate.size])
+    return _advance(modes, functionals, initial, floor, (settings, ends), schedules, called(address), parameters)
+
+
+@jit(forceinline=True)
+def _advance(
+    modes: Modes,
+    functionals: np.ndarray,
+    initial: np.ndarray,
+    floor: np.ndarray,
+    rules: tuple[np.ndarray, np.ndarray],
+    schedules: Schedules,
+    response: Response,
+    parameters: np.ndarray,
+) -> tuple[int, float, float, np.ndarray, np.ndarray, np.ndarray]:
+    """`advance` and `advance_blocks`; rules: settings and ends."""
+    settings, ends = rules
+    count, top, block = functionals.shape[0], mode_sweeps.largest(modes.rate), schedules.block
+    kind = schedules.sweeps
+    work = workspace(initial)
     slopes, values, after, sizes = np.empty((count, STAGES)), np.empty(count), np.empty(count), np.zeros(count)
     record, near = Record(functionals, values, after, slopes, sizes, floor), np.zeros(nearby.SIZE)
     knots, start, coefficients = np.zeros(CHUNK + 1), np.empty((CHUNK, count)), np.empty((CHUNK, count, 4))
     for k in range(count):
-        values[k] = sweeps.dot(functionals[k], work.m)
+        values[k] = mode_sweeps.dot(functionals[k], work.m)
     peaks, rtol = values.copy(), SAFETY * settings[RTOL]
     t, h, bend, smallest, largest = 0.0, 0.0, 0.0, math.inf, 0.0
     segment, written, restart, trying, status = 0, 0, True, False, STALLED
@@ -208,10 +183,11 @@ def advance(
             break
         # Start of a segment: slopes and a first step.
         if restart:
-            eta = piecewise(t, end, lr_breaks, lr_pieces)
-            law = response(values[0], piecewise(t, end, control_breaks, control_pieces), parameters)
-            step = Step(t, h, end, bend, top, rtol)
-            h, trying = _begin(work, modes, record, step, eta, law, settings[ONE_STEP])
+            eta = piecewise(t, end, schedules.lr_breaks, schedules.lr_pieces)
+            control = piecewise(t, end, schedules.control_breaks, schedules.control_pieces)
+            mu, nu = response(values[0], control, parameters)
+            step, law = Step(t, h, end, bend, top, rtol), kind.law_at(block, eta)
+            h, trying = begin(work, modes, record, step, eta, (kind, law, mu, nu), settings[ONE_STEP])
             restart, bend = False, 0.0
         # Controller: the step ends with the segment, or gives up below rounding.
         last = t + 1.001 * h >= end
@@ -221,18 +197,18 @@ def advance(
             break
         # Stages.
         step = Step(t, h, end, bend, top, rtol)
-        v, done, source, low, high = stages(work, modes, record, step, schedules, response, parameters, near)
+        v, past, low, high = stages(work, modes, record, step, schedules, response, parameters, near)
         smallest, largest = min(smallest, low), max(largest, high)
         if math.isnan(v):
             h /= 4
             continue
-        finish(work, modes, record, done, source, 1 / (h * GAMMA))
+        finish(work, modes, kind, record, h * GAMMA, past)
         # Error estimate, and whether the step is a trial one, refused or accepted.
         worst = error_of(record, h, rtol)
         positive = after[0] >= -floor[0]
         if trying and positive:
             trying = False
-            h = _after_trial(record, step, piecewise(t, end, lr_breaks, lr_pieces))
+            h = after_trial(record, step, piecewise(t, end, schedules.lr_breaks, schedules.lr_pieces))
             continue
         if not positive or not worst <= 1.0:
             h *= 0.25 if not worst < math.inf else max(0.2, 0.9 * worst ** (-1 / ORDER))
@@ -251,7 +227,7 @@ def advance(
         for k in range(count):
             values[k], slopes[k, 0] = after[k], slopes[k, STAGES - 1]
         # Controller: what the next step may err, whether there is one, and its length.
-        rtol = SAFETY * settings[RTOL] * (1.0 + _depth(values, peaks, floor, settings[SCALE]) / 3) ** (-4 / 3)
+        rtol = SAFETY * settings[RTOL] * (1.0 + depth(values, peaks, floor, settings[SCALE]) / 3) ** (-4 / 3)
         if values[0] > settings[ESCAPE] or values[0] <= settings[LEVEL]:
             status = ESCAPED if values[0] > settings[ESCAPE] else FELL
             break

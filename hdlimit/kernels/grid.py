@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import TypeAlias
 
 import numpy as np
 
@@ -10,6 +11,8 @@ from hdlimit.core.jit import CUBE, MATRIX, READ, VECTOR, float64, int64, jit, vo
 from hdlimit.kernels import esdirk
 
 STATUS, END, STEPS, LOW, HIGH, REPORT = range(6)
+# What an integration returns.
+Found: TypeAlias = tuple[int, float, float, np.ndarray, np.ndarray, np.ndarray]
 
 
 @jit(float64(float64, VECTOR, float64), borrows=True)
@@ -32,6 +35,14 @@ def _read(times: np.ndarray, knots: np.ndarray, start: np.ndarray, coefficients:
             v[i] = _inside(start[step, 0], coefficients[step, 0], theta)
         else:
             v[i] = math.inf
+
+
+@jit(forceinline=True, borrows=True)
+def _report(found: Found, times: np.ndarray, v: np.ndarray, report: np.ndarray) -> None:
+    """Write v at the times, and the report."""
+    status, low, high, knots, start, coefficients = found
+    _read(times, knots, start, coefficients, v)
+    report[STATUS], report[END], report[STEPS], report[LOW], report[HIGH] = status, knots[-1], start.shape[0], low, high
 
 
 @jit(
@@ -65,12 +76,42 @@ def curves(
     smallest and largest v of a stage.
     """
     for k in range(v.shape[0]):
-        # Integrate.
-        status, low, high, knots, start, coefficients = esdirk.advance(
+        found = esdirk.advance(
             rate, diffusion, functionals, initial, floor, settings, ends, lr_breaks, lr_pieces[k], control_breaks,
             control_pieces[k], address, parameters,
         )  # fmt: skip
-        # Report.
-        _read(times, knots, start, coefficients, v[k])
-        reports[k, STATUS], reports[k, END], reports[k, STEPS] = status, knots[-1], start.shape[0]
-        reports[k, LOW], reports[k, HIGH] = low, high
+        _report(found, times, v[k], reports[k])
+
+
+@jit(
+    void(
+        VECTOR, VECTOR, MATRIX, VECTOR, VECTOR, VECTOR, VECTOR, VECTOR, CUBE, VECTOR, CUBE, MATRIX, int64, VECTOR, READ,
+        MATRIX, MATRIX,
+    )
+)  # fmt: skip
+def block_curves(
+    rate: np.ndarray,
+    diffusion: np.ndarray,
+    functionals: np.ndarray,
+    initial: np.ndarray,
+    floor: np.ndarray,
+    settings: np.ndarray,
+    ends: np.ndarray,
+    lr_breaks: np.ndarray,
+    lr_pieces: np.ndarray,
+    control_breaks: np.ndarray,
+    control_pieces: np.ndarray,
+    block: np.ndarray,
+    address: int,
+    parameters: np.ndarray,
+    times: np.ndarray,
+    v: np.ndarray,
+    reports: np.ndarray,
+) -> None:
+    """`curves` for modes of two numbers; block as in esdirk.advance_blocks."""
+    for k in range(v.shape[0]):
+        found = esdirk.advance_blocks(
+            rate, diffusion, functionals, initial, floor, settings, ends, lr_breaks, lr_pieces[k], control_breaks,
+            control_pieces[k], block, address, parameters,
+        )  # fmt: skip
+        _report(found, times, v[k], reports[k])

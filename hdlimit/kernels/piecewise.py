@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -10,12 +10,18 @@ from hdlimit.core.jit import MATRIX, VECTOR, float64, jit
 
 
 class Schedules(NamedTuple):
-    """Step size and control as piecewise polynomials: breaks, shape (p + 1,), and pieces, shape (p, powers)."""
+    """Step size and control as piecewise polynomials: breaks, shape (p + 1,), and pieces, shape (p, powers).
+
+    block: M and w of modes of two numbers (block_sweeps) without lr and per unit of it, shape (2, 6), None for modes of
+    one; sweeps: over the modes, a sweeps.Sweeps.
+    """
 
     lr_breaks: np.ndarray
     lr_pieces: np.ndarray
     control_breaks: np.ndarray
     control_pieces: np.ndarray
+    block: Any = None
+    sweeps: Any = None
 
 
 @jit(float64(float64, float64, VECTOR, MATRIX), forceinline=True, borrows=True)

@@ -1,21 +1,20 @@
 """One step of the ESDIRK method, phase by phase: stages, functionals at the end, error estimate, dense output.
 
 Given v, every mode of a stage is explicit, m_i = (base_i + h gamma eta^2 nu diffusion_i)/(1 + 2 h gamma eta mu
-rate_i), so that a stage is one equation in v.
+rate_i), or as block_sweeps has it, so that a stage is one equation in v.
 """
 
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
 from hdlimit.core.jit import jit
 from hdlimit.kernels import formulas
-from hdlimit.kernels import mode_sweeps as sweeps
 from hdlimit.kernels import quadratic_model as nearby
-from hdlimit.kernels.mode_sweeps import GAMMA, STAGES, Modes, Seven, Work
+from hdlimit.kernels.mode_sweeps import GAMMA, STAGES, Modes, Seven, Work, rises
 from hdlimit.kernels.piecewise import Schedules, piecewise
 from hdlimit.kernels.quadratic_model import MU_SLOPE, NU_SLOPE, Response
 
@@ -47,6 +46,42 @@ def _extrapolation() -> np.ndarray:
 
 
 AHEAD = _extrapolation()
+
+
+# The law, mu and nu of a stage.
+Past: TypeAlias = tuple[Any, float, float]
+
+
+class Sweeps(NamedTuple):
+    """Kernels over the modes of one kind; the compiler knows them by the type of the tuple.
+
+    Attributes
+    ----------
+    law_at : kernel
+        (block, eta) to the law.
+    slope : kernel
+        (work, modes, law, mu, nu): f0 becomes the time derivative of the moments.
+    scale_of : kernel
+        (h gamma, law) to the factor of nu in v of a stage.
+    stiffness : kernel
+        (h gamma, law, largest rate) to the change of the divisors per change of mu.
+    sums : kernel
+        (base, modes, h gamma, law, mu) to what the equation for v needs; see mode_sweeps.sums.
+    into : kernel
+        (stage, work, modes, h gamma, past, law, mu): the stage before is completed, from stage 2 on, and the base of
+        this one written; to the slope of v in the stage before, and the sums of this one.
+    complete : kernel
+        (work, modes, h gamma, past): the base of the last stage becomes its moments, f6 their slopes; to the slope of
+        v, and v, at the end.
+    """
+
+    law_at: Any
+    slope: Any
+    scale_of: Any
+    stiffness: Any
+    sums: Any
+    into: Any
+    complete: Any
 
 
 class Record(NamedTuple):
@@ -91,11 +126,13 @@ class Step(NamedTuple):
 class Stage(NamedTuple):
     """What the equation of a stage depends on.
 
-    hg = h gamma; eta; c: control; fastest and rtol as in Step; floor: v that counts as 0.
+    sweeps: over the modes; law: as there; hg = h gamma; c: control; fastest and rtol as in Step; floor: v that counts
+    as 0.
     """
 
+    sweeps: Sweeps
     hg: float
-    eta: float
+    law: Any
     c: float
     fastest: float
     rtol: float
@@ -115,21 +152,22 @@ def root(
 ) -> tuple[float, float, float]:
     """(v, mu, nu) of a stage by a safeguarded Newton method; v is nan where there is none.
 
-    swept: the sums of mode_sweeps.into at the mu of the guess. From them v of the modes, a + b h gamma eta^2 nu, is
-    known for other mu to second order; where the third is not small, the modes are swept again. The gap between it and
-    v falls through 0 at the root. Its slope turns a gap into an error of v, which is far larger near the critical step.
+    swept: the sums of sweeps.into at the mu of the guess. From them v of the modes, a + b h gamma eta^2 nu, is known
+    for other mu to second order; where the third is not small, the modes are swept again. The gap between it and v
+    falls through 0 at the root. Its slope turns a gap into an error of v, which is far larger near the critical step.
     The response and its slope come from the parabola of `nearby` where that is certain. Below the floor v counts as 0:
     there the equation need only hold to the floor.
     """
     _, a0, a1, a2, b0, b1, b2 = swept
-    hg, eta, c, fastest, rtol, floor = stage
+    sweeps, hg, law, c, fastest, rtol, floor = stage
     v, mu, nu = guess
-    center, accuracy, scale = mu, max(STAGE * rtol, ROUNDING), hg * eta * eta
+    center, accuracy, scale = mu, max(STAGE * rtol, ROUNDING), sweeps.scale_of(hg, law)
+    stiff = sweeps.stiffness(hg, law, fastest)
     for _ in range(60):
         # The gap at v and its slope.
         inverse = 1.0 / center if center > 0.0 else 0.0
         delta = (mu - center) * inverse
-        reach = min(abs(mu - center) * 2 * hg * eta * fastest, abs(delta)) if center > 0.0 or mu == 0.0 else math.inf
+        reach = min(abs(mu - center) * stiff, abs(delta)) if center > 0.0 or mu == 0.0 else math.inf
         a, b = a0 - delta * (a1 - delta * a2), b0 - delta * (b1 - delta * b2)
         image = a + b * scale * nu
         gap = image - v
@@ -139,7 +177,7 @@ def root(
         if found and reach**3 * max(abs(a0), v) <= 0.1 * accuracy * v:
             return v, mu, nu
         if found or reach > 0.1:
-            a0, a1, a2, b0, b1, b2 = sweeps.sums(base, modes, 2 * hg * eta * mu)
+            a0, a1, a2, b0, b1, b2 = sweeps.sums(base, modes, hg, law, mu)
             center = mu
             continue
         # Newton's step.
@@ -162,15 +200,17 @@ def stages(
     response: Response,
     parameters: np.ndarray,
     near: np.ndarray,
-) -> tuple[float, float, float, float, float]:
+) -> tuple[float, Past, float, float]:
     """Solve the stages of a step.
 
-    Returns v of the last one, nan where one has no root; what completes it (its 2 h gamma eta mu and h gamma eta^2 nu);
-    the smallest and the largest v of the stages.
+    Returns v of the last one, nan where one has no root; what completes it (its law, mu and nu); the smallest and the
+    largest v of the stages.
     """
     t, h, end, bend, fastest, rtol = step
     values, slopes, row, floor = record.values, record.slopes, work.products, record.floor[0]
-    v, hg, done, source = values[0], h * GAMMA, 0.0, 0.0
+    v, hg = values[0], h * GAMMA
+    block, sweeps = schedules.block, schedules.sweeps
+    past = sweeps.law_at(block, 0.0), 0.0, 0.0
     smallest, largest = math.inf, 0.0
     for s in range(1, STAGES):
         # The schedules at the node.
@@ -186,28 +226,29 @@ def stages(
         guess = max(min(max(below + hg * ahead, values[0] / 4), values[0] * 4), floor)
         mu, nu = nearby.evaluated(near, guess, c, response, parameters)
         # The base of the stage, and its root.
-        swept = sweeps.into(s, work, modes, done, source, 1 / hg, 2 * hg * eta * mu)
+        law = sweeps.law_at(block, eta)
+        swept = sweeps.into(s, work, modes, hg, past, law, mu)
         if s > 1:
             slopes[0, s - 1] = swept[0]
-        stage = Stage(hg, eta, c, fastest, rtol, floor)
+        stage = Stage(sweeps, hg, law, c, fastest, rtol, floor)
         v, mu, nu = root(swept, work.base, modes, stage, (guess, mu, nu), response, parameters, near)
         if math.isnan(v):
             break
-        done, source = 2 * hg * eta * mu, hg * eta * eta * nu
+        past = law, mu, nu
         slopes[0, s] = (v - below) / hg
         smallest, largest = min(smallest, v), max(largest, v)
-    return v, done, source, smallest, largest
+    return v, past, smallest, largest
 
 
 @jit(forceinline=True, borrows=True)
-def finish(work: Work, modes: Modes, record: Record, done: float, source: float, per_time: float) -> None:
+def finish(work: Work, modes: Modes, sweeps: Sweeps, record: Record, hg: float, past: Past) -> None:
     """Complete the last stage and overwrite `after`, and the slopes of all functionals."""
     functionals, slopes, after = record.functionals, record.slopes, record.after
     count = after.size
-    slopes[0, STAGES - 1], after[0] = sweeps.complete(work, modes, done, source, per_time)
+    slopes[0, STAGES - 1], after[0] = sweeps.complete(work, modes, hg, past)
     for k in range(1, count, 2):
         j = min(k + 1, count - 1)
-        one, other = sweeps.rises(functionals[k], functionals[j], work)
+        one, other = rises(functionals[k], functionals[j], work)
         after[k], slopes[k, 1] = one[0], one[1] - slopes[k, 0]
         after[j], slopes[j, 1] = other[0], other[1] - slopes[j, 0]
         for s in range(2, STAGES):

@@ -56,7 +56,7 @@ def solve(limit: Limit, modes: MomentSystem, horizon: float, rtol: float, level:
     for _ in range(MOST_REPEATS):
         response = limit.response.compiled(v_range, c_range)
         arrays.settings[esdirk.MOST] = most if response.cells is None else min(few, most)
-        status, low, high, *dense = advance(arrays, response.kernel, response.parameters)
+        status, low, high, *dense = advance(arrays, modes.block, response.kernel, response.parameters)
         if response.missed():
             continue
         if status == esdirk.FULL and few < most:

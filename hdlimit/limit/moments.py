@@ -5,12 +5,12 @@ component of the stochastic gradient. With S_i = E X_i X_i^T, a block of s = p (
 
     dS_i/dt = A_i S_i + S_i A_i^T + w w^T nu(v) c_i/d,   A_i = M + mu(v) lambda_i w e_1^T,   v = sum_i lambda_i S_11,i
 
-where M and w are the same for all modes. The members of today have p = 1: M = 0, w = -eta, S_i = m_i = E w_i^2.
+where M and w are the same for all modes. Most members have p = 1: M = 0, w = -eta, S_i = m_i = E w_i^2.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -20,9 +20,9 @@ from hdlimit.core.declaration import FloatArray
 
 @dataclass(frozen=True, eq=False)
 class MomentSystem:
-    """n blocks of s moments with p = 1, s = 1: dm_i/dt = -2 eta mu rate_i m_i + eta^2 nu diffusion_i.
+    """n blocks of s moments, s = 1: dm_i/dt = -2 eta mu rate_i m_i + eta^2 nu diffusion_i, or s = 3 with a block.
 
-    Blocks of more numbers stand one after the other, mode by mode.
+    Blocks of three numbers stand number by number: S_11 of all modes, then S_12, then S_22.
 
     Parameters
     ----------
@@ -35,12 +35,15 @@ class MomentSystem:
     functionals : array, shape (k, n s)
         Weights of what is read off: first those of v, then (k = 3) those of norm(delta)^2 and norm(K delta)^2 where
         these are linear in the moments.
+    block : array, shape (2, 6), optional
+        For modes of two numbers: M_11, M_12, M_21, M_22, w_1, w_2 are block[0] + lr block[1]. None for p = 1.
     """
 
     rate: FloatArray
     diffusion: FloatArray
     start: FloatArray
     functionals: FloatArray
+    block: FloatArray | None = None
 
     @property
     def size(self) -> int:
@@ -55,7 +58,7 @@ class MomentSystem:
     @cached_property
     def v_noise(self) -> float:
         """What noise adds to v, per time and eta^2 nu."""
-        return float(self.functionals[0] @ self.diffusion)
+        return float(self.functionals[0, : self.size] @ self.diffusion)
 
     @property
     def values(self) -> FloatArray:
@@ -66,7 +69,7 @@ class MomentSystem:
     @property
     def noise(self) -> FloatArray:
         """What noise adds to the functionals, per time and eta^2 nu, shape (k,)."""
-        noise: FloatArray = self.functionals @ self.diffusion
+        noise: FloatArray = self.functionals[:, : self.size] @ self.diffusion
         return noise
 
     @property
@@ -82,9 +85,9 @@ class MomentSystem:
     @property
     def moved(self) -> bool:
         """Whether a mode of positive rate is off 0 at the start."""
-        return bool(self.start[self.rate > 0].any())
+        return bool(self.start[: self.size][self.rate > 0].any())
 
     @property
     def of_v(self) -> MomentSystem:
         """The same moments with v as the only functional."""
-        return MomentSystem(self.rate, self.diffusion, self.start, np.ascontiguousarray(self.functionals[:1]))
+        return replace(self, functionals=np.ascontiguousarray(self.functionals[:1]))

@@ -9,6 +9,7 @@ from hdlimit.core import checks
 from hdlimit.core.declaration import known_names
 from hdlimit.core.timegrid import LONGEST_HORIZON
 from hdlimit.errors import Outcome, Status
+from hdlimit.limit.dynamics import momentum
 from hdlimit.limit.feature_maps import FEATURES
 from hdlimit.limit.system import Limit, limit_of
 from hdlimit.optimizers.base import Optimizer, check_types
@@ -78,7 +79,10 @@ def stability(problem: Problem, optimizer: Optimizer, horizon: float = LONGEST_H
     The limit of SGD with batch size B is stable iff eta kappa < 2 B, kappa = tr K/d. At finite d the critical step is
     the root of sum_i g l_i/(2 B - g l_i (B + 1)) = 1, g = eta/d, l_i the eigenvalues of K; the same sum in B gives the
     critical batch. A map with linear tails has the critical steps of SGD times the limit of mu v/nu as v grows,
-    exact for psi(r) = a r. Sign features have those of the limit, where the forcing of the modes stands for kappa.
+    exact for psi(r) = a r. With momentum kappa eta < 2 B for the effective step, and at this d the root of
+    sum_i q_i/(1 - q_i) = 1, with x = lr l_i/d: q = x (1 + beta)/(B (1 - beta)(2 (1 + beta) - x)), or with nesterov
+    q = x (1 + beta + beta x + 2 beta^2 x)/(B (1 - beta + beta x)(2 (1 + beta) - (1 + 2 beta) x)). Sign features have
+    those of the limit, where the forcing of the modes stands for kappa.
     Proof: derivations/steady.py.
 
     Examples
@@ -128,18 +132,23 @@ def judge(problem: Problem, optimizer: Optimizer, limit: Limit, horizon: float) 
 
 def _asymptotic_lr(optimizer: Optimizer, limit: Limit) -> float:
     """Return the critical lr of the limit."""
-    return 2 * optimizer.batch_size * residual_map(optimizer).tail / limit.modes.forcing
+    return 2 * optimizer.batch_size * residual_map(optimizer).tail / (limit.gain * limit.modes.forcing)
 
 
 def _critical_lr(problem: Problem, optimizer: Optimizer, limit: Limit) -> float:
     """Return the critical lr at this d, that of the limit for sign features."""
     if not FEATURES[limit.features].linear:
         return _asymptotic_lr(optimizer, limit)
-    return exact_critical_lr(problem.covariance, optimizer.batch_size) * residual_map(optimizer).tail
+    tail, batch = residual_map(optimizer).tail, optimizer.batch_size
+    if limit.memory is not None:
+        return momentum.critical(limit.memory, problem.covariance, batch) * tail
+    return exact_critical_lr(problem.covariance, batch) * tail
 
 
 def _critical_batch(problem: Problem, limit: Limit, lr: float) -> float:
     """Return the smallest stable batch of a map with tail 1."""
+    if limit.memory is not None:
+        return momentum.critical_batch(limit.memory, problem.covariance, lr)
     if FEATURES[limit.features].linear:
         return exact_critical_batch(problem.covariance, lr)
     return math.floor(lr * limit.modes.forcing / 2) + 1.0

@@ -9,6 +9,7 @@ import numpy as np
 
 from hdlimit.core.declaration import known_names
 from hdlimit.errors import InvalidInput, NotAvailable, Outcome, Status, shown
+from hdlimit.limit.dynamics import momentum
 from hdlimit.limit.stability import stability
 from hdlimit.limit.system import Limit, limit_of
 from hdlimit.optimizers.base import Optimizer, check_types
@@ -44,8 +45,10 @@ class SteadyState:
 
 
 def _balance(limit: Limit, lr: float, c: float, v: float) -> float:
-    """2 v mu(v) - eta nu(v) cbar: its zeros are the steady states."""
+    """2 v mu(v) - eta nu(v) cbar, or v less what noise keeps up: its zeros are the steady states."""
     mu, nu = limit.response(v, c)
+    if limit.modes.block is not None:
+        return v - nu * momentum.steady_share(limit.modes, lr, mu)
     return 2 * v * mu - lr * nu * limit.modes.forcing
 
 
@@ -59,6 +62,11 @@ def _slope(limit: Limit, c: float, v: float) -> float:
     """d(nu/mu)/dv, by differences of fourth order over 1e-3 v."""
     ratios = [nu / mu for mu, nu in (limit.response(v * (1 + 1e-3 * k), c) for k in _NEAR)]
     return float(_SLOPE @ ratios) / (1e-3 * v)
+
+
+def _derivative(limit: Limit, c: float, v: float, k: int) -> float:
+    """Return the derivative of mu (k = 0) or nu (k = 1) by the same differences."""
+    return float(_SLOPE @ [limit.response(v * (1 + 1e-3 * j), c)[k] for j in _NEAR]) / (1e-3 * v)
 
 
 def _slowest(limit: Limit, strength: float) -> float:
@@ -91,7 +99,10 @@ def _slowest(limit: Limit, strength: float) -> float:
 
 def _time_scale(limit: Limit, lr: float, c: float, v: float) -> float:
     """Return tau of the slowest mode at the rest point v: dR/dt ~ -(R - R_inf)/tau in the end."""
-    mu, _ = limit.response(v, c)
+    mu, nu = limit.response(v, c)
+    if limit.modes.block is not None:
+        slopes = (_derivative(limit, c, v, k) for k in range(2))
+        return momentum.time_scale(limit.modes, lr, (mu, nu), *slopes)
     return 1 / (2 * lr * mu * _slowest(limit, lr * _slope(limit, c, v) / 2))
 
 
@@ -124,8 +135,9 @@ def steady_state(problem: Problem, optimizer: Optimizer) -> SteadyState:
     Notes
     -----
     The risk solves 4 R mu(2R) = eta nu(2R) cbar, cbar = (1/d) sum of c_i over lambda_i > 0. The time scale is
-    tau = 1/(2 eta mu y), y the smallest root of (eta/2)(nu/mu)' sum_i lambda_i c_i/(d (lambda_i - y)) = 1. Proof:
-    derivations/steady.py.
+    tau = 1/(2 eta mu y), y the smallest root of (eta/2)(nu/mu)' sum_i lambda_i c_i/(d (lambda_i - y)) = 1. With
+    momentum v = nu sum_i lambda_i (c_i/d) (det(A_i) w_1^2 + (A_22 w_1 - A_12 w_2)^2)/(-2 tr(A_i) det(A_i)).
+    Proof: derivations/steady.py.
 
     Examples
     --------

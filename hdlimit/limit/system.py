@@ -10,17 +10,17 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Self
 
-from hdlimit.limit.dynamics import identity, sign
+from hdlimit.limit.dynamics import identity, momentum, sign
 from hdlimit.limit.moments import MomentSystem
 from hdlimit.limit.piecewise import explicit
-from hdlimit.optimizers.base import Optimizer
+from hdlimit.optimizers.base import Memory, Optimizer
 from hdlimit.optimizers.schedules import Schedule
 from hdlimit.problem.least_squares import DIVERGED, LeastSquares
 from hdlimit.problem.spectral_measure import Compression
 from hdlimit.response.response import MapResponse, Response
 
-# The member of a feature map, by its name in hdlimit.limit.feature_maps.
-MEMBERS = {"identity": identity.moments, "sign": sign.moments}
+# The members of the family, by the names that optimizers give as their dynamics.
+MEMBERS = {"identity": identity.moments, "sign": sign.moments, "momentum": momentum.moments}
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,8 @@ class Limit:
     """Everything that the limit depends on.
 
     modes: the mode system; response: (mu, nu); lr, control: schedules of t; step: 1/d, the time of one step;
-    compression: what was done to the spectrum, None for every eigenvalue; features: name of the feature map.
+    compression: what was done to the spectrum, None for every eigenvalue; features: name of the feature map; memory:
+    the buffer of gradients, None without.
     """
 
     modes: MomentSystem
@@ -38,6 +39,12 @@ class Limit:
     step: float
     compression: Compression | None = None
     features: str = "identity"
+    memory: Memory | None = None
+
+    @property
+    def gain(self) -> float:
+        """The effective step over lr."""
+        return 1.0 if self.memory is None else self.memory.gain
 
     @cached_property
     def scale(self) -> float:
@@ -92,7 +99,7 @@ def limit_of(problem: LeastSquares, optimizer: Optimizer, compress: bool | float
     NoLimit
         Where nu is infinite.
     """
-    modes, done = MEMBERS[optimizer.features](problem, optimizer, compress)
+    modes, done = MEMBERS[optimizer.dynamics](problem, optimizer, compress)
     limit = limit_on(modes, problem, optimizer, done)
     limit.response(2 * problem.initial_risk, float(limit.control(0.0)))
     return limit
@@ -119,4 +126,8 @@ def limit_on(
     """
     schedules = optimizer.lr_schedule, optimizer.control_schedule
     response = MapResponse.of(optimizer, problem.noise)
-    return Limit(modes, response, *schedules, 1 / problem.dimension, compression, optimizer.features)
+    memory, d = optimizer.memory, problem.dimension
+    if modes.block is not None:
+        first = momentum.First(response, optimizer.batch_size, float(schedules[1](0.0)))
+        modes = momentum.begun(modes, memory, first, d)
+    return Limit(modes, response, *schedules, 1 / d, compression, optimizer.features, memory)

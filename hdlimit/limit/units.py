@@ -31,8 +31,8 @@ def warn_units(problem: LeastSquares, optimizer: Optimizer, horizon: float, limi
 
     From d = 100 on, and never for a curve that does not end at the horizon:
 
-    - lr, at t = 0, is a trainer's step where it was typed (at most two digits), lr tr(K)/d <= 0.005, and the risk has
-      not halved at the horizon, but is 20 % lower there with a constant d lr;
+    - lr, at t = 0, is a trainer's step where it was typed (at most two digits), the effective lr tr(K)/d <= 0.005, and
+      the risk has not halved at the horizon, but is 20 % lower there with a constant d lr;
     - the horizon is a number of steps where it is whole, at least 2000, from 10 d to below 1000 d, and the risk, which
       moved by more than 10 %, is within 1e-3 of its last value from t = 10 horizon/d on;
     - both are where the horizon is such a number and lr is as small and typed, and the risk falls by 20 % or more up to
@@ -49,7 +49,7 @@ def warn_units(problem: LeastSquares, optimizer: Optimizer, horizon: float, limi
         return
     d = problem.dimension
     found = [over_steps(optimizer, horizon, d)]
-    if (lr := float(limit.lr(0.0))) * problem.covariance.trace <= SMALL_LR * d:
+    if (lr := float(limit.lr(0.0))) * limit.gain * problem.covariance.trace <= SMALL_LR * d:
         found += _raw_lr(d, limit, lr, horizon, counts, solution)
     if counts:
         found += _settled(d, horizon, solution)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from hdlimit.core.timegrid import LONGEST_HORIZON
 from hdlimit.errors import NonGaussianWarning, ValidityWarning, warn
 from hdlimit.kernels.responses import SMALLEST
+from hdlimit.limit.dynamics.momentum import kernel_norm
 from hdlimit.limit.feature_maps import FEATURES
 from hdlimit.limit.row_average import risk_ratios
 from hdlimit.limit.system import Limit
@@ -58,13 +59,15 @@ def caveats(limit: Limit, problem: LeastSquares, horizon: float = LONGEST_HORIZO
     """
     found = [*conditions.low_dimension(problem.covariance)]
     lr, size, psi = largest_lr(limit.lr, horizon, limit.step), limit.response.batch_size, of_map(limit.response).map
+    lr *= limit.gain
     found += _large_batch(problem, size) if limit.bounded else conditions.heavy_tail(problem.noise)
     linear_features = FEATURES[limit.features].linear
     if psi.clips or not limit.bounded:
-        pace = lr / max(psi.tail, SMALLEST)
+        pace, memory = lr / max(psi.tail, SMALLEST), limit.memory
         if not linear_features:  # as near to critical as SGD with this lr
             pace *= limit.modes.forcing * problem.dimension / problem.covariance.trace
-        near = list(conditions.near_critical(problem.covariance, problem.noise, pace, size, limit.bounded))
+        here = None if memory is None else kernel_norm(memory, problem.covariance, pace / limit.gain, size)
+        near = list(conditions.near_critical(problem.covariance, problem.noise, pace, size, limit.bounded, here))
         found += near if near and (not limit.bounded or _hardly_clips(limit, problem, lr)) else []
     if not linear_features:
         found += _aligned(problem, 1 if psi.per_sample else size)
@@ -131,7 +134,7 @@ def _non_gaussian(limit: Limit, problem: LeastSquares, lr: float, horizon: float
         start = (
             f"the norms of the rows vary, by {share:.2g} of E norm(x)^2 more than Gaussian ones: expect the risk of "
         )
-        if of_map(limit.response).map.clips:
+        if of_map(limit.response).map.clips and limit.modes.block is None:
             last, largest = risk_ratios(limit, problem.rows, horizon)
             yield NonGaussianWarning(
                 f"{start}of runs on them to be about {last:.3g} times that of the limit at t = {horizon:g}, and up to "

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from contextlib import suppress
 from functools import cached_property
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 import numpy as np
 
@@ -80,6 +80,23 @@ def _moves_late(schedule: Schedule, horizon: float, dimension: int) -> bool:
     return False
 
 
+class Memory(NamedTuple):
+    """A buffer of gradients as PyTorch keeps it.
+
+    buffer <- momentum buffer + (1 - dampening) g, of which the first is g itself; the step follows the buffer, with
+    nesterov g + momentum buffer.
+    """
+
+    momentum: float
+    dampening: float
+    nesterov: bool
+
+    @property
+    def gain(self) -> float:
+        """What a gradient adds to all steps that follow it, over the step it would make alone."""
+        return (1 - self.dampening) / (1 - self.momentum)
+
+
 class Optimizer(Declaration):
     """Base of the optimizers: a step-size schedule, a batch size, and the names of its two factors.
 
@@ -108,6 +125,23 @@ class Optimizer(Declaration):
     def lr_schedule(self) -> Schedule:
         """The step size eta as a function of t."""
         return as_schedule("lr", self.lr)
+
+    @property
+    def memory(self) -> Memory | None:
+        """The buffer of gradients, None for an optimizer that keeps none."""
+        return None
+
+    @property
+    def dynamics(self) -> str:
+        """The member of hdlimit.limit.dynamics that makes its moment system."""
+        return self.features if self.memory is None else "momentum"
+
+    @property
+    def effective_lr(self) -> float:
+        """What lr amounts to over time: lr (1 - dampening)/(1 - momentum), and lr without momentum."""
+        if not isinstance(self.lr_schedule, Constant):
+            raise InvalidInput("lr", "a constant lr", shown(self.lr))
+        return self.lr_schedule.value * (1.0 if self.memory is None else self.memory.gain)
 
     @cached_property
     def control_schedule(self) -> Schedule:

@@ -111,8 +111,8 @@ class Curve(DenseCurve, Record):
         Raises
         ------
         NotAvailable
-            For sign features with a covariance that is not diagonal, and where E eps^4 is infinite and the residual map
-            unbounded.
+            With momentum, for sign features with a covariance that is not diagonal, and where E eps^4 is infinite and
+            the residual map unbounded.
         """
         return linear_noise(self)
 
@@ -127,7 +127,7 @@ class Curve(DenseCurve, Record):
         Raises
         ------
         NotAvailable
-            Where it does not exist (E eps^4 infinite) or is not known (sign features, K not diagonal).
+            Where it does not exist (E eps^4 infinite) or is not known (momentum; sign features, K not diagonal).
 
         Warns
         -----

@@ -196,7 +196,8 @@ class Prepared:
             modes.rate, modes.diffusion, modes.functionals, modes.start, self.floor, settings, self.ends,
             self.lr.breaks, lr, self.control.breaks, control,
         )  # fmt: skip
-        run(kernels.curves, arrays, response.kernel, response.parameters, self.times, v, reports)
+        kernel, block = (kernels.curves, ()) if modes.block is None else (kernels.block_curves, (modes.block,))
+        run(kernel, (*arrays, *block), response.kernel, response.parameters, self.times, v, reports)
         return v, reports
 
 

@@ -49,12 +49,13 @@ def limit_feedback(covariance: CovarianceModel, lr: float, batch: int) -> float:
 
 
 def near_critical(
-    covariance: CovarianceModel, noise: NoiseLaw, lr: float, batch: int, clipped: bool
+    covariance: CovarianceModel, noise: NoiseLaw, lr: float, batch: int, clipped: bool, fed: float | None = None
 ) -> Iterator[Warning]:
     """Compare SGD at this d with its limit: a step near or above the critical one.
 
     Runs settle at v = E eps^2 X/(1 - X), X = sum g l_i/(2B - g l_i (B + 1)), g = lr/d; the limit has
-    X0 = sum g l_i/(2B) in place of X. Source: derivations/steady.py.
+    X0 = sum g l_i/(2B) in place of X. Source: derivations/steady.py. With momentum lr is the effective one and X, fed,
+    is given.
     """
     variance = noise.second_moment
     values, counts = covariance.counted
@@ -63,7 +64,9 @@ def near_critical(
     here = float(counts @ (step / room)) if room.min() > 0 else math.inf
     if at_limit == 0:
         return
-    start = f"lr {lr:.4g} is large for d = {covariance.dimension} and batch size {batch}: "
+    name = "lr" if fed is None else "the effective lr"
+    here = here if fed is None else fed
+    start = f"{name} {lr:.4g} is large for d = {covariance.dimension} and batch size {batch}: "
     until, up_to = (" until it is clipped", "up to ") if clipped else ("", "")
     if at_limit < 1 <= here:
         yield NearCriticalWarning(

@@ -35,7 +35,7 @@ class _Steps:
         part, batch = slice(first, last), self.sampler.batch_size
         steps = rule.steps(self.noise[first * batch : last * batch], part)
         return blocks.advance_blocks(
-            state, self.generator, self.sampler.deviation, self.sampler.others, self.scratch, *steps
+            state, self.generator, self.sampler.deviation, self.sampler.others, self.scratch, *steps[:-1]
         )
 
 

@@ -105,15 +105,22 @@ class Task:
         features, noise = (np.random.Generator(np.random.SFC64(seed)) for seed in seeds)
         return features, noise
 
-    def rule(self, start: int, stop: int) -> samplers.Rule:
+    def memory(self) -> FloatArray:
+        """Return a memory that has not begun, as stream.Steps has it; empty without momentum."""
+        if (memory := self.optimizer.memory) is None:
+            return np.empty(0)
+        head = [memory.momentum, 1 - memory.dampening, memory.nesterov, 0.0]
+        return np.concatenate([head, np.zeros(self.chain.start.size)])
+
+    def rule(self, start: int, stop: int, memory: FloatArray) -> samplers.Rule:
         """Return the update, eta/d, and c sqrt(tr K) or the table and its level, at the steps start, ..., stop - 1."""
         t = np.arange(start, stop) / self.dimension
         lr = _read("lr", self.optimizer.lr_schedule, t, allow_infinite=False)
         control = _read("threshold", self.optimizer.control_schedule, t, allow_infinite=True)
         number, step = updates.update_of(self.optimizer).number, lr / self.dimension
-        if self.optimizer.flat_table.size:
-            return samplers.Rule(number, step, control, self.optimizer.flat_table)
-        return samplers.Rule(number, step, control * math.sqrt(self.chain.trace))
+        table = self.optimizer.flat_table
+        control = control if table.size else control * math.sqrt(self.chain.trace)
+        return samplers.Rule(number, step, control, table, memory)
 
     @cached_property
     def grows(self) -> bool:
@@ -166,14 +173,14 @@ def _states(task: Task, run: int) -> Iterator[tuple[int, FloatArray, int, float]
     """
     generators = task.generators(run)
     update = updates.update_of(task.optimizer)
-    state, sampler = task.chain.start.copy(), task.chain.sampler
+    state, sampler, memory = task.chain.start.copy(), task.chain.sampler, task.memory()
     scratch = sampler.scratch()
     length = samplers.block_steps(sampler.width, task.optimizer.batch_size)
     for start in range(0, task.steps, length):
         check_stop()
         stop = min(start + length, task.steps)
         block = sampler.draw(*generators, stop - start, scratch)
-        rule = task.rule(start, stop)
+        rule = task.rule(start, stop, memory)
         unbounded = task.grows and update.unbounded(float(rule.control.max()))
         largest = task.largest_risk if unbounded else math.inf
         inner = task.marks[np.searchsorted(task.marks, start, "right") : np.searchsorted(task.marks, stop, "left")]

@@ -39,17 +39,21 @@ class Rule:
     """What is done with the samples of a block.
 
     update: number of the update; step: eta/d, shape (steps,); control: max_norm, or the level at which a table is
-    read, (steps,); table: of the residual map (optimizers.ResidualTable.flat), empty for psi(r) = r.
+    read, (steps,); table: of the residual map (optimizers.ResidualTable.flat), empty for psi(r) = r; memory: as in
+    stream.Steps, overwritten.
     """
 
     update: int
     step: FloatArray
     control: FloatArray
     table: FloatArray = field(default_factory=lambda: np.empty(0))
+    memory: FloatArray = field(default_factory=lambda: np.empty(0))
 
     def steps(self, noise: FloatArray, part: slice) -> stream.Steps:
         """Return what the kernels take, for a part of the steps and the noise of its samples."""
-        return stream.Steps(noise, self.step[part], self.control[part], self.update, self.table, stop_flag())
+        return stream.Steps(
+            noise, self.step[part], self.control[part], self.update, self.table, stop_flag(), self.memory
+        )
 
 
 class Block(Protocol):

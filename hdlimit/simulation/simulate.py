@@ -216,6 +216,9 @@ def _chain(problem: LeastSquares, optimizer: Optimizer, rows: str, method: str) 
     if not rotates:
         expected = "'direct' for sign features, as their law depends on the coordinates and not on eigenspaces alone"
         raise InvalidInput("method", expected, f"'blocks' for {optimizer!r}")
+    if optimizer.memory is not None:
+        expected = "'direct' with momentum, as buffers add angles to the norms that the reduced chain keeps"
+        raise InvalidInput("method", expected, f"'blocks' for {optimizer!r}")
     if rows == "data":
         expected = "'direct' for actual rows, as the reduced chain needs Gaussian x (rows='gaussian' has it)"
         raise InvalidInput("method", expected, "'blocks'")

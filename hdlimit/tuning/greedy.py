@@ -71,6 +71,8 @@ def greedy_lr(problem: Problem, optimizer: Any, horizon: float) -> Table:
         For an argument that is not as described.
     NoLimit
         For SGD under noise of infinite variance.
+    NotAvailable
+        With momentum, where dR/dt is linear in lr.
 
     Warns
     -----
@@ -100,6 +102,11 @@ def greedy_lr(problem: Problem, optimizer: Any, horizon: float) -> Table:
         optimizer = optimizer(lr=1.0)
     if not isinstance(optimizer, Optimizer) or not isinstance(optimizer.control_schedule, Constant):
         raise InvalidInput("optimizer", "SGD, SignSGD or an optimizer with a constant threshold", shown(optimizer))
+    if optimizer.memory is not None:
+        raise NotAvailable(
+            "greedy_lr: with momentum the step follows past gradients and dR/dt is linear in lr, so that no lr is best "
+            f"at a time ({shown(optimizer, 80)}); tune_lr has the best constant one"
+        )
     c = optimizer.control_schedule.value
     exact = MapResponse.of(optimizer, problem.noise)
     response = at_threshold(exact, c) if exact.map.clips else exact

@@ -37,7 +37,7 @@ class Landscape:
 
     Parameters
     ----------
-    problem, horizon, batch_size
+    problem, horizon, batch_size, momentum, dampening, nesterov
         As given to `landscape`.
     lr : ndarray, shape (L,)
         Step sizes.
@@ -61,6 +61,9 @@ class Landscape:
     lr: FloatArray
     threshold: FloatArray
     risk: FloatArray
+    momentum: float = 0.0
+    dampening: float = 0.0
+    nesterov: bool = False
 
     def __repr__(self) -> str:
         return (
@@ -71,7 +74,8 @@ class Landscape:
     def best(self) -> ClippedSGD:
         """The grid's best optimizer."""
         i, j = np.unravel_index(int(self.risk.argmin()), self.risk.shape)
-        return ClippedSGD(float(self.lr[i]), float(self.threshold[j]), self.batch_size)
+        buffer = self.momentum, self.dampening, self.nesterov
+        return ClippedSGD(float(self.lr[i]), float(self.threshold[j]), self.batch_size, *buffer)
 
     def plot(self, ax: Axes | None = None, **style: Any) -> Axes:
         """Draw the risk as filled contours over lr and threshold, the best point as a cross.
@@ -92,7 +96,17 @@ class Landscape:
 
 
 @known_names
-def landscape(problem: Problem, horizon: float, lr: Any, threshold: Any, batch_size: int = 1) -> Landscape:
+def landscape(
+    problem: Problem,
+    horizon: float,
+    lr: Any,
+    threshold: Any,
+    batch_size: int = 1,
+    *,
+    momentum: float = 0.0,
+    dampening: float = 0.0,
+    nesterov: bool = False,
+) -> Landscape:
     """Predict the risk at a horizon for every pair of a step size and a clip threshold.
 
     Parameters
@@ -107,6 +121,8 @@ def landscape(problem: Problem, horizon: float, lr: Any, threshold: Any, batch_s
         Increasing, > 0, in residual units; inf allowed.
     batch_size : int
         B.
+    momentum, dampening, nesterov
+        As in ClippedSGD.
 
     Returns
     -------
@@ -138,12 +154,13 @@ def landscape(problem: Problem, horizon: float, lr: Any, threshold: Any, batch_s
     """
     horizon = checked_trial(problem, horizon).horizon
     steps, clips = _axis("lr", lr, False), _axis("threshold", threshold, True)
-    optimizer = ClippedSGD(1.0, 1.0, checks.count("batch_size", batch_size))
+    optimizer = ClippedSGD(1.0, 1.0, checks.count("batch_size", batch_size), momentum, dampening, nesterov)
     points = Points(problem, optimizer, {"lr": steps, "threshold": clips})
     points.check_total("threshold", 1)
     risk = points.solve(horizon, np.array([horizon]), True, RTOL).risk
     grown = np.where(risk > GROWN * problem.initial_risk, math.inf, risk)
-    return Landscape(problem, horizon, optimizer.batch_size, steps, clips, grown)
+    buffer = optimizer.momentum, optimizer.dampening, optimizer.nesterov
+    return Landscape(problem, horizon, optimizer.batch_size, steps, clips, grown, *buffer)
 
 
 def _axis(argument: str, value: Any, infinite: bool) -> FloatArray:
@@ -172,4 +189,5 @@ def around(problem: Problem, optimizer: ClippedSGD, horizon: float) -> Landscape
         c = 2 * math.sqrt(2 * problem.initial_risk + problem.noise.width**2)
     steps = np.geomspace(lr.value / LR_REACH, lr.value * LR_REACH, POINTS)
     clips = np.geomspace(c / THRESHOLD_REACH, c * THRESHOLD_REACH, POINTS)
-    return landscape(problem, horizon, steps, clips, optimizer.batch_size)
+    buffer = {} if optimizer.memory is None else optimizer.memory._asdict()
+    return landscape(problem, horizon, steps, clips, optimizer.batch_size, **buffer)

@@ -28,8 +28,6 @@ from hdlimit.response.residual_maps import CLIP
 from hdlimit.response.response import MapResponse, Response
 from hdlimit.tuning.trial import WORST, Trial, check_found, checked_trial, compensated_step
 
-# Spacing of the rough grid in log of the step: missed minima against trials. Chosen, not measured.
-SPACING = math.log(4.0)
 # Gain in the objective below which not clipping is chosen: above the error of FINE trials. Chosen, not measured.
 NEGLIGIBLE = 2e-5
 
@@ -92,7 +90,7 @@ def minimize(value: Value, low: float, high: float, spacing: float, xtol: float)
 
 def best_scale(trial: Trial, response: Response, lr: Callable[[float], float], threshold: float) -> tuple[float, float]:
     """Return (x, value) of the best constant step lr(x) for one response, x near the log of eta mu."""
-    return minimize(lambda x: trial.value(response, Constant(lr(x)), threshold), *trial.scales, SPACING, 0.02)
+    return minimize(lambda x: trial.value(response, Constant(lr(x)), threshold), *trial.scales, trial.spacing, 0.02)
 
 
 def polish(value: Callable[[Any], float], start: list[float], step: float = 0.03) -> tuple[list[float], float]:
@@ -127,7 +125,7 @@ def best_step(trial: Trial, optimizer: Optimizer) -> Constants:
         raise InvalidInput("optimizer", "one with a constant threshold", shown(optimizer))
     c = optimizer.control_schedule.value
     quick: Response = at_threshold(response, c) if response.map.clips else response
-    mu = response(2 * trial.problem.initial_risk, c)[0]
+    mu = response(2 * trial.problem.initial_risk, c)[0] * trial.per_lr
     x, _ = best_scale(trial, quick, lambda x: compensated_step(x, mu), c)
     (x,), value = polish(lambda p: trial.value(quick, Constant(compensated_step(p[0], mu)), c, fine=True), [x])
     tuned: Any = optimizer
@@ -167,7 +165,7 @@ class Family:
         """Return (best x, value) at y."""
         if self.lr is not None:
             return math.nan, self.value(math.nan, y)
-        return minimize(lambda x: self.value(x, y), *self.trial.scales, SPACING, 0.02)
+        return minimize(lambda x: self.value(x, y), *self.trial.scales, self.trial.spacing, 0.02)
 
     def best(self, low: float, high: float) -> tuple[float, float, float]:
         """Return (x, y, value) of the best of all minima, polished."""
@@ -203,29 +201,29 @@ def best_clip(trial: Trial, batch_size: int = 1, lr: Schedule | None = None) -> 
     Constants
         Not clipping (threshold inf) is chosen where no threshold is better by more than 2e-5 of the log.
     """
-    noise = trial.problem.noise
+    noise, buffer = trial.problem.noise, trial.memory or ()
     response = MapResponse(CLIP, noise, batch_size)
     v = 2 * trial.problem.initial_risk
-    drift = lru_cache(maxsize=256)(lambda y: response(v, math.exp(y))[0])
+    drift = lru_cache(maxsize=256)(lambda y: response(v, math.exp(y))[0] * trial.per_lr)
     member = lambda y: at_threshold(response, math.exp(y))  # noqa: E731
     if not response.is_quick(math.exp(trial.thresholds[0])):
         shared = Thresholds(response)
-        drift = lru_cache(maxsize=256)(lambda y: shared(v, math.exp(y))[0])
+        drift = lru_cache(maxsize=256)(lambda y: shared(v, math.exp(y))[0] * trial.per_lr)
         member = lambda y: shared  # noqa: E731
     family = Family(trial, member, lambda x, y: compensated_step(x, drift(y)), math.exp, lr)
     x, y, value = family.best(*trial.thresholds)
     given: Any = lr.value if isinstance(lr, Constant) else lr
     step = family.step(x, y) if lr is None and value < WORST else given or 1.0
-    clipped = Constants(ClippedSGD(step, math.exp(y), batch_size), value)
+    clipped = Constants(ClippedSGD(step, math.exp(y), batch_size, *buffer), value)
     if math.isinf(noise.second_moment):
         return clipped
     if lr is None:
-        plain = best_step(trial, SGD(1.0, batch_size))
+        plain = best_step(trial, SGD(1.0, batch_size, *buffer))
     else:
-        plain = Constants(SGD(given, batch_size), trial.value(response, lr, math.inf, fine=True))
+        plain = Constants(SGD(given, batch_size, *buffer), trial.value(response, lr, math.inf, fine=True))
     if plain.value > clipped.value + NEGLIGIBLE:
         return clipped
-    return Constants(ClippedSGD(plain.optimizer.lr, math.inf, batch_size), plain.value)
+    return Constants(ClippedSGD(plain.optimizer.lr, math.inf, batch_size, *buffer), plain.value)
 
 
 @known_names

@@ -201,6 +201,7 @@ class Tuning:
         """
         facts: dict[str, Any] = {"result": "Tuning", "version": __version__, "problem": repr(self.problem)}
         facts |= {"horizon": self.horizon, "target": self.target, "batch_size": self.optimizer.batch_size}
+        facts |= self.optimizer.memory._asdict() if self.optimizer.memory is not None else {}
         facts |= {"lr": self.lr if isinstance(self.lr, float) else repr(self.lr)}
         facts |= {name: getattr(self, name) for name in ("threshold", "max_norm", "clipped_fraction", "risk", "time")}
         facts |= {

@@ -10,10 +10,11 @@ import numpy as np
 
 from hdlimit.core import checks
 from hdlimit.core.declaration import known_names
+from hdlimit.errors import InvalidInput
 from hdlimit.limit.system import limit_of
 from hdlimit.limit.validity import warn_caveats
 from hdlimit.optimizers.schedules import as_schedule
-from hdlimit.optimizers.sgd import SGD
+from hdlimit.optimizers.sgd import SGD, ClippedSGD
 from hdlimit.problem.problem import Problem
 from hdlimit.response.clipping import clipped_fraction, rate_gain
 from hdlimit.tuning.clip_schedule import ClipSchedule
@@ -32,6 +33,10 @@ def tune_clip(
     schedule: bool = False,
     batch_size: int = 1,
     target: float | None = None,
+    *,
+    momentum: float = 0.0,
+    dampening: float = 0.0,
+    nesterov: bool = False,
 ) -> Tuning:
     """Find the clip threshold and the step size with the lowest risk at a horizon, on the limit ODE.
 
@@ -50,6 +55,8 @@ def tune_clip(
         B; the mean gradient is clipped.
     target : float, optional
         A risk: the time at which it is reached is minimized instead of the risk at the horizon.
+    momentum, dampening, nesterov
+        As in ClippedSGD; kept, for the rival without clipping too. Not with schedule=True.
 
     Returns
     -------
@@ -89,15 +96,18 @@ def tune_clip(
     >>> tuning.risk < hd.tune_lr(problem, hd.SGD, horizon=2.0).risk
     True
     """
-    trial, batch_size = checked_trial(problem, horizon, target=target), checks.count("batch_size", batch_size)
-    checks.flag("schedule", schedule)
+    memory = ClippedSGD(1.0, 1.0, checks.count("batch_size", batch_size), momentum, dampening, nesterov).memory
+    trial, batch_size = checked_trial(problem, horizon, target=target, memory=memory), int(batch_size)
+    if checks.flag("schedule", schedule) and memory is not None:
+        expected = "False with momentum, as the schedule is the best threshold of steps that keep no gradients"
+        raise InvalidInput("schedule", expected, "True")
     given = None if lr is None else as_schedule("lr", lr)
     found = best_clip(trial, batch_size, given)
     check_found(trial, found.value, lambda: math.exp(best_clip(untargeted(trial), batch_size, given).value))
     optimizer: Any = found.optimizer
     curve = quiet_curve(problem, optimizer, trial.horizon)
     c, v, noise = float(optimizer.threshold), 2 * float(curve.risk[-1]), problem.noise
-    sgd = None if math.isinf(noise.second_moment) else best_step(trial, SGD(1.0, batch_size))
+    sgd = None if math.isinf(noise.second_moment) else best_step(trial, SGD(1.0, batch_size, *(memory or ())))
     if sgd is not None and trial.missed(sgd.value):
         sgd = None
     rival = math.inf if sgd is None else math.exp(sgd.value)

@@ -12,11 +12,13 @@ from hdlimit.core.timegrid import check_horizon
 from hdlimit.errors import InvalidInput
 from hdlimit.kernels import esdirk
 from hdlimit.limit.compression import binned, compressed
+from hdlimit.limit.dynamics.momentum import First, begun, with_memory
 from hdlimit.limit.integrator import solve
 from hdlimit.limit.interpolant import first_crossing
 from hdlimit.limit.moments import MomentSystem
 from hdlimit.limit.piecewise import explicit
 from hdlimit.limit.system import Limit
+from hdlimit.optimizers.base import Memory
 from hdlimit.optimizers.schedules import Constant, Schedule
 from hdlimit.problem.least_squares import checked_problem
 from hdlimit.problem.problem import Problem
@@ -34,6 +36,12 @@ LEAST_FALL = 0.01
 
 # Least range of log(eta mu) that is searched, however short the horizon is. Chosen, not measured.
 NARROWEST = math.log(16.0)
+
+
+# Spacing of the rough grid in log of the step: missed minima against trials. Chosen, not measured.
+SPACING = math.log(4.0)
+# The same with momentum, where risks that oscillate give several minima. Chosen, not measured.
+FINER = math.log(2.0)
 
 
 # Objective of a trial that diverged: above the log of every risk in double precision (709.8).
@@ -67,17 +75,33 @@ class Trial:
     target : float or None
         A risk. Where it is not reached the value is log(horizon) plus log(smallest risk/target), so that a search moves
         towards it.
+    memory : Memory or None
+        The buffer of gradients.
     """
 
     problem: Problem
     horizon: float
     features: str = "identity"
     target: float | None = None
+    memory: Memory | None = None
 
     @cached_property
     def modes(self) -> MomentSystem:
         """The modes of the problem."""
-        return compressed(self.problem, self.features, True)[0]
+        return self._remembering(compressed(self.problem, self.features, True)[0])
+
+    def _remembering(self, modes: MomentSystem) -> MomentSystem:
+        return modes if self.memory is None else with_memory(modes, self.memory, self.problem.dimension)
+
+    @property
+    def per_lr(self) -> float:
+        """The effective step over lr."""
+        return 1.0 if self.memory is None else self.memory.gain
+
+    @property
+    def spacing(self) -> float:
+        """Spacing of the rough grid in log of the step."""
+        return SPACING if self.memory is None else FINER
 
     @property
     def lowest(self) -> float:
@@ -87,16 +111,16 @@ class Trial:
     @cached_property
     def few_modes(self) -> MomentSystem:
         """Binned modes, for the rough search."""
-        return binned(self.modes)
+        return self._remembering(binned(compressed(self.problem, self.features, True)[0]))
 
     def value(self, response: Response, lr: Schedule, threshold: float, fine: bool = False) -> float:
         """Return the objective for one response and step-size schedule."""
         if isinstance(lr, Constant) and not 0 < lr.value * lr.value < math.inf:
             return WORST
         modes, rtol = (self.modes, FINE) if fine else (self.few_modes, ROUGH)
-        limit = TrialLimit(
-            self.few_modes, response, self._explicit(lr), Constant(threshold), 1 / self.problem.dimension
-        )
+        modes = begun(modes, self.memory, First(response, response.batch_size, threshold), self.problem.dimension)
+        schedules = self._explicit(lr), Constant(threshold)
+        limit = TrialLimit(self.few_modes, response, *schedules, 1 / self.problem.dimension, memory=self.memory)
         level = -math.inf if self.target is None else 2 * self.target
         solution = solve(limit, modes, self.horizon, rtol, level)
         dense = solution.dense
@@ -149,7 +173,7 @@ class Trial:
 
     @cached_property
     def scales(self) -> tuple[float, float]:
-        """A range of log(eta mu) that holds the best step of most problems; searches may leave it."""
+        """A range of log(eta mu) that holds the best effective step of most problems; searches may leave it."""
         modes = self.few_modes
         fastest, forcing = modes.fastest, modes.v_noise
         high = math.log(4 * fastest / forcing)
@@ -168,7 +192,13 @@ def compensated_step(x: float, mu: float) -> float:
     return math.exp(x) / mu if mu > 0 else math.inf
 
 
-def checked_trial(problem: Problem, horizon: float, features: str = "identity", target: float | None = None) -> Trial:
+def checked_trial(
+    problem: Problem,
+    horizon: float,
+    features: str = "identity",
+    target: float | None = None,
+    memory: Memory | None = None,
+) -> Trial:
     """Make a trial from a user's arguments.
 
     Raises
@@ -184,7 +214,7 @@ def checked_trial(problem: Problem, horizon: float, features: str = "identity", 
         target = checks.risk("target", target)
         if target >= problem.initial_risk:
             raise InvalidInput("target", f"a risk below the initial risk {problem.initial_risk:.6g}", f"{target:g}")
-    return Trial(problem, horizon, features, target)
+    return Trial(problem, horizon, features, target, memory)
 
 
 def check_found(trial: Trial, value: float, lowest: Callable[[], float]) -> None:

@@ -46,6 +46,8 @@ def _rescaled(covariance: CovarianceModel, d: int) -> CovarianceModel:
 
 def best_method(problem: Problem, optimizer: Optimizer) -> str:
     """Return "blocks" where it applies and at most a quarter of the eigenvalues are distinct, else "direct"."""
+    if optimizer.memory is not None:
+        return "direct"
     blocks = np.unique(problem.covariance.eigenvalues).size
     few = FEW_BLOCKS * blocks <= problem.dimension
     return "blocks" if few and FEATURES[optimizer.features].linear else "direct"

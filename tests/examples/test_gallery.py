@@ -22,6 +22,7 @@ SMALL = {
     "diabetes.py": ["--runs", "2", "--horizon", "2"],
     "gaussian_noise.py": ["--points", "20"],
     "matched_schedules.py": ["--runs", "2", "--d", "40"],
+    "momentum.py": ["--runs", "2", "--d", "40"],
     "noise_scale.py": ["--runs", "2", "--d", "40"],
     "noise_compression.py": ["--points", "8", "--samples", "5000"],
     "schedules.py": ["--runs", "2", "--d", "40", "--points", "6"],

@@ -267,7 +267,7 @@ def test_a_path_depends_on_its_number_alone() -> None:
 
 
 @pytest.mark.parametrize("diffusion", ["homogenized", "corrected"])
-@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=name_of)
+@pytest.mark.parametrize("optimizer", [one for one in OPTIMIZERS if one.memory is None], ids=name_of)
 def test_work_can_be_sent_to_other_processes(optimizer: Any, diffusion: str) -> None:
     """Bit for bit, for every optimizer, schedules and tables included."""
     problem = hd.Problem(hd.PowerLaw(60, 0.5), hd.Gaussian(0.5))

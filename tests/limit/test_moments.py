@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import hdlimit as hd
-from hdlimit.limit.dynamics import identity, sign
+from hdlimit.limit.dynamics import identity, momentum, sign
 from hdlimit.limit.feature_maps import FEATURES
 from hdlimit.limit.integrator import solve
 from hdlimit.limit.moments import MomentSystem
@@ -36,8 +36,14 @@ def test_v_alone_is_the_same_curve() -> None:
 
 
 @pytest.mark.parametrize(
-    ("optimizer", "member"), [(hd.SGD(0.5), identity), (hd.ClippedSGD(0.5, 0.7), identity), (hd.SignSGD(0.5), sign)]
+    ("optimizer", "member"),
+    [
+        (hd.SGD(0.5), identity),
+        (hd.ClippedSGD(0.5, 0.7), identity),
+        (hd.ClippedSGD(0.5, 0.7, momentum=0.9), momentum),
+        (hd.SignSGD(0.5), sign),
+    ],
 )
 def test_every_member_has_its_file(optimizer: hd.SGD, member: object) -> None:
     """And every feature map a member."""
-    assert set(MEMBERS) == set(FEATURES) and MEMBERS[optimizer.features] is vars(member)["moments"]
+    assert set(MEMBERS) == {*FEATURES, "momentum"} and MEMBERS[optimizer.dynamics] is vars(member)["moments"]

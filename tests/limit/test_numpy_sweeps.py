@@ -83,7 +83,7 @@ def test_what_is_remembered_is_of_one_route(monkeypatch: pytest.MonkeyPatch) -> 
         with monkeypatch.context() as patch:
             patch.setattr(numpy_sweeps, "_steps", [0])
             patch.setattr(type(esdirk.advance), "deferred", True)
-            found: tuple[np.ndarray, ...] = numpy_sweeps.advance(arrays, response.kernel, response.parameters)
+            found: tuple[np.ndarray, ...] = numpy_sweeps.advance(arrays, None, response.kernel, response.parameters)
             return found
 
     first = in_numpy()
@@ -110,6 +110,6 @@ def test_what_python_cannot_do_is_left_to_the_compiled_integrator(monkeypatch: p
             patch.setattr(type(esdirk.advance), "deferred", True)
             for name, value in replaced.items():
                 patch.setattr(numpy_sweeps, name, value)
-            found = numpy_sweeps.advance(arrays, response.kernel, response.parameters)
+            found = numpy_sweeps.advance(arrays, None, response.kernel, response.parameters)
             assert numpy_sweeps._steps[0] >= numpy_sweeps.ENOUGH_STEPS
         np.testing.assert_array_equal(found[4], expected[4])

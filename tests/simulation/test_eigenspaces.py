@@ -42,7 +42,7 @@ FALSE_ALARM = 1e-3
 SCORE = ResidualTable(
     levels=[0.1, 0.5], residuals=[-1.0, -0.2, 0.2, 2.0], scores=[[-0.8, -0.3, 0.3, 1.0], [-1.0, -0.1, 0.1, 2.0]]
 )
-IDENTITY = [optimizer for optimizer in OPTIMIZERS if optimizer.features == "identity"]
+IDENTITY = [optimizer for optimizer in OPTIMIZERS if optimizer.features == "identity" and optimizer.memory is None]
 
 
 def repeated(values: list[float], counts: list[int]) -> Covariance:

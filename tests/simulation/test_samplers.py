@@ -151,7 +151,7 @@ def applied(name: str, x: list[float], max_norm: float) -> list[float]:
     """The update of one sample of residual 1, whose gradient is x."""
     delta, gradient, number = np.zeros(len(x)), np.zeros(len(x)), UPDATES[name].number
     stream.add_gradient(gradient, delta, np.array(x), -1.0, 1.0, np.empty(0), 0.0, number)
-    stream.apply_update(number, delta, gradient, 0.5, max_norm)
+    stream.apply_update(number, delta, gradient, 0.5, max_norm, np.empty(0))
     return (-delta / 0.5).tolist()
 
 
@@ -177,10 +177,13 @@ def test_update_entries_say_the_truth(name: str, max_norm: float) -> None:
     lengths = []
     for s in (1e6, 1e9):
         delta = np.zeros(5)
-        stream.apply_update(UPDATES[name].number, delta, s * gradient, 0.5, max_norm)
+        stream.apply_update(UPDATES[name].number, delta, s * gradient, 0.5, max_norm, np.empty(0))
         lengths.append(np.linalg.norm(delta))
     assert bool(lengths[1] > 2 * lengths[0]) == UPDATES[name].unbounded(max_norm)
-    counted = [stream.apply_update(UPDATES[name].number, np.zeros(5), s * gradient, 0.5, max_norm) for s in (1e-6, 1e6)]
+    counted = [
+        stream.apply_update(UPDATES[name].number, np.zeros(5), s * gradient, 0.5, max_norm, np.empty(0))
+        for s in (1e-6, 1e6)
+    ]
     assert counted == [0, int(UPDATES[name].clips and math.isfinite(max_norm))]
 
 

@@ -11,18 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hdlimit.core.declaration import FloatArray
-from hdlimit.core.jit import (
-    MATRIX,
-    READ,
-    READ_INTEGERS,
-    READ_MATRIX,
-    VECTOR,
-    float64,
-    int64,
-    jit,
-    npy_rng,
-    void,
-)
+from hdlimit.core.jit import MATRIX, READ, READ_INTEGERS, READ_MATRIX, VECTOR, float64, int64, jit, npy_rng, void
 
 _SUMS = {"reassoc", "contract"}  # sums may be reordered, so that loops over coordinates use vector instructions
 _TILE_ROWS, _TILE_COLUMNS = 48, 512  # of the right factor of a product: 192 KB
@@ -31,6 +20,9 @@ _TILE_ROWS, _TILE_COLUMNS = 48, 512  # of the right factor of a product: 192 KB
 LARGEST = 1e100
 
 _UPDATE = int64(VECTOR, READ, float64, float64)
+# Entries of a memory: beta, 1 - dampening, whether the step looks ahead (nesterov), whether the buffer has begun; from
+# the fifth on it is the buffer.
+BETA, KEPT, AHEAD, BEGUN, BUFFER = range(5)
 
 GRADIENT, CLIPPED_GRADIENT, SIGNED_GRADIENT, SIGNED_FEATURES = range(4)
 
@@ -41,7 +33,8 @@ class Steps(NamedTuple):
     These are advance_rows, advance_diagonal and eigenspaces.advance_blocks.
 
     noise: eps of every sample, shape (n B,); step: eta/d, (n,); control: max_norm, or the level at which the table is
-    read, (n,); update: one of the numbers above; table: psi as `read_table` takes it, empty for psi(r) = r.
+    read, (n,); update: one of the numbers above; table: psi as `read_table` takes it, empty for psi(r) = r; stop: as in
+    core.backend; memory: as above, (BUFFER + d,), overwritten, empty without momentum.
     """
 
     noise: FloatArray
@@ -50,6 +43,7 @@ class Steps(NamedTuple):
     update: int
     table: FloatArray
     stop: Any
+    memory: FloatArray
 
 
 @jit(_UPDATE)
@@ -60,20 +54,26 @@ def descend(delta: FloatArray, gradient: FloatArray, step: float, max_norm: floa
     return 0
 
 
+@jit(float64(READ, float64), fastmath=_SUMS)
+def clip_factor(gradient: FloatArray, max_norm: float) -> float:
+    """max_norm over the norm of a gradient that is longer, 1 for others."""
+    square = 0.0
+    for i in range(gradient.size):
+        square += gradient[i] * gradient[i]
+    norm: float = square**0.5
+    return max_norm / norm if norm > max_norm else 1.0
+
+
 @jit(_UPDATE, fastmath=_SUMS)
 def descend_clipped(delta: FloatArray, gradient: FloatArray, step: float, max_norm: float) -> int:
     """Set delta to delta - step * gradient, the gradient scaled to norm max_norm where it is longer.
 
     Returns 1 if it was, else 0.
     """
-    square = 0.0
-    for i in range(gradient.size):
-        square += gradient[i] * gradient[i]
-    norm = square**0.5
-    scaled = step * (max_norm / norm) if norm > max_norm else step
+    factor = clip_factor(gradient, max_norm)
     for i in range(delta.size):
-        delta[i] -= scaled * gradient[i]
-    return int(norm > max_norm)
+        delta[i] -= step * factor * gradient[i]
+    return int(factor < 1.0)
 
 
 @jit(_UPDATE)
@@ -84,12 +84,32 @@ def descend_signed(delta: FloatArray, gradient: FloatArray, step: float, max_nor
     return 0
 
 
-@jit(int64(int64, VECTOR, READ, float64, float64), forceinline=True)
-def apply_update(update: int, delta: FloatArray, gradient: FloatArray, step: float, max_norm: float) -> int:
+@jit(void(VECTOR, READ, float64, float64, VECTOR))
+def descend_remembering(
+    delta: FloatArray, gradient: FloatArray, step: float, factor: float, memory: FloatArray
+) -> None:
+    """Put a gradient times a factor into the buffer, and set delta to delta - step * what the memory makes of both."""
+    beta, kept, ahead = memory[BETA], memory[KEPT] if memory[BEGUN] != 0.0 else 1.0, memory[AHEAD] != 0.0
+    memory[BEGUN] = 1.0
+    buffer = memory[BUFFER:]
+    for i in range(delta.size):
+        g = factor * gradient[i]
+        buffer[i] = beta * buffer[i] + kept * g
+        delta[i] -= step * (g + beta * buffer[i] if ahead else buffer[i])
+
+
+@jit(int64(int64, VECTOR, READ, float64, float64, VECTOR), forceinline=True)
+def apply_update(
+    update: int, delta: FloatArray, gradient: FloatArray, step: float, max_norm: float, memory: FloatArray
+) -> int:
     """Change delta by the update with the given number, which reaches a kernel much faster than a function does.
 
     Returns 1 if the gradient was clipped, else 0.
     """
+    if memory.size > 0:
+        factor = clip_factor(gradient, max_norm) if update == CLIPPED_GRADIENT else 1.0
+        descend_remembering(delta, gradient, step, factor, memory)
+        return int(factor < 1.0)
     if update == CLIPPED_GRADIENT:
         return descend_clipped(delta, gradient, step, max_norm)
     if update == SIGNED_GRADIENT:
@@ -150,19 +170,11 @@ def add_gradient(
         gradient[i] += residual * x[i]
 
 
-@jit(int64(VECTOR, READ_MATRIX, READ_INTEGERS, VECTOR, READ, READ, READ, int64, READ, READ_INTEGERS))
+@jit(int64(VECTOR, READ_MATRIX, READ_INTEGERS, VECTOR, READ, READ, READ, int64, READ, READ_INTEGERS, VECTOR))
 def advance_rows(
-    delta: FloatArray,
-    x: FloatArray,
-    rows: Any,
-    gradient: FloatArray,
-    noise: FloatArray,
-    step: FloatArray,
-    control: FloatArray,
-    update: int,
-    table: FloatArray,
-    stop: Any,
-) -> int:
+    delta: FloatArray, x: FloatArray, rows: Any, gradient: FloatArray, noise: FloatArray, step: FloatArray,
+    control: FloatArray, update: int, table: FloatArray, stop: Any, memory: FloatArray,
+) -> int:  # fmt: skip
     """Take n steps on given rows: step k uses the rows x[rows[k B : (k + 1) B]] and the noise of the same places.
 
     delta: shape (d,), overwritten; x: (anything, d); rows: (n B,); gradient: scratch, (d,); the rest as in Steps.
@@ -175,7 +187,7 @@ def advance_rows(
             if stop[0] != 0:
                 return -1
             add_gradient(gradient, delta, x[rows[j]], noise[j], 1.0 / batch, table, control[k], update)
-        clipped += apply_update(update, delta, gradient, step[k], control[k])
+        clipped += apply_update(update, delta, gradient, step[k], control[k], memory)
     return clipped
 
 
@@ -186,20 +198,11 @@ def draw_normals(x: FloatArray, generator: Any, deviation: FloatArray) -> None:
         x[i] = deviation[i] * generator.standard_normal()
 
 
-@jit(int64(VECTOR, npy_rng, READ, VECTOR, VECTOR, READ, READ, READ, int64, READ, READ_INTEGERS))
+@jit(int64(VECTOR, npy_rng, READ, VECTOR, VECTOR, READ, READ, READ, int64, READ, READ_INTEGERS, VECTOR))
 def advance_diagonal(
-    delta: FloatArray,
-    generator: Any,
-    deviation: FloatArray,
-    gradient: FloatArray,
-    x: FloatArray,
-    noise: FloatArray,
-    step: FloatArray,
-    control: FloatArray,
-    update: int,
-    table: FloatArray,
-    stop: Any,
-) -> int:
+    delta: FloatArray, generator: Any, deviation: FloatArray, gradient: FloatArray, x: FloatArray, noise: FloatArray,
+    step: FloatArray, control: FloatArray, update: int, table: FloatArray, stop: Any, memory: FloatArray,
+) -> int:  # fmt: skip
     """Take n steps on independent normal features x_i = deviation_i N(0, 1), drawn sample after sample.
 
     delta: shape (d,), overwritten; generator: of the normals; deviation: (d,); gradient, x: scratch, (d,); the rest as
@@ -213,7 +216,7 @@ def advance_diagonal(
             residual = mapped_residual(delta, x, noise[k], table, control[k])
             for i in range(delta.size):
                 x[i] *= residual
-            clipped += apply_update(update, delta, x, step[k], control[k])
+            clipped += apply_update(update, delta, x, step[k], control[k], memory)
             continue
         # A batch is added up.
         gradient[:] = 0.0
@@ -222,7 +225,7 @@ def advance_diagonal(
                 return -1
             draw_normals(x, generator, deviation)
             add_gradient(gradient, delta, x, noise[j], 1.0 / batch, table, control[k], update)
-        clipped += apply_update(update, delta, gradient, step[k], control[k])
+        clipped += apply_update(update, delta, gradient, step[k], control[k], memory)
     return clipped
 
 
