@@ -102,23 +102,26 @@ class ClipResponse:
     def __init__(self, noise: NoiseLaw, batch_size: int = 1) -> None:
         self.response = MapResponse(CLIP, noise, batch_size)
         self.error = ERROR if self.response.is_quick(noise.width or 1.0) else 2 * SURFACE_ERROR
-        self._below: dict[int, Callable[[float, float], tuple[float, float]]] = {}
+        self._closed: dict[int, Callable[[float, float], tuple[float, float]] | None] = {}
 
     def __call__(self, v: float, c: float) -> tuple[float, float]:
         """(mu, nu) at v and c."""
         if math.isinf(c) or c == 0.0:
             return self.response(v, c)
-        k = math.ceil(math.log(c, 4))
-        if k not in self._below:
-            quick = self.response.is_quick(4.0**k)
-            self._below[k] = self.response.below(4.0**k) if quick else surface(self.response).at
-        return self._below[k](v, c)
+        return (self._up_to(c) or surface(self.response).at)(v, c)
 
     def over(self, v: float, c: FloatArray) -> FloatArray:
         """(mu, nu) at v and many finite c in ascending order, shape (2, n)."""
-        if c[0] > 0.0 and not self.response.is_quick(float(c[-1])):
+        if c[0] > 0.0 and self._up_to(float(c[-1])) is None:
             return surface(self.response).over(v, c)
         return np.array([self(v, x) for x in c.tolist()]).T
+
+    def _up_to(self, c: float) -> Callable[[float, float], tuple[float, float]] | None:
+        """Return the closed form for controls up to c, None without one."""
+        k = math.ceil(math.log(c, 4))
+        if k not in self._closed:
+            self._closed[k] = self.response.below(4.0**k) if self.response.is_quick(4.0**k) else None
+        return self._closed[k]
 
 
 class Thresholds:
