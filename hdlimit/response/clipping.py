@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numpy.polynomial import chebyshev
 
+from hdlimit.core import chebyshev
 from hdlimit.core.declaration import FloatArray
 from hdlimit.problem.noise_law import NoiseLaw
 from hdlimit.response.batch_law import squared_norm
@@ -16,8 +16,7 @@ from hdlimit.response.residual_maps import CLIP
 from hdlimit.response.response import MapResponse
 
 # Chebyshev nodes in log c between which log(mu^2/nu) is interpolated.
-_X = np.cos(np.pi * (np.arange(12) + 0.5) / 12)
-_FIT = np.linalg.inv(chebyshev.chebvander(_X, 11))
+_X, _FIT = chebyshev.roots(12)[::-1], chebyshev.from_roots(12)[:, ::-1]
 # Point masses up to which the grid of thresholds is refined around each. Chosen, not measured.
 MOST_ATOMS = 40
 
@@ -40,10 +39,17 @@ class BestNow:
         mu, nu = self.exact(v, c)
         return 2 * math.log(mu) - math.log(nu) if mu > 0 else -math.inf
 
+    def gains(self, v: float, c: FloatArray) -> FloatArray:
+        """log(mu_c^2/nu_c) at many c in ascending order."""
+        mu, nu = self.exact.over(v, c)
+        with np.errstate(divide="ignore"):
+            found: FloatArray = 2 * np.log(mu) - np.log(nu)
+        return np.where(mu > 0, found, -math.inf)
+
     def __call__(self, v: float) -> float:
         """c*(v)."""
         grid = self._grid(v)
-        gains = [self.gain(v, c) for c in grid]
+        gains = self.gains(v, grid)
         best = int(np.argmax(gains))
         unclipped = -math.log((v + self.noise.second_moment) / self.batch_size)
         if best and all(abs(gain - unclipped) < self.error for gain in gains[best - 1 : best + 2]):
@@ -65,8 +71,8 @@ class BestNow:
     def _by_polynomial(self, v: float, low: float, high: float) -> tuple[float, float]:
         """Return the same from few thresholds, halving the interval until a polynomial is right at its maximum."""
         for _ in range(6):
-            gains = [self.gain(v, c) for c in np.exp((low + high) / 2 + (high - low) / 2 * _X).tolist()]
-            fit = chebyshev.Chebyshev(_FIT @ gains, domain=[low, high])
+            gains = self.gains(v, np.exp((low + high) / 2 + (high - low) / 2 * _X))
+            fit = np.polynomial.Chebyshev(_FIT @ gains, domain=[low, high])
             fine = np.linspace(low, high, 401)
             top = int(np.argmax(fit(fine)))
             near = fit.deriv().roots()
@@ -81,7 +87,8 @@ class BestNow:
 
     def _grid(self, v: float) -> FloatArray:
         s = math.sqrt(v)
-        low, high = 0.05 * s / math.sqrt(self.batch_size), 10 * (s + self.reach)
+        root = math.sqrt(self.batch_size)
+        low, high = 0.05 * s / root, 10 * (s + self.reach) / root
         if self.batch_size == 1:
             grid = np.geomspace(low, high, math.ceil(math.log(high / low) / 0.25) + 1)
         else:  # thresholds that every v shares

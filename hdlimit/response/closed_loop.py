@@ -14,9 +14,10 @@ import numpy as np
 from hdlimit.core.declaration import FloatArray
 from hdlimit.kernels import responses as kernels
 from hdlimit.problem.noise_law import NoiseLaw
-from hdlimit.response.chebyshev import SURFACE_ERROR, Pieces, fitted
 from hdlimit.response.residual_maps import CLIP
 from hdlimit.response.response import Compiled, MapResponse, Response, surface
+from hdlimit.response.surface import SURFACE_ERROR
+from hdlimit.response.tables import Pieces, fitted
 
 Rule = Callable[[float], tuple[float, float]]
 # Length of a panel in log v, the least that is tabulated at once. Chosen, not measured.
@@ -83,7 +84,7 @@ class Feedback:
 
     def _panel(self, k: int) -> Pieces:
         if k not in self._panels:
-            self._panels[k] = fitted(self.rule, k * PANEL, (k + 1) * PANEL, self.error, np.zeros(2))
+            self._panels[k] = fitted(self.rule, k * PANEL, (k + 1) * PANEL, self.error)
         return self._panels[k]
 
 
@@ -112,6 +113,12 @@ class ClipResponse:
             quick = self.response.is_quick(4.0**k)
             self._below[k] = self.response.below(4.0**k) if quick else surface(self.response).at
         return self._below[k](v, c)
+
+    def over(self, v: float, c: FloatArray) -> FloatArray:
+        """(mu, nu) at v and many finite c in ascending order, shape (2, n)."""
+        if c[0] > 0.0 and not self.response.is_quick(float(c[-1])):
+            return surface(self.response).over(v, c)
+        return np.array([self(v, x) for x in c.tolist()]).T
 
 
 class Thresholds:
