@@ -22,6 +22,8 @@ from hdlimit.response.tables import LONGEST, Tabulated, check, edge
 
 # Relative error of a cell: a sixth of what a curve at rtol = 1e-6 may have.
 SURFACE_ERROR = 5e-7
+# Error with the few first places above which all do not do: its logarithm at most doubles with their number.
+HOPELESS = 2e-3
 # Shortest cell.
 SHORTEST = 0.005
 # Cells that a surface keeps: 12 MB.
@@ -245,11 +247,15 @@ def nested() -> Nested:
 def _across(logs: Callable[[slice, slice], FloatArray]) -> tuple[FloatArray, float]:
     """Choose the places in log c by the deciding rows: their values there, and the error at the next place."""
     few, rest = slice(_FEW + 1), slice(_FEW + 1, _COLUMNS + 1)
-    values = logs(slice(_DECIDING), few)
+    values = logs(slice(1), few)
+    _, error = _enough(values)
+    if error > HOPELESS:
+        return values, error
+    values = np.concatenate([values, logs(slice(1, _DECIDING), few)], axis=1)
     columns, error = _enough(values)
     if error > SURFACE_ERROR:
         first = np.concatenate([values[:, :1], logs(slice(1), rest)], axis=2)
-        all_columns, error = _enough(first)
+        _, error = _enough(first)
         if error <= SURFACE_ERROR:
             others = np.concatenate([values[:, 1:], logs(slice(1, _DECIDING), rest)], axis=2)
             values = np.concatenate([first, others], axis=1)
