@@ -91,7 +91,8 @@ def test_between_the_nodes(noise: NoiseLaw, size: int) -> None:
 
 @pytest.mark.parametrize(("noise", "size"), BATCHES[:2], ids=name_of)
 def test_coarse_cells_are_rejected(noise: NoiseLaw, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(surface, "SURFACE_ERROR", 1.0)
+    for bound in ("SURFACE_ERROR", "HOPELESS"):
+        monkeypatch.setattr(surface, bound, 1.0)
     monkeypatch.setattr(tables, "LARGEST_ERROR", 1.0)
     assert errors(noise, size).max() > 4 * 5e-7
     forget()
