@@ -199,23 +199,22 @@ def _dispatcher(function: Callable[..., Any], options: dict[str, Any]) -> Any:
 
 def _stamp(dispatcher: Any) -> bool:
     """Add the hash of all kernel sources to the cache stamp; False where this numba keeps its stamp elsewhere."""
+    from hashlib import sha256
+
     cache_file: Any = getattr(getattr(dispatcher, "_cache", None), "_cache_file", None)
     if not hasattr(cache_file, "_source_stamp"):
         return False
-    cache_file._source_stamp = (cache_file._source_stamp, _sources_hash())
+    cache_file._source_stamp = (cache_file._source_stamp, sha256(_sources()).hexdigest())
     return True
 
 
 @cache
-def _sources_hash() -> str:
-    """Hash of the text of this file, of signatures.py and of all files in folders named kernels, by their names."""
-    import hashlib
-
-    digest, here = hashlib.sha256(), Path(__file__)
-    package = here.parents[1]
-    for path in sorted([here, here.with_name("signatures.py"), *package.rglob("kernels/*.py")]):
-        digest.update(path.relative_to(package).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
-    return digest.hexdigest()
+def _sources() -> bytes:
+    """Return the text of this file, of signatures.py and of all files in folders named kernels, with their names."""
+    here = Path(__file__)
+    package, files = here.parents[1], [here, here.with_name("signatures.py")]
+    paths = sorted([*files, *package.glob("kernels/*.py"), *package.glob("*/kernels/*.py")])
+    return b"".join(path.relative_to(package).as_posix().encode() + b"\0" + path.read_bytes() for path in paths)
 
 
 def jit(signature: Any = None, borrows: bool = False, **options: Any) -> Callable[[Callable[P, T]], Kernel[P, T]]:
@@ -247,7 +246,7 @@ def jit(signature: Any = None, borrows: bool = False, **options: Any) -> Callabl
     numba.core.errors.TypingError
         At the first call, if the kernel does not compile for the signature.
     """
-    _sources_hash()
+    _sources()
     settings = {"cache": True, "nogil": True, "error_model": "numpy", "_nrt": not borrows}
     settings |= {"forceinline": "fastmath" in options, **options}
 
@@ -285,7 +284,7 @@ def python(
         return spaces[id(names)]
 
     def twin(value: Any) -> Any:
-        if isinstance(value, ModuleType) and any(isinstance(thing, Kernel) for thing in vars(value).values()):
+        if isinstance(value, ModuleType) and value is not np and Kernel in map(type, vars(value).values()):
             return SimpleNamespace(**space_of(vars(value)))
         if not isinstance(value, Kernel):
             return value

@@ -3,47 +3,42 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from hdlimit.core import checks
 from hdlimit.core.declaration import FloatArray, IntArray, known_names
-from hdlimit.core.timegrid import check_duration
 from hdlimit.core.version import __version__
 from hdlimit.errors import InvalidInput, NoLimit, NotAvailable, Outcome, Status, shown
-from hdlimit.kernels.second_moments import Recursion, pair_moments, second_moments
-from hdlimit.limit.dynamics import momentum
+from hdlimit.finite_size.exact_recursion import affordable_modes, forms_after, risks_after
 from hdlimit.limit.feature_maps import FEATURES
-from hdlimit.limit.modes import mode_system
-from hdlimit.limit.moments import MomentSystem
+from hdlimit.limit.quadratic_forms import Function, noise_scales, of_largest, share, weighted
 from hdlimit.limit.stability import stability
-from hdlimit.optimizers.base import Memory, Optimizer, check_types
+from hdlimit.optimizers.base import Optimizer, check_types
 from hdlimit.plotting.risk import plot_exact
-from hdlimit.problem.least_squares import DIVERGED
 from hdlimit.problem.problem import Problem
 from hdlimit.response.residual_maps import residual_map
-from hdlimit.response.response import MapResponse
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-# Steps whose schedules are read at once: 0.5 MB an array.
-_AT_ONCE = 1 << 16
 # Splits of the modes whose bias is extrapolated to order 1/d.
 _COPIES = 1, 2, 4, 8
 # Step numbers that are held as an array: 0.8 GB.
 _MOST_HELD = 100_000_000
-# Time of a step, and of a mode in it, for the refusal of what would take a day; measured on one core.
-_STEP_SECONDS, _MODE_SECONDS = 2e-8, 1.2e-9
 
 
 @known_names
 @dataclass(frozen=True, eq=False, repr=False)
 class ExactMean:
     """The exact mean risk of SGD.
+
+    The distance, the norm of the gradient, noise scales and alignments are made, when asked for, by the same recursion.
 
     Attributes
     ----------
@@ -87,6 +82,61 @@ class ExactMean:
         """Samples seen after every number of steps: batch size times steps, shape (T,)."""
         samples: FloatArray = (self.steps * self.optimizer.batch_size).astype(np.float64)
         return samples
+
+    @cached_property
+    def _forms(self) -> FloatArray:
+        """E delta^T K^j delta for j = 0, 2, 3, shape (3, T)."""
+        return self._after([np.ones_like, np.square, lambda eigenvalues: eigenvalues**3])
+
+    def _after(self, functions: Sequence[Function]) -> FloatArray:
+        modes = affordable_modes(self.problem, self.optimizer, self.steps, 1)
+        rows = weighted(modes, functions).functionals[1:]
+        return forms_after(self.problem, self.optimizer, modes, self.steps, rows)
+
+    @property
+    def distance(self) -> FloatArray:
+        """E norm(delta)^2, shape (T,)."""
+        distance: FloatArray = self._forms[0]
+        return distance
+
+    @property
+    def gradient_norm(self) -> FloatArray:
+        """Root mean square of norm(K delta), shape (T,)."""
+        norm: FloatArray = np.sqrt(self._forms[1])
+        return norm
+
+    @property
+    def noise_scale(self) -> FloatArray:
+        """Gradient noise scale as `Curve.noise_scale`, of the means of its two parts, shape (T,)."""
+        scale: FloatArray = noise_scales(self.problem, self.risk, self._forms[1:])[0]
+        return scale
+
+    @property
+    def hessian_noise_scale(self) -> FloatArray:
+        """Gradient noise scale as `Curve.hessian_noise_scale`, of the means of its two parts, shape (T,)."""
+        scale: FloatArray = noise_scales(self.problem, self.risk, self._forms[1:])[1]
+        return scale
+
+    def alignment(self, k: int) -> FloatArray:
+        """Return the share of the mean squared population gradient in the top k eigenvectors of K.
+
+        Parameters
+        ----------
+        k : int
+            From 1 to d.
+
+        Returns
+        -------
+        ndarray, shape (T,)
+            As `Curve.alignment`.
+
+        Raises
+        ------
+        InvalidInput
+            If k is not from 1 to d.
+        """
+        part, whole = self._after([of_largest(self.problem.covariance, k), np.square])
+        return share(part, whole)
 
     def plot(self, ax: Axes | None = None, **style: Any) -> Axes:
         """Draw the mean risk as a line.
@@ -154,8 +204,7 @@ def exact_mean(problem: Problem, optimizer: Optimizer, steps: Any) -> ExactMean:
     check_types(problem, optimizer)
     numbers = _step_numbers(steps)
     _check_exists(problem, optimizer)
-    modes = _modes(problem, optimizer, numbers, 1)
-    risk = _risks(problem, optimizer, modes, numbers, 1)
+    risk = risks_after(problem, optimizer, affordable_modes(problem, optimizer, numbers, 1), numbers, 1)
     reached = numbers[: risk.size]
     outcome = _outcome(problem, optimizer, reached, int(numbers[-1]), risk.size == numbers.size)
     return ExactMean(problem, optimizer, reached, reached / problem.dimension, risk, outcome, __version__)
@@ -189,73 +238,13 @@ def exact_bias(problem: Problem, optimizer: Optimizer, steps: Any) -> FloatArray
     check_types(problem, optimizer)
     numbers = _step_numbers(steps)
     _check_exists(problem, optimizer)
-    modes = _modes(problem, optimizer, numbers, sum(_COPIES))
-    means = [_risks(problem, optimizer, modes, numbers, copies) for copies in _COPIES]
+    modes = affordable_modes(problem, optimizer, numbers, sum(_COPIES))
+    means = [risks_after(problem, optimizer, modes, numbers, copies) for copies in _COPIES]
     if min(mean.size for mean in means) < numbers.size:
         raise NotAvailable("exact_bias: the mean of runs diverges, lr is not below the critical one at this d")
     limit = (8 * means[3] - 6 * means[2] + means[1]) / 3
     bias: FloatArray = means[0] - limit
     return bias
-
-
-def _risks(problem: Problem, optimizer: Optimizer, modes: MomentSystem, numbers: IntArray, copies: int) -> FloatArray:
-    """Return E R after the steps, for every eigenvalue `copies` times and as many times the steps."""
-    d, variance = problem.dimension * copies, problem.noise.second_moment
-    rate = modes.rate
-    weight = np.divide(modes.diffusion * d, rate, out=np.zeros_like(rate), where=rate > 0)
-    escape, memory = 2 * DIVERGED * max(problem.initial_risk, variance), optimizer.memory
-    marks, v = numbers * copies, np.empty(numbers.size)
-    rho, written = modes.start.copy() if memory is None else _pairs(problem, optimizer, modes, copies), 0
-    for first in range(0, max(int(marks[-1]), 1), _AT_ONCE):
-        last = min(first + _AT_ONCE, int(marks[-1]))
-        g = optimizer.lr_schedule(np.arange(first, last) / d) / d
-        stop = int(np.searchsorted(marks, last, side="right"))
-        near, out = marks[written:stop] - first, v[written:stop]
-        batch = float(optimizer.batch_size)
-        if memory is None:
-            found = second_moments(*Recursion(rate, weight, rho, g, variance, batch, escape, near, out))
-        else:
-            laws = _laws(memory, copies, g, first == 0)
-            found = pair_moments(rate, weight, rho, laws, variance, batch, escape, near, out)
-        written += found
-        if found < near.size:
-            break
-    return v[:written] / 2
-
-
-def _pairs(problem: Problem, optimizer: Optimizer, modes: MomentSystem, copies: int) -> FloatArray:
-    """Return E delta^2, E delta y and E y^2 of the modes at the start, shape (3, n), y as in _laws.
-
-    Of several copies y begins as that of the limit does.
-    """
-    memory, control = optimizer.memory, float(optimizer.control_schedule(0.0))
-    assert memory is not None
-    pairs = momentum.with_memory(modes, memory, problem.dimension)
-    if copies > 1:
-        first = momentum.First(MapResponse.of(optimizer, problem.noise), optimizer.batch_size, control)
-        pairs = momentum.begun(pairs, memory, first, problem.dimension)
-    return pairs.start.reshape(3, -1).copy()
-
-
-def _laws(memory: Memory, copies: int, lr: FloatArray, begins: bool) -> FloatArray:
-    """Return T_12, T_22, u_1, u_2 of steps on delta and y = buffer (1 - beta)/(1 - dampening), shape (steps, 4).
-
-    lr: over d. The buffer begins with a whole gradient; of several copies, 1 - beta is as many times smaller.
-    """
-    w, eta = (1 - memory.momentum) / copies, lr * memory.gain
-    beta, added = 1 - w, np.full(lr.size, w)
-    if begins and copies == 1:
-        added[0] = w / (1 - memory.dampening)
-    back, ahead = (beta * beta, 1 + beta) if memory.nesterov else (beta, 1.0)
-    return np.stack([-eta * back, np.full(lr.size, beta), -eta * ahead * added, added], axis=1)
-
-
-def _modes(problem: Problem, optimizer: Optimizer, numbers: IntArray, times: int) -> MomentSystem:
-    """Return the modes if the recursion with them, run so many times, ends within a day."""
-    modes, last = mode_system(problem.covariance, optimizer.features, problem.initial_error), int(numbers[-1])
-    work = f"a recursion of {last * times:.3g} steps with {modes.size} eigenvalues"
-    check_duration("steps", last, work, last * times * (_STEP_SECONDS + _MODE_SECONDS * modes.size))
-    return modes
 
 
 def _check_exists(problem: Problem, optimizer: Optimizer) -> None:

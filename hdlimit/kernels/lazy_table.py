@@ -12,6 +12,7 @@ import math
 
 import numpy as np
 
+from hdlimit.core import chebyshev
 from hdlimit.core.jit import TWO, VECTOR, float64, int64, jit, void
 from hdlimit.kernels import formulas
 from hdlimit.kernels.responses import SIGNATURE, SMALLEST, sign_mixture
@@ -27,8 +28,8 @@ ERROR = 1e-12
 # c/s above which clipping changes nothing in double precision: erfc(9/sqrt 2) = 2e-19. Below a = 1/2, y = -a^2/2 is
 # above NEAR, and the closed form cancels: there a series is summed.
 CERTAIN, NEAR = 9.0, -0.125
-_NODES = np.cos(np.pi * (np.arange(WIDTH) + 0.5) / WIDTH)
-_TO_CHEBYSHEV = np.linalg.inv(np.polynomial.chebyshev.chebvander(_NODES, WIDTH - 1))
+_NODES = chebyshev.roots(WIDTH)
+_TO_CHEBYSHEV = chebyshev.from_roots(WIDTH)
 _CHECKS = np.array([-1.0, 0.0, math.cos(3 * math.pi / WIDTH), 1.0])
 _INSIDE = np.array([1 / (math.factorial(k) * (2 * k + 1)) for k in range(11)])
 _MISSED = np.array([2 / (math.factorial(k) * (2 * k + 1) * (2 * k + 3)) for k in range(11)])

@@ -18,13 +18,13 @@ from hdlimit.kernels import formulas
 SIGNATURE = TWO(float64, float64, VECTOR)
 # v is taken as at least this where a response has 1/sqrt(v): its square root is far above the smallest float.
 SMALLEST = 1e-280
-# Added to mu and nu before a table takes their logarithms, so that they may be 0.
+# Share of mu and nu at the upper end of a panel that is added before a table takes logarithms, so that they may be 0.
 FLOOR = 1e-30
 # Degree of a table in log v on a piece, and points in log c of a surface; pieces are halved until their error is small
-# enough (response/chebyshev.py), so that these trade the number of pieces for the cost of each. Chosen, not measured.
+# enough (response/tables.py), so that these trade the number of pieces for the cost of each. Chosen, not measured.
 TABLE_DEGREE = 12
-# Chebyshev points in log c of a surface; its cells are halved until they are right (response/chebyshev.py).
-SURFACE_POINTS = 12
+# Most places in log c of a cell of a surface, which is halved where they do not do (response/surface.py).
+SURFACE_POINTS = 16
 # Numbers of a table before its ends, of a surface before its places, of a cell before its coefficients.
 TABLE_HEAD, SURFACE_HEAD, CELL_HEAD = 5, 6, 9
 # Length of a cell in log v and log c, the least that is tabulated: what many curves share. Chosen, not measured.
@@ -124,7 +124,7 @@ def _clenshaw(coefficients: np.ndarray, offset: float, x: float) -> float:
 
 @jit(TWO(float64, VECTOR, int64), borrows=True)
 def _logarithms(v: float, parameters: np.ndarray, start: int) -> tuple[float, float]:
-    """log(mu/unit + 1e-30) and log(nu/unit + 1e-30) from the table that begins at `start`."""
+    """log(mu/unit) and log(nu/unit) from the table that begins at `start`."""
     pieces = int(parameters[start])
     first = start + TABLE_HEAD
     x = min(max(math.log(max(v, SMALLEST)), parameters[first]), parameters[first + pieces])
@@ -137,15 +137,14 @@ def _logarithms(v: float, parameters: np.ndarray, start: int) -> tuple[float, fl
 
 @jit(SIGNATURE, borrows=True)
 def table(v: float, c: float, parameters: np.ndarray) -> tuple[float, float]:
-    """log(mu/unit + 1e-30), log(nu/unit + 1e-30) as piecewise Chebyshev sums in log v, at one threshold.
+    """log(mu/unit), log(nu/unit) as piecewise Chebyshev sums in log v, at one threshold.
 
     parameters: number of pieces p, log of the units of mu and nu, the largest mu and nu that there are, the p + 1 ends
     in log v, then per piece 13 coefficients for mu and 13 for nu. Constant outside the ends; the caller checks that the
     range was kept.
     """
     log_mu, log_nu = _logarithms(v, parameters, 0)
-    mu, nu = max(math.exp(log_mu) - FLOOR, 0.0), max(math.exp(log_nu) - FLOOR, 0.0)
-    return min(mu * math.exp(parameters[1]), parameters[3]), min(nu * math.exp(parameters[2]), parameters[4])
+    return min(math.exp(log_mu + parameters[1]), parameters[3]), min(math.exp(log_nu + parameters[2]), parameters[4])
 
 
 @jit(TWO(float64, float64, VECTOR, int64), borrows=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numpy.polynomial import chebyshev
 
+from hdlimit.core import chebyshev
 from hdlimit.core.declaration import FloatArray
 from hdlimit.errors import InvalidInput
 from hdlimit.optimizers.reading import reading
@@ -34,13 +34,11 @@ MOST_PIECES, MOST_FITS = 4000, 100_000
 # Pieces after which pieces no longer shrink towards a zero of a schedule; chosen, not measured.
 ENOUGH_PIECES = 400
 
-_POINTS = np.cos(np.pi * np.arange(DEGREE + 1) / DEGREE)
-_FIT = np.linalg.inv(chebyshev.chebvander(_POINTS, DEGREE))
-_TO_POWERS = np.array(
-    [np.append(chebyshev.cheb2poly(row), np.zeros(DEGREE + 1))[: DEGREE + 1] for row in np.eye(DEGREE + 1)]
-)
-_BETWEEN = np.cos(np.pi * (np.arange(DEGREE) + 0.5) / DEGREE)
-_AT_BETWEEN = chebyshev.chebvander(_BETWEEN, DEGREE)
+_POINTS = chebyshev.extremes(DEGREE)
+_FIT = chebyshev.from_extremes(DEGREE)
+_TO_POWERS = chebyshev.powers(DEGREE)
+_BETWEEN = chebyshev.roots(DEGREE)
+_AT_BETWEEN = chebyshev.values_at(_BETWEEN, DEGREE)
 
 
 class Piecewise(NamedTuple):
@@ -237,7 +235,7 @@ class _Reader:
         """Whether a fit on (a, b) is right at all times that have been read."""
         first, last = np.searchsorted(self.times, [a, b])
         x = (2 * self.times[first:last] - a - b) / (b - a)
-        missed = np.abs(chebyshev.chebval(x, fit) - self.values[first:last])
+        missed = np.abs(np.polynomial.chebyshev.chebval(x, fit) - self.values[first:last])
         return bool(missed.max(initial=0.0) <= allowed)
 
     def _kink(self, span: _Span, point: bool) -> float | None:

@@ -7,7 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from hdlimit.core import checks
 from hdlimit.core.declaration import FloatArray
+from hdlimit.errors import InvalidInput
 from hdlimit.limit.dynamics.sign import pair_moments
 from hdlimit.limit.integrator import solve
 from hdlimit.limit.interpolant import Integrated
@@ -47,7 +49,7 @@ def quadratic_forms(
     problem, optimizer = curve.problem, curve.optimizer
     limit = limit_of(problem, optimizer, min(TOLERANCE, curve.rtol / 10) if compress else False)
     if limit.modes.functionals.shape[0] > 1:
-        modes = _weighted(limit.modes, functions)
+        modes = weighted(limit.modes, functions)
     else:
         modes = _of_pairs(problem, pair_moments(problem, optimizer), optimizer.features, functions)
     dense = solve(limit, modes, curve.end, curve.rtol).dense
@@ -59,7 +61,7 @@ def quadratic_forms(
     return values
 
 
-def _weighted(modes: MomentSystem, functions: Sequence[Function]) -> MomentSystem:
+def weighted(modes: MomentSystem, functions: Sequence[Function]) -> MomentSystem:
     """Return the modes with v and the forms as functionals: those of v and of norm(delta)^2 tell the eigenvalues."""
     of_v, of_distance = modes.functionals[:2]
     eigenvalues = np.divide(of_v, of_distance, out=np.zeros_like(of_v), where=of_distance > 0)
@@ -84,7 +86,10 @@ def of_largest(covariance: CovarianceModel, k: int) -> Function:
     """Return the square of an eigenvalue among the k largest ones of K, 0 for the others.
 
     Of eigenvalues that equal the k-th, those that belong to the k largest are a share, the same in every direction.
+    Raises InvalidInput for a k that is not from 1 to d.
     """
+    if (k := checks.integer("k", k)) > covariance.dimension:
+        raise InvalidInput("k", f"at most d = {covariance.dimension}", f"{k}")
     eigenvalues = covariance.eigenvalues[::-1]
     least = eigenvalues[k - 1]
     high, low = least * (1 + EQUAL), least * (1 - EQUAL)
@@ -97,3 +102,20 @@ def of_largest(covariance: CovarianceModel, k: int) -> Function:
         return squared
 
     return squares
+
+
+def share(part: FloatArray, whole: FloatArray) -> FloatArray:
+    """Return part/whole, 1 where the whole is 0."""
+    found: FloatArray = np.divide(part, whole, out=np.ones(whole.shape), where=whole > 0)
+    return found
+
+
+def noise_scales(problem: LeastSquares, risk: FloatArray, signal: FloatArray) -> FloatArray:
+    """Return both gradient noise scales (p tr K + A_2)/A_2 and (p tr K^2 + A_3)/A_3, p = 2R + E eps^2, shape (2, n).
+
+    signal: A_2 and A_3, A_k = delta^T K^k delta, shape (2, n). inf where these vanish.
+    """
+    k, p = problem.covariance, 2 * risk + problem.noise.second_moment
+    noise = np.multiply.outer([k.trace, k.squares], p)
+    found: FloatArray = np.divide(noise + signal, signal, out=np.full(signal.shape, np.inf), where=signal > 0)
+    return found

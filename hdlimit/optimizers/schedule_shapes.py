@@ -118,8 +118,10 @@ class Polynomial(Schedule):
         self._set(power=power, degree=1 if power == 1 else None)
 
     def _values(self, t: FloatArray) -> FloatArray:
-        left = 1 - np.clip(t / self.duration, 0.0, 1.0)
-        return self.final + (self.initial - self.final) * left**self.power
+        done = np.clip(t / self.duration, 0.0, 1.0)
+        with np.errstate(divide="ignore"):  # as Cosine without cancellation
+            risen = -np.expm1(self.power * np.log1p(-done))
+        return self.initial * (1 - done) ** self.power + self.final * risen
 
     @property
     def knots(self) -> FloatArray:
@@ -162,8 +164,9 @@ class Cosine(Schedule):
         _set_ends(self)
 
     def _values(self, t: FloatArray) -> FloatArray:
-        left = 1 - np.minimum(t / self.duration, 1.0)
-        return self.final + (self.initial - self.final) * np.sin(np.pi / 2 * left) ** 2
+        done = np.minimum(t / self.duration, 1.0)
+        fallen, risen = (np.sin(np.pi / 2 * part) ** 2 for part in (1 - done, done))
+        return self.initial * fallen + self.final * risen  # without cancellation where it rises from 0
 
     @property
     def knots(self) -> FloatArray:

@@ -13,7 +13,7 @@ from hdlimit.core.declaration import FloatArray, known_names
 from hdlimit.errors import InvalidInput, NotAvailable, shown
 from hdlimit.limit.interpolant import DenseOutput, first_crossing
 from hdlimit.limit.pair_moments import pair_squares
-from hdlimit.limit.quadratic_forms import of_largest, quadratic_forms
+from hdlimit.limit.quadratic_forms import noise_scales, of_largest, quadratic_forms, share
 from hdlimit.problem.problem import Problem
 from hdlimit.response.clipping import clipped_fraction
 from hdlimit.response.efficiency import Efficiency, efficiency
@@ -168,12 +168,8 @@ class DenseCurve:
         where E eps^2 is, and where the gradient vanishes.
         """
         times = self._times(t)
-        k = self.problem.covariance
         signal = np.stack([self._squares(times)[1], self._cubes(times)[0]])
-        p = 2 * self.at(times) + self.problem.noise.second_moment
-        noise = np.multiply.outer([k.trace, k.squares], p)
-        scales: FloatArray = np.divide(noise + signal, signal, out=np.full(signal.shape, np.inf), where=signal > 0)
-        return scales
+        return noise_scales(self.problem, self.at(times), signal)
 
     @property
     def noise_scale(self) -> FloatArray:
@@ -218,13 +214,9 @@ class DenseCurve:
         NotAvailable
             Where the eigenvalues do not fit into memory.
         """
-        if (k := checks.integer("k", k)) > self.problem.dimension:
-            raise InvalidInput("k", f"at most d = {self.problem.dimension}", f"{k}")
-        times = self.time if t is None else self._times(t)
-        top = of_largest(self.problem.covariance, k)
-        part, whole = quadratic_forms(self, [top, lambda eigenvalues: eigenvalues**2], False)(times)
-        share: FloatArray = np.divide(part, whole, out=np.ones(whole.shape), where=whole > 0)
-        return share
+        top, times = of_largest(self.problem.covariance, k), self.time if t is None else self._times(t)
+        part, whole = quadratic_forms(self, [top, np.square], False)(times)
+        return share(part, whole)
 
     @property
     def clipped_fraction(self) -> FloatArray:

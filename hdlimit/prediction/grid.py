@@ -33,9 +33,9 @@ from hdlimit.limit.moments import MomentSystem
 from hdlimit.limit.numpy_sweeps import run
 from hdlimit.limit.piecewise import Piecewise, stops, tabulate
 from hdlimit.limit.system import Limit
-from hdlimit.response.chebyshev import LARGEST_ERROR, TABLE_ERROR
 from hdlimit.response.closed_loop import ERROR, Feedback
 from hdlimit.response.response import Compiled, MapResponse, Response
+from hdlimit.response.tables import LARGEST_ERROR, TABLE_ERROR
 
 # Time of a mode and curve, for the number of tasks; a rough figure of one core.
 SECONDS = 1e-6

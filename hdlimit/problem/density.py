@@ -36,7 +36,6 @@ DRIFT = 1e-3
 FEWEST = 8
 # Share of a moment beyond the last octave below which a tail that is no power may be cut.
 CUT = 1e-9
-NODES, WEIGHTS = np.polynomial.legendre.leggauss(ORDER)
 
 
 class HasDensity(Protocol):
@@ -120,6 +119,15 @@ def _start(noise: HasDensity, negligible: float) -> tuple[FloatArray, FloatArray
     return ends[:-1], ends[1:]
 
 
+@lru_cache(maxsize=64)
+def gauss(order: int) -> tuple[FloatArray, FloatArray]:
+    """Return the nodes and weights of Gauss-Legendre quadrature on [-1, 1]; kept, and made only where they are used."""
+    nodes, weights = np.polynomial.legendre.leggauss(order)
+    nodes.setflags(write=False)
+    weights.setflags(write=False)
+    return nodes, weights
+
+
 def _probability(noise: HasDensity, a: FloatArray, b: FloatArray) -> FloatArray:
     law = noise.frozen
     with np.errstate(all="ignore"):
@@ -134,8 +142,8 @@ def density(noise: HasDensity, x: FloatArray) -> FloatArray:
 
 
 def _mass(noise: HasDensity, a: FloatArray, b: FloatArray) -> FloatArray:
-    half = (b - a)[:, None] / 2
-    mass: FloatArray = (half * WEIGHTS * density(noise, a[:, None] + half + half * NODES)).sum(axis=1)
+    half, (nodes, weights) = (b - a)[:, None] / 2, gauss(ORDER)
+    mass: FloatArray = (half * weights * density(noise, a[:, None] + half + half * nodes)).sum(axis=1)
     return mass
 
 
@@ -165,9 +173,9 @@ def moments_of_density(noise: HasDensity) -> Moments:
     """Sum the moments of a law with a density; what was found is kept for the law."""
     law = noise.frozen
     edges, factor = panels(noise, 0)
-    half = np.diff(edges)[:, None] / 2
-    x = edges[:-1, None] + half + half * NODES
-    weight = half * WEIGHTS * density(noise, x) * factor[:, None]
+    half, (nodes, weights) = np.diff(edges)[:, None] / 2, gauss(ORDER)
+    x = edges[:-1, None] + half + half * nodes
+    weight = half * weights * density(noise, x) * factor[:, None]
     mass = weight.sum(axis=1)
     heavy = np.flatnonzero((np.cumsum(mass) > NOTHING) & (np.cumsum(mass[::-1])[::-1] > NOTHING))
     if heavy.size:
@@ -204,7 +212,7 @@ def _tail(log_density: Any, middle: float, begin: float, end: float, shift: floa
     blocks: list[FloatArray] = []
     lowest: list[FloatArray] = []
     first, count, side = 0, 4, math.copysign(1.0, end)
-    farthest = min(abs(end), 1e300)
+    farthest, (nodes, weights) = min(abs(end), 1e300), gauss(ORDER)
     if begin == 0 or not abs(begin) < farthest:
         return _Tail(np.zeros((0, _POWERS.size)), side, True)
     while first < MOST_OCTAVES:
@@ -212,11 +220,11 @@ def _tail(log_density: Any, middle: float, begin: float, end: float, shift: floa
             near = abs(begin) * 2.0 ** np.arange(first, first + count)
             near = near[near < farthest][:, None]
             half = (np.minimum(2 * near, abs(end)) - near) / 2
-            x = middle + side * (near + half + half * NODES)
+            x = middle + side * (near + half + half * nodes)
             level = np.asarray(log_density(x), dtype=np.float64)
             level = np.where(np.isnan(level), -math.inf, level)
             distance = np.log(np.maximum(np.abs(x + shift), 1e-300))
-            terms = (level + np.log(half * WEIGHTS))[..., None] + distance[..., None] * _POWERS
+            terms = (level + np.log(half * weights))[..., None] + distance[..., None] * _POWERS
             blocks.append(np.logaddexp.reduce(terms, axis=1))
         lowest.append(level.min(axis=1))
         highest = np.concatenate(blocks)[:, 2]

@@ -191,10 +191,9 @@ class SymmetricStable(NoiseLaw):
         return _mixture(1, 0, 2 * self.scale**2) if self.alpha == 2 else None
 
     def mixture(self, reach: float) -> Components:
-        """Return a quadrature over the scale of a normal law, right for |eps| up to `reach`."""
-        return self.components or stable_components(
-            self.alpha, self.scale, reach if math.isfinite(reach) else self.scale
-        )
+        """Return a quadrature over the scale of a normal law, right for |eps| up to `reach`; one a power of 4."""
+        times = math.ceil(math.log(max(reach / self.scale, 1.0), 4)) if math.isfinite(reach) else 0
+        return self.components or stable_components(self.alpha, self.scale, self.scale * 4.0**times)
 
     def information_reach(self, s: float) -> float:
         """|r| beyond which the law adds less than 1e-17 to the Fisher information."""

@@ -185,7 +185,7 @@ def _posed(noise: NoiseLaw, v: float, size: int) -> tuple[Objective, FloatArray,
         return _posed_batch(noise, v, size, high / 10)
     grid = _grid(1e-4 * s, high, 16)
     if parts is not None and parts.mean.any():
-        chosen = _promising(np.abs(parts.mean), parts.weight, 1)
+        chosen = promising(np.abs(parts.mean), parts.weight, 1)
         grid = _around(grid, np.abs(parts.mean[chosen]), np.sqrt(v + parts.variance[chosen]))
     condition = _condition(noise, v)
     return condition, _rising(condition, grid), EXACT
@@ -196,7 +196,7 @@ def _posed_batch(noise: NoiseLaw, v: float, size: int, high: float) -> tuple[Obj
     grid = _grid(0.03 * math.sqrt(v) / size, high, 5)
     if law.few is not None:
         few = law.few
-        chosen = _promising(few.radius, few.weight, size)[-12:]
+        chosen = promising(few.radius, few.weight, size)[-12:]
         grid = _around(grid, few.radius[chosen] / size, np.full(chosen.size, few.s / size))
 
     def objective(c: FloatArray) -> Condition:
@@ -223,7 +223,7 @@ def _around(grid: FloatArray, near: FloatArray, spread: FloatArray) -> FloatArra
     return np.unique(np.concatenate([grid, extra[extra > grid[0]]]))
 
 
-def _promising(radii: FloatArray, weights: FloatArray, size: int) -> IntArray:
+def promising(radii: FloatArray, weights: FloatArray, size: int) -> IntArray:
     """Find the values of sqrt(S) near which a maximum may hide, at v = 0.
 
     Returns

@@ -8,11 +8,11 @@ from typing import NamedTuple
 import numpy as np
 
 from hdlimit.core.declaration import FloatArray
+from hdlimit.problem.density import gauss
 from hdlimit.problem.noise_law import Components
 
 # Nodes over [0, a], a < 1/2 standard deviation, where the integrand is a normal density: exact to rounding.
-_X, _W = np.polynomial.legendre.leggauss(12)
-_X, _W = (_X + 1) / 2, _W / 2
+NODES = 12
 
 
 class Condition(NamedTuple):
@@ -71,11 +71,13 @@ def _thin(a: FloatArray, k: FloatArray) -> FloatArray:
     """Return the six for a threshold below half a standard deviation: Gauss-Legendre over [0, a]."""
     from scipy.special import ndtr
 
-    u = a[:, None] * _X
+    x, w = gauss(NODES)
+    place, share = (1 + x) / 2, w / 2
+    u = a[:, None] * place
     near, far = (np.exp(-((u + sign * k[:, None]) ** 2) / 2) / math.sqrt(2 * math.pi) for sign in (-1, 1))
     p = near + far
     bend = -u * ((u - k[:, None]) * near + (u + k[:, None]) * far)
-    mass, second = a * (p @ _W), a * ((p * _X**2) @ _W)
+    mass, second = a * (p @ share), a * ((p * place**2) @ share)
     density = a * (np.exp(-((a - k) ** 2) / 2) + np.exp(-((a + k) ** 2) / 2)) / math.sqrt(2 * math.pi)
     tail = ndtr(k - a) + ndtr(-a - k)
-    return np.stack([mass, tail, density, second, a * ((p * (1 - _X**2)) @ _W), a * (bend @ _W)])
+    return np.stack([mass, tail, density, second, a * ((p * (1 - place**2)) @ share), a * (bend @ share)])

@@ -5,19 +5,21 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numpy.polynomial import chebyshev
 
+from hdlimit.core import chebyshev
 from hdlimit.core.declaration import FloatArray
 from hdlimit.problem.noise_law import NoiseLaw
 from hdlimit.response.batch_law import squared_norm
+from hdlimit.response.best_threshold import promising
 from hdlimit.response.closed_loop import ERROR, ClipResponse
 from hdlimit.response.efficiency import share_of_ceiling
 from hdlimit.response.residual_maps import CLIP
 from hdlimit.response.response import MapResponse
 
 # Chebyshev nodes in log c between which log(mu^2/nu) is interpolated.
-_X = np.cos(np.pi * (np.arange(12) + 0.5) / 12)
-_FIT = np.linalg.inv(chebyshev.chebvander(_X, 11))
+_X, _FIT = chebyshev.roots(12)[::-1], chebyshev.from_roots(12)[:, ::-1]
+# Maxima on the grid that are followed, and how far in log(mu^2/nu) below the largest one may be. Chosen, not measured.
+MOST_PEAKS, NEARLY = 3, 0.1
 # Point masses up to which the grid of thresholds is refined around each. Chosen, not measured.
 MOST_ATOMS = 40
 
@@ -40,17 +42,29 @@ class BestNow:
         mu, nu = self.exact(v, c)
         return 2 * math.log(mu) - math.log(nu) if mu > 0 else -math.inf
 
+    def gains(self, v: float, c: FloatArray) -> FloatArray:
+        """log(mu_c^2/nu_c) at many c in ascending order."""
+        mu, nu = self.exact.over(v, c)
+        with np.errstate(divide="ignore"):
+            found: FloatArray = 2 * np.log(mu) - np.log(nu)
+        return np.where(mu > 0, found, -math.inf)
+
     def __call__(self, v: float) -> float:
         """c*(v)."""
         grid = self._grid(v)
-        gains = [self.gain(v, c) for c in grid]
+        gains = self.gains(v, grid)
         best = int(np.argmax(gains))
         unclipped = -math.log((v + self.noise.second_moment) / self.batch_size)
         if best and all(abs(gain - unclipped) < self.error for gain in gains[best - 1 : best + 2]):
             return math.inf
-        ends = math.log(grid[max(best - 1, 0)]), math.log(grid[min(best + 1, grid.size - 1)])
-        y, gain = self._by_polynomial(v, *ends) if self.batch_size > 1 else self._by_brent(v, *ends)
+        found = (self._near(v, grid, top) for top in _peaks(gains))
+        y, gain = max(found, key=lambda pair: pair[1])
         return math.exp(y) if gain > unclipped + self.error else math.inf
+
+    def _near(self, v: float, grid: FloatArray, top: int) -> tuple[float, float]:
+        """(log c, gain) at the maximum between the neighbours of a threshold of the grid."""
+        ends = math.log(grid[max(top - 1, 0)]), math.log(grid[min(top + 1, grid.size - 1)])
+        return self._by_polynomial(v, *ends) if self.batch_size > 1 else self._by_brent(v, *ends)
 
     def _by_brent(self, v: float, low: float, high: float) -> tuple[float, float]:
         """(log c, gain) at the maximum between two log c."""
@@ -65,8 +79,8 @@ class BestNow:
     def _by_polynomial(self, v: float, low: float, high: float) -> tuple[float, float]:
         """Return the same from few thresholds, halving the interval until a polynomial is right at its maximum."""
         for _ in range(6):
-            gains = [self.gain(v, c) for c in np.exp((low + high) / 2 + (high - low) / 2 * _X).tolist()]
-            fit = chebyshev.Chebyshev(_FIT @ gains, domain=[low, high])
+            gains = self.gains(v, np.exp((low + high) / 2 + (high - low) / 2 * _X))
+            fit = np.polynomial.Chebyshev(_FIT @ gains, domain=[low, high])
             fine = np.linspace(low, high, 401)
             top = int(np.argmax(fit(fine)))
             near = fit.deriv().roots()
@@ -81,17 +95,38 @@ class BestNow:
 
     def _grid(self, v: float) -> FloatArray:
         s = math.sqrt(v)
-        low, high = 0.05 * s / math.sqrt(self.batch_size), 10 * (s + self.reach)
+        root = math.sqrt(self.batch_size)
+        low, high = 0.05 * s / root, 10 * (s + self.reach) / root
         if self.batch_size == 1:
             grid = np.geomspace(low, high, math.ceil(math.log(high / low) / 0.25) + 1)
         else:  # thresholds that every v shares
             grid = np.exp(0.5 * np.arange(math.floor(2 * math.log(low)), math.ceil(2 * math.log(high)) + 1))
-        parts = self.noise.components
-        if parts is None or not 0 < np.count_nonzero(parts.mean) <= MOST_ATOMS:
-            return grid
-        around = np.abs(parts.mean)[:, None] + np.sqrt(v + parts.variance)[:, None] * np.arange(-4.0, 5.0)
+        radius, spread = self._masses(v)
+        around = radius[:, None] + spread[:, None] * np.arange(-4.0, 5.0)
         inside = around[(around > low) & (around < high)]
         return np.unique(np.concatenate([grid, inside]))
+
+    def _masses(self, v: float) -> tuple[FloatArray, FloatArray]:
+        """Return thresholds where few point masses may put a maximum, and the width of each."""
+        parts, size, none = self.noise.components, self.batch_size, np.empty(0)
+        if size == 1:
+            if parts is None or not 0 < np.count_nonzero(parts.mean) <= MOST_ATOMS:
+                return none, none
+            return np.abs(parts.mean), np.sqrt(v + parts.variance)
+        few = squared_norm(self.noise, size, v).few
+        if few is None:
+            return none, none
+        radius = few.radius[promising(few.radius, few.weight, size)[-MOST_ATOMS:]] / size
+        return radius, np.full(radius.size, few.s / size)
+
+
+def _peaks(gains: FloatArray) -> list[int]:
+    """Return the maxima of gains on a grid that may be the largest between its points, at most MOST_PEAKS."""
+    low = np.full(1, -math.inf)
+    padded = np.concatenate([low, gains, low])
+    peaks = np.flatnonzero((padded[1:-1] >= padded[:-2]) & (padded[1:-1] > padded[2:]))
+    order = peaks[np.argsort(gains[peaks])[::-1]][:MOST_PEAKS]
+    return [int(k) for k in order if gains[k] >= gains[order[0]] - NEARLY]
 
 
 def heuristic_scale(noise: NoiseLaw) -> float:

@@ -14,9 +14,10 @@ import numpy as np
 from hdlimit.core.declaration import FloatArray
 from hdlimit.kernels import responses as kernels
 from hdlimit.problem.noise_law import NoiseLaw
-from hdlimit.response.chebyshev import SURFACE_ERROR, Pieces, fitted
 from hdlimit.response.residual_maps import CLIP
 from hdlimit.response.response import Compiled, MapResponse, Response, surface
+from hdlimit.response.surface import SURFACE_ERROR
+from hdlimit.response.tables import Pieces, fitted
 
 Rule = Callable[[float], tuple[float, float]]
 # Length of a panel in log v, the least that is tabulated at once. Chosen, not measured.
@@ -83,7 +84,7 @@ class Feedback:
 
     def _panel(self, k: int) -> Pieces:
         if k not in self._panels:
-            self._panels[k] = fitted(self.rule, k * PANEL, (k + 1) * PANEL, self.error, np.zeros(2))
+            self._panels[k] = fitted(self.rule, k * PANEL, (k + 1) * PANEL, self.error)
         return self._panels[k]
 
 
@@ -101,17 +102,26 @@ class ClipResponse:
     def __init__(self, noise: NoiseLaw, batch_size: int = 1) -> None:
         self.response = MapResponse(CLIP, noise, batch_size)
         self.error = ERROR if self.response.is_quick(noise.width or 1.0) else 2 * SURFACE_ERROR
-        self._below: dict[int, Callable[[float, float], tuple[float, float]]] = {}
+        self._closed: dict[int, Callable[[float, float], tuple[float, float]] | None] = {}
 
     def __call__(self, v: float, c: float) -> tuple[float, float]:
         """(mu, nu) at v and c."""
         if math.isinf(c) or c == 0.0:
             return self.response(v, c)
+        return (self._up_to(c) or surface(self.response).at)(v, c)
+
+    def over(self, v: float, c: FloatArray) -> FloatArray:
+        """(mu, nu) at v and many finite c in ascending order, shape (2, n)."""
+        if c[0] > 0.0 and self._up_to(float(c[-1])) is None:
+            return surface(self.response).over(v, c)
+        return np.array([self(v, x) for x in c.tolist()]).T
+
+    def _up_to(self, c: float) -> Callable[[float, float], tuple[float, float]] | None:
+        """Return the closed form for controls up to c, None without one."""
         k = math.ceil(math.log(c, 4))
-        if k not in self._below:
-            quick = self.response.is_quick(4.0**k)
-            self._below[k] = self.response.below(4.0**k) if quick else surface(self.response).at
-        return self._below[k](v, c)
+        if k not in self._closed:
+            self._closed[k] = self.response.below(4.0**k) if self.response.is_quick(4.0**k) else None
+        return self._closed[k]
 
 
 class Thresholds:

@@ -21,6 +21,7 @@ from typing import NamedTuple
 import numpy as np
 
 from hdlimit.core.declaration import FloatArray
+from hdlimit.problem.density import gauss
 from hdlimit.problem.noise_law import ComplexArray, Points
 
 # x times the point where contours of w (for large x/v) or of q (for small) leave the real axis: e^START is the loss of
@@ -34,7 +35,6 @@ NEGLIGIBLE = -36.0
 FAR = 30.0
 # Range of the logarithm in which trapezoids with weights like e^(+-y) are summed.
 RANGE = 32.0
-_X, _W = np.polynomial.legendre.leggauss(PANEL)
 
 
 def log1p(z: Points) -> Points:
@@ -74,7 +74,7 @@ def arc(size: int) -> Arc:
     """
     bend = min(0.06, 1 / (6 * size))
     last = math.sqrt((START - NEGLIGIBLE) / bend)
-    x, w = np.polynomial.legendre.leggauss(int(last) + 32)
+    x, w = gauss(int(last) + 32)
     u = last / 2 * (1 + x)
     z: ComplexArray = np.asarray(START + 1j * u - bend * u**2, dtype=np.complex128)
     weight = last / 2 / (1j * np.pi) * w * np.exp(z) * (1j - 2 * bend * u)
@@ -92,7 +92,8 @@ def cut(octaves: int) -> tuple[FloatArray, FloatArray]:
 @lru_cache(maxsize=1024)
 def panel(k: int) -> tuple[ComplexArray, FloatArray]:
     """Nodes w x of panel k of the line Re w x = START, and their weights."""
-    return np.asarray(START + 1j * LENGTH * (k + (1 + _X) / 2), dtype=np.complex128), LENGTH / 2 * _W
+    x, w = gauss(PANEL)
+    return np.asarray(START + 1j * LENGTH * (k + (1 + x) / 2), dtype=np.complex128), LENGTH / 2 * w
 
 
 def half_factor(z: ComplexArray) -> ComplexArray:

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from hdlimit.core.declaration import FloatArray
+from hdlimit.problem.density import gauss
 from hdlimit.problem.noise_law import NoiseLaw
 from hdlimit.problem.scipy_noise import ScipyNoise
 from hdlimit.response.mixtures import density_components
@@ -53,7 +54,7 @@ def quadrature_response(psi: Kinked, noise: NoiseLaw, v: float, c: float) -> tup
 
 
 # Nodes of a panel of z, of at most 6.5 standard deviations: 1e-9 (tests/response/test_response.py).
-_Z, _ZW = np.polynomial.legendre.leggauss(20)
+NODES = 20
 
 
 def expectation(
@@ -64,14 +65,14 @@ def expectation(
     Gauss-Legendre panels in z end at the kinks.
     """
     kinks = sorted({sign * k for k in psi.kinks(c) for sign in (-1, 1)})
-    total = 0.0
+    total, (x, w) = 0.0, gauss(NODES)
     for weight, value in _points(noise, v, kinks, c):
         edges = [np.full(value.size, e * math.sqrt(v)) for e in (-9.5, -3.0, 0.0, 3.0, 9.5)]
         edges += [np.clip(value + k, edges[0], edges[4]) for k in kinks]
         ends = np.sort(np.stack(edges), axis=0)
         half = (ends[1:] - ends[:-1])[:, :, None] / 2
-        z = ends[:-1, :, None] + half * (1 + _Z)
-        mass = weight[:, None] * half * _ZW * np.exp(-(z**2) / (2 * v)) / math.sqrt(2 * math.pi * v)
+        z = ends[:-1, :, None] + half * (1 + x)
+        mass = weight[:, None] * half * w * np.exp(-(z**2) / (2 * v)) / math.sqrt(2 * math.pi * v)
         total += float((mass * f(z - value[:, None], z)).sum())
     return total
 

@@ -15,26 +15,25 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from numpy.polynomial import chebyshev
 
-from hdlimit.core import checks
+from hdlimit.core import chebyshev, checks
 from hdlimit.core.declaration import FloatArray, known_names
 from hdlimit.errors import NotAvailable
 from hdlimit.kernels import responses as kernels
 from hdlimit.problem.noise import as_noise
 from hdlimit.problem.noise_law import NoiseLaw
-from hdlimit.response.chebyshev import TABLE_ERROR, panels_over, reach
-from hdlimit.response.chebyshev import table as chebyshev_table
 from hdlimit.response.residual_law import ResidualLaw
 from hdlimit.response.response import Compiled
+from hdlimit.response.tables import TABLE_ERROR, panels_over, reach
+from hdlimit.response.tables import table as chebyshev_table
 
 # Relative error of I_F beyond which it is refused; measured: 1e-11 (tests/response/test_fisher.py).
 WORST = 1e-9
 # Length in log v and degree of a piece of smooth_information: an error of 1e-5 (tests/response/test_fisher.py).
 PANEL = 1.25
 _DEGREE = 10  # see PANEL
-_NODES = np.cos(np.pi * (np.arange(_DEGREE + 1) + 0.5) / (_DEGREE + 1))
-_FIT = np.linalg.inv(chebyshev.chebvander(_NODES, _DEGREE))
+_NODES = chebyshev.roots(_DEGREE + 1)
+_FIT = chebyshev.from_roots(_DEGREE + 1)
 
 
 @known_names
@@ -111,7 +110,7 @@ def smooth_information(noise: NoiseLaw, v: float) -> float:
     """I_F(v) by interpolation in log v, for many calls: relative error below 1e-4 (measured: 1e-5)."""
     x = math.log(v) / PANEL
     k = math.floor(x)
-    return math.exp(float(chebyshev.chebval(2 * (x - k) - 1, _panel(noise, k)))) / v
+    return math.exp(float(np.polynomial.chebyshev.chebval(2 * (x - k) - 1, _panel(noise, k)))) / v
 
 
 class Ceiling:

@@ -12,7 +12,7 @@ import numpy as np
 
 from hdlimit.core.declaration import FloatArray
 from hdlimit.errors import NotAvailable
-from hdlimit.problem.density import NODES, WEIGHTS, density, panels
+from hdlimit.problem.density import ORDER, density, gauss, panels
 from hdlimit.problem.noise_law import Components, NoiseLaw
 
 
@@ -51,10 +51,10 @@ def density_components(
     edges = [found.edges, *(side * point + sign * bends for point in points for side in (-1, 1) for sign in (-1, 1))]
     ends = np.unique(np.concatenate(edges))
     ends = ends[(ends >= low) & (ends <= high)]
-    half = np.diff(ends)[:, None] / 2
-    nodes = (ends[:-1, None] + half + half * NODES).ravel()
+    half, (places, shares) = np.diff(ends)[:, None] / 2, gauss(ORDER)
+    nodes = (ends[:-1, None] + half + half * places).ravel()
     inside = np.clip(np.searchsorted(found.edges, nodes, side="right") - 1, 0, found.factor.size - 1)
-    weight = (half * WEIGHTS).ravel() * density(noise, nodes) * found.factor[inside]
+    weight = (half * shares).ravel() * density(noise, nodes) * found.factor[inside]
     missing = abs(float(weight.sum()) - 1)
     if not missing < 1e-9:
         raise NotAvailable(

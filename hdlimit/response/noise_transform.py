@@ -13,9 +13,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from hdlimit.core import chebyshev
 from hdlimit.core.declaration import BoolArray, FloatArray
 from hdlimit.kernels import laplace_transform as kernels
-from hdlimit.problem.density import ORDER, density, panels
+from hdlimit.problem.density import ORDER, density, gauss, panels
 from hdlimit.problem.noise_law import ComplexArray, Components, NoiseLaw, Points, Transform
 from hdlimit.response.contours import PANEL, log1p, panel
 from hdlimit.response.moment_cells import PHASE, Cells, Masses, cells_of
@@ -32,11 +33,8 @@ SMALL = 0.05
 # Chebyshev nodes in the angle of w from 0 to pi/2 of what is tabulated of log Lambda for scale mixtures:
 # the nearest singularity is at pi, which makes an error of 1e-13.
 ANGLES = 18
-_X = np.cos(np.pi * (np.arange(NODES) + 0.5) / NODES)
-_FIT = np.linalg.inv(np.polynomial.chebyshev.chebvander(_X, NODES - 1))
-_ANGLE = np.cos(np.pi * (np.arange(ANGLES) + 0.5) / ANGLES)
-_FIT_ANGLE = np.linalg.inv(np.polynomial.chebyshev.chebvander(_ANGLE, ANGLES - 1))
-_GAUSS, _GAUSS_W = np.polynomial.legendre.leggauss(ORDER)
+_X, _FIT = chebyshev.roots(NODES), chebyshev.from_roots(NODES)
+_ANGLE, _FIT_ANGLE = chebyshev.roots(ANGLES), chebyshev.from_roots(ANGLES)
 # What stands for a Lambda that is 0 in double precision.
 SMALLEST = 1e-300
 # Exponent beyond which exp(-w eps^2) is 0 in double precision.
@@ -202,7 +200,9 @@ class NoiseTransform:
 
     def _fitted(self, k: int) -> FloatArray:
         """Return the Chebyshev coefficients of log Lambda over log w in [k, k + 1] LONGEST."""
-        return _FIT @ self.log(np.exp(LONGEST * (k + (1 + _X) / 2)))
+        log = np.asarray(self.log(np.exp(LONGEST * (k + (1 + _X) / 2))), dtype=np.float64)
+        found: FloatArray = _FIT @ log
+        return found
 
     def _from_polar(self, w: ComplexArray) -> ComplexArray:
         """Log Lambda at complex w, from tables in log |w| and arg w that are kept."""
@@ -251,10 +251,10 @@ def _of_density(noise: NoiseLaw, far: float, step: float) -> Masses:
     ends = np.sqrt(step * np.arange(math.ceil(far * far / step)))
     edges = np.unique(np.concatenate([-ends, ends, bounds.edges, [far, -far]]))
     edges = edges[(edges >= low) & (edges <= high)]
-    half = np.diff(edges)[:, None] / 2
-    nodes = edges[:-1, None] + half * (1 + _GAUSS)
+    half, (x, w) = np.diff(edges)[:, None] / 2, gauss(ORDER)
+    nodes = edges[:-1, None] + half * (1 + x)
     inside = np.clip(np.searchsorted(bounds.edges, nodes, side="right") - 1, 0, bounds.factor.size - 1)
-    weight = half * _GAUSS_W * density(noise, nodes) * bounds.factor[inside]
+    weight = half * w * density(noise, nodes) * bounds.factor[inside]
     near = (np.abs(nodes) < far) & (weight > 0)
     return Masses(nodes[near] ** 2, weight[near], float(weight[np.abs(nodes) >= far].sum()))
 

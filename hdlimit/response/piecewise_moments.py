@@ -12,8 +12,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from hdlimit.core import chebyshev
 from hdlimit.core.declaration import FloatArray
 from hdlimit.optimizers.residual_table import LARGEST, ResidualTable
+from hdlimit.problem.density import gauss
 from hdlimit.problem.noise_law import Components, NoiseLaw
 
 # Normal laws up to which closed forms are summed: 64 take about 5 ms. More of one mean take quadrature (below), more of
@@ -29,8 +31,8 @@ SHORT, _FEW = 0.15, 3
 _NARROW_PIECE = 0.2
 # Chebyshev nodes of a panel, from which the density is interpolated: its error, summed over |r|^k, is below 1e-13 of E
 # |r|^k for k = 0, 4e-12 for k = 2, 6e-11 for k = 4 (8 laws, v from 1e-12 to 1e9; tests/optimizers/test_residual.py).
-_PLACES = np.cos(np.pi * (np.arange(16) + 0.5) / 16)
-_FIT = np.linalg.inv(np.polynomial.chebyshev.chebvander(_PLACES, _PLACES.size - 1))
+_PLACES = chebyshev.roots(16)
+_FIT = chebyshev.from_roots(16)
 # Normal laws times knots held at once: 1.6 MB an array.
 _CHUNK = 200_000
 # Components of a mean whose variance is below this share of v count as one with their average: the error is of second
@@ -92,7 +94,7 @@ def on_panels(edges: FloatArray, short: FloatArray | float, order: int) -> tuple
     middle, few = edges[:-1, None] + half, 2 * half[:, 0] < short
     u, w = [], []
     for kind, nodes in ((few, _FEW), (~few, order)):
-        x, share = np.polynomial.legendre.leggauss(nodes)
+        x, share = gauss(nodes)
         u.append((middle[kind] + half[kind] * x).ravel())
         w.append((half[kind] * share).ravel())
     return np.concatenate(u), np.concatenate(w)
@@ -141,7 +143,7 @@ def _on_narrow(
     left: FloatArray, length: FloatArray, places: FloatArray, normal: tuple[float, float], order: int
 ) -> FloatArray:
     """E (r - c)^k on short pieces by quadrature, where the closed form is a difference of nearly equal numbers."""
-    x, w = np.polynomial.legendre.leggauss(6)
+    x, w = gauss(6)
     mean, s = normal
     r = left + np.outer((1 + x) / 2, length)
     mass = w[:, None] / 2 * length * np.exp(-(((r - mean) / s) ** 2) / 2) / (s * math.sqrt(2 * math.pi))

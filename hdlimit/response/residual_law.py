@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import cached_property
+from functools import cache, cached_property
 
 import numpy as np
 
 from hdlimit.core.declaration import FloatArray, IntArray
 from hdlimit.errors import NotAvailable
 from hdlimit.kernels.residual_law import NEGLIGIBLE, mixture_score
-from hdlimit.problem.density import ORDER, Panels, panels
+from hdlimit.problem.density import ORDER, Panels, gauss, panels
 from hdlimit.problem.noise_law import Components, NoiseLaw
 
 # Point masses up to which a density stands for itself as a mixture: 21 000 take .05 s for the moments of tanh, panels
@@ -24,13 +24,18 @@ MOST_MASSES = 50_000
 MOST_LEVELS = 40  # see MOST_MASSES
 # Relative error of an adapted integral; measured for I_F: 1e-11 (tests/response/test_fisher.py).
 TOLERANCE = 1e-12
-_X, _W = np.polynomial.legendre.leggauss(ORDER)
 # Ends of panels around a bend, in standard deviations: beyond 10.5 a normal density is below 1e-24 of its peak.
 _BENDS = np.array([0.0, 0.75, 1.5, 2.5, 3.5, 4.5, 6.0, 8.0, 10.5])
 # Nodes of the Gauss-Hermite rule where the density of eps is smooth within 10.5 sqrt(v). Chosen, not measured.
-_HERMITE, _HERMITE_W = np.polynomial.hermite_e.hermegauss(18)
-_HERMITE_W = _HERMITE_W / math.sqrt(2 * math.pi)
+NODES = 18
 _SIDES = np.concatenate([-_BENDS[:0:-1], _BENDS])
+
+
+@cache
+def _hermite() -> tuple[FloatArray, FloatArray]:
+    """Return the nodes and weights of the Gauss-Hermite rule for the standard normal law."""
+    x, w = np.polynomial.hermite_e.hermegauss(NODES)
+    return x, w / math.sqrt(2 * math.pi)
 
 
 class ResidualLaw:
@@ -70,8 +75,9 @@ class ResidualLaw:
         left, count = np.repeat(edges[:-1], parts.astype(int)), np.repeat(parts, parts.astype(int))
         half = np.repeat(length, parts.astype(int)) / count / 2
         place = np.concatenate([np.arange(n) for n in parts])
-        nodes = (left + 2 * half * place)[:, None] + half[:, None] * (1 + _X)
-        weight = half[:, None] * _W * np.repeat(factor, parts.astype(int))[:, None] * self._pdf(nodes)
+        x, w = gauss(ORDER)
+        nodes = (left + 2 * half * place)[:, None] + half[:, None] * (1 + x)
+        weight = half[:, None] * w * np.repeat(factor, parts.astype(int))[:, None] * self._pdf(nodes)
         return Components(weight.ravel(), nodes.ravel(), np.zeros(nodes.size))
 
     def _pdf(self, e: FloatArray) -> FloatArray:
@@ -116,8 +122,9 @@ class ResidualLaw:
         smooth = (first == last) & (first > 0) & (first < edges.size)
         if smooth.any():
             total, slope = np.empty(u.size), np.empty(u.size)
-            density = self._pdf(self.s * _HERMITE - u[smooth, None])
-            total[smooth], slope[smooth] = density @ _HERMITE_W, density @ (_HERMITE * _HERMITE_W) / self.s
+            x, w = _hermite()
+            density = self._pdf(self.s * x - u[smooth, None])
+            total[smooth], slope[smooth] = density @ w, density @ (x * w) / self.s
             if not smooth.all():
                 rough = self._by_panels(u[~smooth], window[~smooth], first[~smooth], last[~smooth])
                 total[~smooth], slope[~smooth] = rough
@@ -135,12 +142,12 @@ class ResidualLaw:
         fixed = edges[np.minimum(first[:, None] + np.arange(count), edges.size - 1)]
         fixed = np.clip(fixed, window[:, :1], window[:, -1:])
         ends = np.clip(np.sort(np.concatenate([window, fixed], axis=1), axis=1), edges[0], edges[-1])
-        half = np.diff(ends, axis=1)[:, :, None] / 2
-        e = ends[:, :-1, None] + half * (1 + _X)
+        half, (place, w) = np.diff(ends, axis=1)[:, :, None] / 2, gauss(ORDER)
+        e = ends[:, :-1, None] + half * (1 + place)
         inside = np.clip(np.searchsorted(edges, e, side="right") - 1, 0, factor.size - 1)
         x = u[:, None, None] + e
         normal = np.exp(-(x**2) / (2 * self.v)) / (self.s * math.sqrt(2 * math.pi))
-        mass = half * _W * self._pdf(e) * factor[inside] * normal
+        mass = half * w * self._pdf(e) * factor[inside] * normal
         return mass.sum(axis=(1, 2)), (mass * x / self.v).sum(axis=(1, 2))
 
     @cached_property
@@ -185,10 +192,10 @@ class ResidualLaw:
 
     def nodes(self, edges: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Gauss-Legendre nodes u on panels, the mass p_r(u) du of each, and the score there; each of shape (n,)."""
-        half = np.diff(edges)[:, None] / 2
-        u = (edges[:-1, None] + half * (1 + _X)).ravel()
+        half, (x, w) = np.diff(edges)[:, None] / 2, gauss(ORDER)
+        u = (edges[:-1, None] + half * (1 + x)).ravel()
         log_density, score = self.log_density_and_score(u)
-        return u, (half * _W).ravel() * np.exp(log_density), score
+        return u, (half * w).ravel() * np.exp(log_density), score
 
     def adapted(self, f: Callable[[FloatArray, FloatArray], FloatArray]) -> tuple[FloatArray, float, float]:
         """Integrate f(u, score) p_r(u) du to 1e-12 of itself.
@@ -207,10 +214,10 @@ class ResidualLaw:
         """
 
         def on(a: FloatArray, b: FloatArray) -> FloatArray:
-            half = (b - a)[:, None] / 2
-            u = a[:, None] + half * (1 + _X)
+            half, (x, w) = (b - a)[:, None] / 2, gauss(ORDER)
+            u = a[:, None] + half * (1 + x)
             log_density, score = self.log_density_and_score(u.ravel())
-            values: FloatArray = (half * _W * (np.exp(log_density) * f(u.ravel(), score)).reshape(u.shape)).sum(axis=1)
+            values: FloatArray = (half * w * (np.exp(log_density) * f(u.ravel(), score)).reshape(u.shape)).sum(axis=1)
             return values
 
         a, b = self.edges[:-1], self.edges[1:]

@@ -24,10 +24,11 @@ from hdlimit.kernels import responses as kernels
 from hdlimit.kernels.responses import Response as Kernel
 from hdlimit.optimizers.base import Optimizer
 from hdlimit.problem.noise_law import NoiseLaw
-from hdlimit.response import chebyshev
+from hdlimit.response import tables
 from hdlimit.response.expectation import quadrature_response
 from hdlimit.response.mixtures import density_components, flat
 from hdlimit.response.residual_maps import RESIDUALS, ResidualMap, residual_map
+from hdlimit.response.surface import Cells, Surface
 from hdlimit.response.tabulated_map import table_parameters, table_response
 
 # Normal laws that are summed one by one; more become tables in log v. Chosen, not measured.
@@ -51,7 +52,7 @@ class Compiled(NamedTuple):
     parameters: FloatArray
     low: float
     high: float
-    cells: chebyshev.Cells | None = None
+    cells: Cells | None = None
 
     def missed(self) -> bool:
         """Fill what an integration has asked for; whether there was anything, so that it has to be repeated."""
@@ -64,7 +65,7 @@ class Compiled(NamedTuple):
             cells.ask_all()
             if not cells.asked():
                 break
-            cells = chebyshev.Cells(cells.surface, cells.panels, cells.c_range)
+            cells = Cells(cells.surface, cells.panels, cells.c_range)
             found = found._replace(parameters=cells.parameters, cells=cells)
         return found
 
@@ -236,23 +237,23 @@ class MapResponse:
         if self.map.table is not None:
             parameters = table_parameters(self.map.table, self.noise, self.batch_size, low, high)
             return Compiled(kernels.levels, parameters, low, high)
-        panels = chebyshev.panels_over(low, high)
-        ends = chebyshev.reach(panels)
+        panels = tables.panels_over(low, high)
+        ends = tables.reach(panels)
         if fixed:
-            return Compiled(kernels.table, chebyshev.table(self, c_range[1], panels, chebyshev.TABLE_ERROR), *ends)
+            return Compiled(kernels.table, tables.table(self, c_range[1], panels, tables.TABLE_ERROR), *ends)
         return self.on_surface(v_range, c_range)
 
     def on_surface(self, v_range: tuple[float, float], c_range: tuple[float, float]) -> Compiled:
         """Return the response from the surface over v and the control that all curves of the law and batch share."""
-        panels = chebyshev.panels_over(*v_range)
-        cells = chebyshev.Cells(surface(self), panels, c_range)
-        return Compiled(kernels.surface, cells.parameters, *chebyshev.reach(panels), cells)
+        panels = tables.panels_over(*v_range)
+        cells = Cells(surface(self), panels, c_range)
+        return Compiled(kernels.surface, cells.parameters, *tables.reach(panels), cells)
 
 
 @lru_cache(maxsize=32)
-def surface(response: MapResponse) -> chebyshev.Surface:
+def surface(response: MapResponse) -> Surface:
     """Return the surface over v and the control of a response; kept, with its cells."""
-    return chebyshev.Surface(response, response.noise.width**2, response.batch_size)
+    return Surface(response, response.noise.width**2, response.batch_size)
 
 
 def _infinite_variance(noise: NoiseLaw) -> str:

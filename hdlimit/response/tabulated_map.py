@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from hdlimit.core import chebyshev
 from hdlimit.core.declaration import FloatArray
 from hdlimit.errors import NotAvailable
 from hdlimit.kernels.responses import SMALLEST, TABLE_DEGREE
@@ -38,11 +39,11 @@ LONGEST = 1.25
 TOLERANCE = 1e-9
 # Largest relative error of E r^2 by quadrature with which the response of an unbounded map is given.
 REACHED = 1e-8
-_NODES = np.cos(np.pi * (np.arange(TABLE_DEGREE + 1) + 0.5) / (TABLE_DEGREE + 1))
-_FIT = np.linalg.inv(np.polynomial.chebyshev.chebvander(_NODES, TABLE_DEGREE))
+_NODES = chebyshev.roots(TABLE_DEGREE + 1)
+_FIT = chebyshev.from_roots(TABLE_DEGREE + 1)
 # Places between the Chebyshev nodes of a piece at which its error is measured.
 _CHECKS = np.array([-0.985, -0.11, 0.6])
-_AT_CHECKS = np.polynomial.chebyshev.chebvander(_CHECKS, TABLE_DEGREE)
+_AT_CHECKS = chebyshev.values_at(_CHECKS, TABLE_DEGREE)
 
 
 @lru_cache(maxsize=512)

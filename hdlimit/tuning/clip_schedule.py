@@ -41,7 +41,7 @@ class ClipSchedule:
     problem, horizon
         Of the tuning.
     k : float or None
-        Of the heuristic c = k sqrt(v + s^2); None for the max-CCC schedule.
+        Of the heuristic c = k sqrt(v + s^2), inf where no clipping is best; None for the max-CCC schedule.
     optimizer : ClippedSGD
         With both schedules, as tables.
     time, risk, threshold, lr : ndarray, shape (T,)

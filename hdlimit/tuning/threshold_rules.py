@@ -22,10 +22,8 @@ from hdlimit.optimizers.schedules import Constant, Schedule, Table
 from hdlimit.optimizers.sgd import ClippedSGD
 from hdlimit.problem.noise_law import NoiseLaw
 from hdlimit.problem.problem import Problem
-from hdlimit.response.clipping import BestNow, clipped_fraction, heuristic_scale, rate_gain
+from hdlimit.response.clipping import BestNow, clipped_fraction, heuristic_scale
 from hdlimit.response.closed_loop import ERROR, ClipResponse, Feedback, compensated
-from hdlimit.response.residual_maps import CLIP
-from hdlimit.response.response import MapResponse
 from hdlimit.tuning.clip_schedule import ClipSchedule
 from hdlimit.tuning.search import Family, best_scale, polish
 from hdlimit.tuning.trial import Trial
@@ -33,6 +31,8 @@ from hdlimit.tuning.trial import Trial
 # Table points per step of the integrator: the linear table between them against the smooth schedule.
 # Chosen, not measured; tests/tuning/test_threshold_tuning.py compares its curve with the rule's own.
 PER_STEP = 4
+# Change of log v below which a step is not divided further. Chosen, not measured.
+FALL = 0.05
 # Relative tolerance of the curve along which a schedule is read: that of predict by default.
 ACCURACY = 1e-6
 
@@ -144,19 +144,20 @@ def clip_schedule(trial: Trial, found: Followed, batch_size: int, rival: float) 
     v = np.maximum(dense(time, 0), 1e-280)
     c = np.array([found.rule.threshold(x) for x in v])
     eta = found.lr(time)
+    mu, gain = np.ones(time.size), np.ones(time.size)
     if np.isinf(c).all():
-        mu, optimizer = np.ones(time.size), ClippedSGD(_simple(found.lr), math.inf, batch_size)
+        optimizer = ClippedSGD(_simple(found.lr), math.inf, batch_size)
     else:
         c = np.minimum(c, 20 * math.sqrt(float(v.max()) + noise.second_moment) if np.isinf(c).any() else math.inf)
-        exact = MapResponse(CLIP, noise, batch_size)
-        mu = np.array([exact(*pair)[0] for pair in zip(v.tolist(), c.tolist())])
+        read = ClipResponse(noise, batch_size)
+        mu, nu = np.array([read(*pair) for pair in zip(v.tolist(), c.tolist())]).T
+        gain = mu**2 / nu * (v + noise.second_moment) / batch_size
         optimizer = ClippedSGD(Table(time, eta / mu), Table(time, c), batch_size)
-    pairs = list(zip(v.tolist(), c.tolist()))
     risk = v / 2
     return ClipSchedule(
         problem, trial.horizon, found.rule.k, optimizer, time, risk, c, eta / mu, mu,
-        np.array([clipped_fraction(noise, *pair, batch_size) for pair in pairs]),
-        np.array([rate_gain(noise, *pair, batch_size) for pair in pairs]),
+        np.array([clipped_fraction(noise, *pair, batch_size) for pair in zip(v.tolist(), c.tolist())]),
+        gain,
         trial.gain(rival, float(risk[-1]), found.value),
     )  # fmt: skip
 
@@ -168,10 +169,15 @@ def _simple(lr: Schedule) -> Any:
 
 def _knots(dense: DenseOutput, lr: Schedule, threshold: Threshold) -> FloatArray:
     """Divide the integrator's steps, and add points around every jump of the lr and of the threshold."""
-    parts = np.arange(PER_STEP) / PER_STEP
-    inner = dense.knots[:-1, None] + np.diff(dense.knots)[:, None] * parts
+    left, length = dense.knots[:-1], np.diff(dense.knots)
+    fall = np.abs(np.diff(np.log(np.maximum(dense(dense.knots, 0), 1e-280))))
+    parts = np.clip(np.ceil(fall / FALL), 1, PER_STEP).astype(np.int64)
+    step = np.repeat(np.arange(left.size), parts)
+    place = (np.arange(step.size) - np.repeat(np.cumsum(parts) - parts, parts)) / parts[step]
     knots = lr.knots[lr.knots <= dense.knots[-1]]
-    time = np.unique(np.concatenate([inner.ravel(), dense.knots[-1:], knots, np.nextafter(knots, 0.0)]))
+    before = np.nextafter(knots, 0.0)
+    before = before[~np.isclose(lr(before), lr(knots), rtol=1e-9, atol=0.0)]
+    time = np.unique(np.concatenate([left[step] + place * length[step], dense.knots[-1:], knots, before]))
     return np.unique(np.concatenate([time, _jumps(dense, time, threshold)]))
 
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
+
+import numpy as np
 
 from hdlimit.core import checks
 from hdlimit.core.declaration import known_names
@@ -110,8 +113,12 @@ def tune_clip(
     rival = math.inf if sgd is None else math.exp(sgd.value)
     schedules: list[ClipSchedule | None] = [None, None]
     if schedule:
-        rules = (tuned_max_ccc(trial, batch_size, given), tuned_heuristic(trial, batch_size, given))
-        schedules = [clip_schedule(trial, rule, batch_size, rival) for rule in rules]
+        first = clip_schedule(trial, tuned_max_ccc(trial, batch_size, given), batch_size, rival)
+        # Where nu/mu^2 is least without a clip, at every v, no threshold lowers the risk: the best k is infinite.
+        unclipped = np.isinf(first.threshold).all()
+        rule = None if unclipped else tuned_heuristic(trial, batch_size, given)
+        other = replace(first, k=math.inf) if rule is None else clip_schedule(trial, rule, batch_size, rival)
+        schedules = [first, other]
     found_optimizers = (optimizer, *(each.optimizer for each in schedules if each is not None))
     warn_caveats(problem, trial.horizon, *(limit_of(problem, each) for each in found_optimizers))
     plain: Any = None if sgd is None else sgd.optimizer

@@ -227,6 +227,36 @@ def test_humps_are_seen(schedule: Schedule, bend: float, end: float) -> None:
     assert hd.stability(problem, hd.SGD(schedule), end).lr == pytest.approx(largest, rel=1e-3)
 
 
+@pytest.mark.parametrize(
+    "schedule",
+    [Cosine(0.0, 0.5, 2.0), Polynomial(0.0, 0.5, 2.0, 0.5), Polynomial(0.0, 0.5, 2.0, 3.0), WarmUp(0.5, 2.0)],
+    ids=name_of,
+)
+def test_rises_from_zero_are_right_to_rounding(schedule: Schedule) -> None:
+    """Against the first term of the series at t = 1e-12 and 1e-9; from a risk of 0 the integrator takes few steps."""
+    power = 2 if isinstance(schedule, Cosine) else 1
+    slope = {2: 0.5 * (math.pi / 4) ** 2, 1: 0.25 * getattr(schedule, "power", 1.0)}[power]
+    for t in (1e-12, 1e-9):
+        assert float(schedule(t)) == pytest.approx(slope * t**power, rel=3e-9)
+    problem = hd.Problem(hd.PowerLaw(40, 0.5), hd.Gaussian(0.5), target=np.zeros(40))
+    found = hd.predict(problem, hd.SGD(schedule), 10.0)
+    assert found.dense.knots.size < 400
+    assert found.at(2.0) == pytest.approx(from_rest(schedule, 2.0), rel=3e-6)
+
+
+def from_rest(lr: Callable[[float], Any], end: float) -> float:
+    """R of SGD on the power law 0.5 with noise of variance 0.25 from the target, by SciPy at 1e-12."""
+    rate = np.arange(1.0, 41) ** -0.5
+    rate *= 40 / rate.sum()
+
+    def slope(t: float, m: Any) -> Any:
+        eta = float(lr(t))
+        return -2 * eta * rate * m + eta**2 * (float(rate @ m) + 0.25) * rate / 40
+
+    m = solve_ivp(slope, (0.0, end), np.zeros(40), method="DOP853", rtol=1e-12, atol=1e-18).y[:, -1]
+    return float(rate @ m) / 2
+
+
 def test_what_is_made_of_lines_is_lines() -> None:
     """Pieces of degree 1, exact; a fine table in a Sequential is stopped at where it bends alone."""
     lines = WSD(0.5, 10.0, 0.1, 0.2)

@@ -78,34 +78,74 @@ def run(k: np.ndarray, lr: float, times: list[float], runs: int, rng: np.random.
     return found
 
 
-def test_runs_against_the_curve() -> None:
-    """160 runs of SGD, d = 300, 600 fresh gradients at three times. |error| < 4.5 standard errors + 4/d.
+def test_runs_against_the_curve_and_the_exact_means() -> None:
+    """160 runs of SGD, d = 300, 600 fresh gradients at three times. |z| < 4.5 against the exact means at this d.
 
-    False alarms: below 1e-4 for all six comparisons (Student t, 159 degrees of freedom), as the limit is off the exact
-    means of the recursion of derivations/isserlis.py, computed here, by 3.5/d. The twins: the other form, and the curve
-    of another lr.
+    False alarms: below 1e-4 for all six comparisons (Student t, 159 degrees of freedom). The limit is off the exact
+    means by 3.5/d. The twins: the other form, and the curve of another lr.
     """
     d, lr, times = 300, 0.6, [0.5, 2.0, 4.0]
     k = np.arange(1.0, d + 1) ** -0.5
     k *= d / k.sum()
     problem = hd.Problem(hd.PowerLaw(d, 0.5), hd.Gaussian(0.5))
-    scales, others = (hd.predict(problem, hd.SGD(one), 4.0).noise_scales(times) for one in (lr, 1.5))
+    mean = hd.exact_mean(problem, hd.SGD(lr), [round(t * d) for t in times])
+    exact = np.stack([mean.noise_scale, mean.hessian_noise_scale])
+    np.testing.assert_allclose(hd.predict(problem, hd.SGD(lr), 4.0).noise_scales(times), exact, rtol=4 / d)
+    others = hd.predict(problem, hd.SGD(1.5), 4.0).noise_scales(times)
     rng = np.random.default_rng(5)
     for place, deltas in enumerate(run(k, lr, times, 160, rng)):
         samples = [measured(k, delta, 0.5 * rng.standard_normal(600), rng) for delta in deltas]
         for number, form in enumerate(FORMS):
             trace, square = np.array([sample[form] for sample in samples]).T
-            for predicted, right in ((scales[number], True), (scales[1 - number], False), (others[number], False)):
-                z, error = z_score(trace, square, float(predicted[place]))
-                assert bool(abs(z) * error < 4.5 * error + 4 / d) is right, (place, form, right, z, error)
-    rho, means = np.full(d, 1 / d), []
-    for step in range(1, round(times[-1] * d) + 1):
-        g, p = lr / d, float(k @ rho) + 0.25
-        rho = (1 - g * k) ** 2 * rho + g**2 * (k**2 * rho + k * p)
-        if step / d in times:
-            p = float(k @ rho) + 0.25
-            means.append([p * d / float(k**2 @ rho) + 1, p * float(k @ k) / float(k**3 @ rho) + 1])
-    np.testing.assert_allclose(np.array(means).T, scales, rtol=4 / d)
+            for predicted, right in ((exact[number], True), (exact[1 - number], False), (others[number], False)):
+                z, _ = z_score(trace, square, float(predicted[place]))
+                assert bool(abs(z) < 4.5) is right, (place, form, right, z)
+
+
+@pytest.mark.parametrize("beta", [0.0, 0.9])
+def test_exact_means_against_a_recursion(beta: float) -> None:
+    """S <- T S T' + l (T S e u' + u e' S T') + u u' G of delta and the buffer, e = (1, 0), in plain NumPy.
+
+    T = [[1, -g beta], [0, beta]], u = (-g, 1), G = (p/B) l + (1 + 1/B) l^2 S_11.
+    """
+    d, steps, batch = 12, 90, 2
+    k = np.concatenate([np.zeros(2), np.geomspace(0.2, 3.0, d - 2)])
+    problem = hd.Problem(hd.Covariance(k), hd.Laplace(0.4))
+    lr = hd.schedules.WSD(0.6 * (1 - beta), steps, 0.1, 0.3).in_steps(d)
+    second = np.zeros((d, 2, 2))
+    second[:, 0, 0] = 1 / d
+    found = []
+    for step in range(steps + 1):
+        a = second[:, 0, 0].copy()
+        p, squares = float(k @ a) + problem.noise.second_moment, float(k**2 @ a)
+        scale, weighted = p * k.sum() / squares + 1, p * float(k @ k) / float(k**3 @ a) + 1
+        found.append([a.sum(), math.sqrt(squares), scale, weighted, float(k[-3:] ** 2 @ a[-3:]) / squares])
+        g = 0.6 * (1 - beta) * min(step / 9, 1.0, (steps - step) / 27) / d
+        t, u, e = np.array([[1.0, -g * beta], [0.0, beta]]), np.array([-g, 1.0]), np.array([1.0, 0.0])
+        noise = p / batch * k + (1 + 1 / batch) * k**2 * a
+        side = np.einsum("ab,nbc,c,d->nad", t, second, e, u) * k[:, None, None]
+        second = t @ second @ t.T + side + side.transpose(0, 2, 1) + noise[:, None, None] * np.outer(u, u)
+    numbers = [0, 0, 1, 7, 7, 40, steps]
+    mean = hd.exact_mean(problem, hd.SGD(lr, batch, momentum=beta), numbers)
+    made = [mean.distance, mean.gradient_norm, mean.noise_scale, mean.hessian_noise_scale, mean.alignment(3)]
+    np.testing.assert_allclose(np.array(made).T, np.array(found)[numbers], rtol=1e-10)
+    for wrong in (0, d + 1):
+        with pytest.raises(hd.errors.InvalidInput, match="^k: expected"):
+            mean.alignment(wrong)
+
+
+@pytest.mark.parametrize("nesterov", [False, True])
+def test_momentum(nesterov: bool) -> None:
+    """Curves are within 3/d of the exact means (d = 300, momentum 0.9); with another batch they are not."""
+    d, times = 300, [0.5, 2.0, 4.0]
+    problem = hd.Problem(hd.PowerLaw(d, 0.5), hd.Gaussian(0.5))
+    optimizer, other = (hd.SGD(0.06, batch, momentum=0.9, nesterov=nesterov) for batch in (1, 2))
+    mean = hd.exact_mean(problem, optimizer, [round(t * d) for t in times])
+    exact = np.stack([mean.noise_scale, mean.hessian_noise_scale, mean.alignment(10)])
+    for one, right in ((optimizer, True), (other, False)):
+        curve = hd.predict(problem, one, 4.0)
+        found = np.concatenate([curve.noise_scales(times), [curve.alignment(10, times)]])
+        assert bool((np.abs(found / exact - 1) < 3 / d).all()) is right
 
 
 def test_the_critical_batch() -> None:

@@ -67,6 +67,14 @@ def test_cauchy_and_gaussian(kind: str, batch: int) -> None:
     assert hd.SymmetricStable(2.0, 0.5).moments == pytest.approx(hd.Gaussian(0.5 * math.sqrt(2)).moments)
 
 
+def test_near_thresholds_share_a_mixture() -> None:
+    """A mixture takes 20 ms: schedules and searches ask for one at hundreds of thresholds."""
+    noise = hd.SymmetricStable(1.5, 0.5)
+    found = {id(noise.mixture(reach)) for reach in np.geomspace(1e-6, 0.5 * 4.0**3, 100).tolist()}
+    assert len(found) == 4
+    assert noise.mixture(0.5 * 4.0**3 * 1.01).variance.max() > noise.mixture(0.5 * 4.0**3).variance.max()
+
+
 def test_sgd_has_no_limit() -> None:
     problem = hd.Problem(hd.Isotropic(100), hd.SymmetricStable(1.99, 0.5))
     with pytest.raises(NoLimit, match="infinite variance"):

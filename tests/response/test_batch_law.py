@@ -142,6 +142,29 @@ def test_point_masses_at_every_v(size: int) -> None:
     assert large == pytest.approx(formulas.clip_batch_normal(0.64e8, 1e3, float(size)), rel=1e-7)
 
 
+@pytest.mark.parametrize("size", [2, 8, 61, 64, 200, 1000])
+def test_noncentral_laws_against_scipy(size: int) -> None:
+    """P(S <= x) and E min(S, x) = int_0^x P(S > s) ds for one N from 0 to 1e5, where Bessel functions may underflow."""
+    for square in (0.0, 1e-12, 1e-4, 1.0, 30.0, 1e3, 1e5):
+        for s2 in (0.01, 50.0):
+            law = NoncentralLaw(np.array([square]), np.array([1.0]), size, s2)
+            for x in ((square + size * s2) * np.array([0.3, 0.95, 1.0, 1.5])).tolist():
+                found, exact = law.moments(x), stats.ncx2(size, square / s2) if square else stats.chi2(size)
+                assert found.below == pytest.approx(exact.cdf(x / s2), abs=2e-9), (square, s2, x)
+                low, high = (max(exact.mean() + k * exact.std(), 0.0) for k in (-10, 10))
+                part = integrate.quad(exact.sf, low, max(min(high, x / s2), low), epsabs=0, epsrel=1e-10, limit=200)[0]
+                assert found.minimum == pytest.approx(s2 * (min(low, x / s2) + part), rel=1e-7), (square, s2, x)
+
+
+@pytest.mark.parametrize("size", [200, 1000])
+def test_faint_noise_in_large_batches(size: int) -> None:
+    """Signs of means of 200 samples were refused under 1e-3 of noise: mu is that without noise, mu/sqrt(1 + s^2/v)."""
+    plain = math.exp(math.lgamma((size - 1) / 2) - math.lgamma(size / 2)) / math.sqrt(2)
+    for scale in (1e-9, 1e-4, 1e-3, 1e-2):
+        mu = MapResponse("sign", laws.Rademacher(scale), size)(1.0)[0]
+        assert mu == pytest.approx((size - 1) * plain / math.sqrt(1 + scale**2), rel=1e-9 + scale**2 / size)
+
+
 def test_merging_keeps_every_value_of_a_lattice() -> None:
     square, weight = sums_of_squares(as_noise(stats.poisson(1.5, loc=-1)).components, 3) or pytest.fail("none")
     assert weight.sum() == pytest.approx(1, abs=1e-14)

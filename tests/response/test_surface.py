@@ -18,7 +18,7 @@ from hdlimit.core.declaration import FloatArray
 from hdlimit.limit.system import limit_of
 from hdlimit.problem.noise import as_noise
 from hdlimit.problem.noise_law import NoiseLaw
-from hdlimit.response import batch_law, chebyshev, noise_transform
+from hdlimit.response import batch_law, noise_transform, surface, tables
 from hdlimit.response import response as responses
 from hdlimit.response.batch_law import squared_norm
 from hdlimit.response.noise_transform import NoiseTransform
@@ -48,9 +48,9 @@ class Work:
 @pytest.fixture
 def work(monkeypatch: pytest.MonkeyPatch) -> Iterator[Work]:
     """Counts from here on, with no table there."""
-    done, fitted, at_controls = Work(), chebyshev.Surface._fitted, MapResponse.at_controls
+    done, fitted, at_controls = Work(), surface.Surface._fitted, MapResponse.at_controls
 
-    def counted_cell(self: chebyshev.Surface, key: chebyshev.Key) -> FloatArray:
+    def counted_cell(self: surface.Surface, key: surface.Key) -> FloatArray:
         done.cells += 1
         return fitted(self, key)
 
@@ -58,7 +58,7 @@ def work(monkeypatch: pytest.MonkeyPatch) -> Iterator[Work]:
         done.pairs += c.size
         return at_controls(self, v, c)
 
-    monkeypatch.setattr(chebyshev.Surface, "_fitted", counted_cell)
+    monkeypatch.setattr(surface.Surface, "_fitted", counted_cell)
     monkeypatch.setattr(MapResponse, "at_controls", counted_pairs)
     forget()
     yield done
@@ -67,7 +67,7 @@ def work(monkeypatch: pytest.MonkeyPatch) -> Iterator[Work]:
 
 def forget() -> None:
     """Forget the tables of this process."""
-    kept: tuple[Any, ...] = (responses.surface, chebyshev._panel, squared_norm, noise_transform.noise_transform)
+    kept: tuple[Any, ...] = (responses.surface, tables._panel, squared_norm, noise_transform.noise_transform)
     for function in kept:
         function.cache_clear()
 
@@ -91,8 +91,9 @@ def test_between_the_nodes(noise: NoiseLaw, size: int) -> None:
 
 @pytest.mark.parametrize(("noise", "size"), BATCHES[:2], ids=name_of)
 def test_coarse_cells_are_rejected(noise: NoiseLaw, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(chebyshev, "SURFACE_ERROR", 1.0)
-    monkeypatch.setattr(chebyshev, "LARGEST_ERROR", 1.0)
+    for bound in ("SURFACE_ERROR", "HOPELESS"):
+        monkeypatch.setattr(surface, bound, 1.0)
+    monkeypatch.setattr(tables, "LARGEST_ERROR", 1.0)
     assert errors(noise, size).max() > 4 * 5e-7
     forget()
 

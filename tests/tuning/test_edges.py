@@ -15,6 +15,8 @@ from scipy.optimize import brentq, minimize, minimize_scalar
 from scipy.special import erf
 
 import hdlimit as hd
+from hdlimit.tuning.threshold_rules import Followed, clip_schedule, heuristic
+from hdlimit.tuning.trial import checked_trial
 
 pytestmark = pytest.mark.filterwarnings("ignore::hdlimit.errors.HdlimitWarning")
 
@@ -281,3 +283,42 @@ def test_targets_that_sgd_does_not_reach() -> None:
     assert tuned.gain == math.inf and tuned.sgd is None
     assert f"SGD at no constant lr reaches risk {tuned.target:g} by t = 10" in tuned.summary()
     assert tuned.facts()["sgd_lr"] is None
+
+
+# schedules that follow v
+
+
+def test_thresholds_do_not_depend_on_the_units() -> None:
+    """Targets and noise in units of 1e-18: thresholds too, and the same steps. nu below 1e-30 was taken as 1e-30."""
+    unit = 1e-18
+    small = hd.GaussianMixture(weights=[0.9, 0.1], scales=[0.3 * unit, 2.0 * unit])
+    one, other = (
+        hd.tuning.greedy_clip(problem, 5.0) for problem in (isotropic(MIXTURE), isotropic(small, risk=0.5 * unit**2))
+    )
+    times = np.linspace(0.5, 5.0, 10)
+    assert other.optimizer.lr(times) == pytest.approx(one.optimizer.lr(times), rel=1e-3)
+    assert other.optimizer.threshold(times) / unit == pytest.approx(one.optimizer.threshold(times), rel=1e-3)
+    assert other.risk[-1] / unit**2 == pytest.approx(one.risk[-1], rel=1e-4)
+
+
+@pytest.mark.parametrize("size", [1, 64])
+def test_without_noise_a_schedule_does_not_clip(size: int) -> None:
+    """K = I: dv/dt = (-2 eta + eta^2/B) v, least at eta = B, however far R falls: here to 1e-43."""
+    horizon = 100.0 / size
+    tuned = hd.tune_clip(isotropic(None), horizon, schedule=True, batch_size=size)
+    assert tuned.schedule is not None and tuned.heuristic is not None
+    assert tuned.heuristic.k == math.inf and np.isinf(tuned.schedule.threshold).all()
+    assert math.log(tuned.schedule.risk[-1] / 0.5) / horizon == pytest.approx(-size, rel=1e-3)
+
+
+def test_where_clipping_never_helps_no_heuristic_does() -> None:
+    """Gaussian noise, B = 8: thresholds k sqrt(v + s^2) at the same step end above, for every k."""
+    problem, lr = isotropic(hd.Gaussian(0.5)), 0.5
+    tuned = hd.tune_clip(problem, 4.0, lr=lr, schedule=True, batch_size=8)
+    assert tuned.schedule is not None and tuned.heuristic is not None and tuned.heuristic.k == math.inf
+    trial = checked_trial(problem, 4.0)
+    ends = [
+        clip_schedule(trial, Followed(heuristic(problem, k), hd.schedules.Constant(lr), 0.0), 8, 1.0).risk[-1]
+        for k in (0.1, 0.3, 0.5, 1.0)
+    ]
+    assert all(end >= tuned.schedule.risk[-1] * (1 - 1e-6) for end in ends) and ends[0] > 1.01 * ends[-1]

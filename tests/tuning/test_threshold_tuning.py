@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 from cases import name_of
+from scipy import stats
 from scipy.optimize import minimize_scalar
 
 import hdlimit as hd
@@ -25,6 +26,7 @@ from hdlimit.limit.integrator import solve
 from hdlimit.limit.modes import mode_system
 from hdlimit.limit.system import limit_of
 from hdlimit.optimizers.schedules import Schedule
+from hdlimit.problem.noise import as_noise
 from hdlimit.problem.noise_law import NoiseLaw
 from hdlimit.response.clipping import BestNow, clipped_fraction
 from hdlimit.response.closed_loop import ClipResponse, Feedback, compensated
@@ -311,6 +313,29 @@ def test_schedules_follow_their_own_curve(noise: NoiseLaw) -> None:
 
 def _square(noise: NoiseLaw) -> float:
     return noise.second_moment if math.isfinite(noise.second_moment) else noise.width**2
+
+
+@pytest.mark.parametrize(
+    ("noise", "size", "v"),
+    [
+        (hd.StudentT(3, 0.5), 2, 0.1),
+        (as_noise(stats.poisson(1.5, loc=-1.5)), 2, 0.01),
+        (as_noise(stats.poisson(1.5, loc=-1.5)), 16, 1e-4),
+        (hd.GaussianMixture(weights=[0.8, 0.2], scales=[0.05, 0.05], means=[-0.5, 2.0]), 16, 1e-4),
+        (hd.Empirical([-1.0, 0.2, 0.8]), 4, 0.1),
+        (hd.Rademacher(0.5), 64, 0.01),
+    ],
+    ids=name_of,
+)
+def test_thresholds_of_schedules_in_batches_are_the_best(noise: NoiseLaw, size: int, v: float) -> None:
+    """Against best_threshold, which follows the slope: mu^2/nu of point masses has a peak for every sum of squares."""
+    exact, best = MapResponse("clip", noise, size), hd.tuning.best_threshold(noise, v, size)
+
+    def gain(c: float) -> float:
+        mu, nu = exact(v, c)
+        return mu**2 / nu
+
+    assert gain(BestNow(noise, size)(v)) == pytest.approx(gain(best.threshold), rel=3e-6)
 
 
 def test_no_k_of_a_grid_beats_the_heuristic() -> None:
