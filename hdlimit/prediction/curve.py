@@ -111,8 +111,8 @@ class Curve(DenseCurve, Record):
         Raises
         ------
         NotAvailable
-            With momentum, for sign features with a covariance that is not diagonal, and where E eps^4 is infinite and
-            the residual map unbounded.
+            For sign features with a covariance that is not diagonal, and where E eps^4 is infinite and the residual map
+            unbounded.
         """
         return linear_noise(self)
 
@@ -127,7 +127,7 @@ class Curve(DenseCurve, Record):
         Raises
         ------
         NotAvailable
-            Where it does not exist (E eps^4 infinite) or is not known (momentum; sign features, K not diagonal).
+            Where it does not exist (E eps^4 infinite) or is not known (sign features, K not diagonal).
 
         Warns
         -----
@@ -137,7 +137,8 @@ class Curve(DenseCurve, Record):
         Notes
         -----
         sd(R) = sqrt(lambda^T P lambda)/2, P the covariance of the modes in linear noise. Measured against 4000 runs:
-        within 3 % at d = 200 and 1000, 5 % at d = 40 without noise.
+        within 3 % at d = 200 and 1000, 5 % at d = 40 without noise; with momentum 2 % at d = 200 from t = 0.5 on, with
+        dampening beside it 10 %.
         """
         spread = self._spread
         wide = spread > TRUSTED * self.risk

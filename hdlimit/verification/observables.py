@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 from hdlimit.core.declaration import FloatArray
-from hdlimit.errors import NotAvailable, VerificationRefused, shown
+from hdlimit.errors import NotAvailable
 from hdlimit.finite_size.bias import difference
 from hdlimit.finite_size.exact_mean import exact_bias
 from hdlimit.limit.feature_maps import FEATURES
@@ -22,7 +22,7 @@ from hdlimit.response.residual_maps import CLIP
 from hdlimit.response.response import MapResponse
 from hdlimit.response.step_moments import overlap
 from hdlimit.simulation.ensemble import Ensemble
-from hdlimit.verification.power import EXACT_UP_TO, allowance_is_exact
+from hdlimit.verification.power import allowance_is_exact
 
 QUANTITIES = ("risk", "distance", "gradient_norm", "clipped_fraction")
 # Midpoints a window at which the clipped fraction is averaged: quadrature error against time. Chosen, not measured.
@@ -153,12 +153,6 @@ def allowance(curve: Curve, steps: FloatArray, quantity: str = "risk") -> FloatA
     t = np.minimum(steps / curve.problem.dimension, curve.end)
     if allowance_is_exact(curve.problem, curve.optimizer, quantity):
         return np.abs(exact_bias(curve.problem, curve.optimizer, steps))
-    if curve.optimizer.memory is not None:
-        known = f"the risk of SGD up to d = {EXACT_UP_TO}, or of optimizers without momentum"
-        raise VerificationRefused(
-            f"optimizer: how far the limit may be off the mean of runs is known for {known}, not for "
-            f"{shown(curve.optimizer, 80)} at d = {curve.problem.dimension}; predict and simulate have no such need"
-        )
     try:
         noise = curve.linear_noise
     except NotAvailable:

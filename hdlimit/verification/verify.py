@@ -15,15 +15,7 @@ from hdlimit.core import checks
 from hdlimit.core.declaration import FloatArray, known_names
 from hdlimit.core.seeds import seed_sequence
 from hdlimit.core.timegrid import check_horizon, default_times, steps_at
-from hdlimit.errors import (
-    DivergenceWarning,
-    HdlimitWarning,
-    InvalidInput,
-    Status,
-    UnitsWarning,
-    VerificationRefused,
-    warn,
-)
+from hdlimit.errors import DivergenceWarning, HdlimitWarning, Status, UnitsWarning, VerificationRefused, warn
 from hdlimit.limit.system import limit_of
 from hdlimit.optimizers.base import Optimizer, check_types
 from hdlimit.prediction.curve import Curve
@@ -114,8 +106,7 @@ def verify(
     InvalidInput
         For an argument that is not as described.
     VerificationRefused
-        Where runs have no finite variance (SGD with E eps^4 infinite) or the prediction diverges; with momentum, where
-        the bias is not known (clipping, d > 2000).
+        Where runs have no finite variance (SGD with E eps^4 infinite) or the prediction diverges.
     NoLimit
         Where there is no prediction.
 
@@ -151,8 +142,6 @@ def verify(
     must_detect = checks.positive("must_detect", must_detect)
     planned = plan(checks.integer("runs", runs, 2), max_runs, checks.fraction("false_alarm", false_alarm))
     names = checked_record(record, optimizer)
-    if names and optimizer.memory is not None:
-        raise InvalidInput("record", "nothing beside the risk with momentum", ", ".join(names))
     curve, steps, allowed = expected_curve(problem, optimizer, horizon)
     d = problem.dimension
     recorded = np.union1d([steps_at(t, d) for t in default_times(horizon, d)], steps) / d

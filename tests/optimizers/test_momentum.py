@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import hdlimit as hd
-from hdlimit.errors import HdlimitError, InvalidInput, NotAvailable, VerificationRefused
+from hdlimit.errors import HdlimitError, InvalidInput, NotAvailable
 
 pytestmark = pytest.mark.filterwarnings("ignore::hdlimit.errors.HdlimitWarning")
 PROBLEM = hd.Problem(hd.PowerLaw(40, 0.5), hd.Gaussian(0.5))
@@ -92,9 +92,6 @@ def curve(optimizer: Any) -> Any:
 @pytest.mark.parametrize(
     ("call", "kind", "message"),
     [
-        (lambda: curve(HEAVY).spread, NotAvailable, "spread: not known with momentum; simulate"),
-        (lambda: curve(CLIPPED).corrected, NotAvailable, "spread: not known with momentum; simulate"),
-        (lambda: curve(HEAVY).linear_noise, NotAvailable, "spread: not known with momentum; simulate"),
         (lambda: hd.sample_sde(PROBLEM, HEAVY, 1.0), NotAvailable, "sample_sde: not with momentum"),
         (lambda: hd.sample_sde(PROBLEM, HEAVY, 1.0, diffusion="corrected"), NotAvailable, "not with momentum"),
         (lambda: hd.tuning.greedy_lr(PROBLEM, HEAVY, 1.0), NotAvailable, "greedy_lr: with momentum .* tune_lr has"),
@@ -106,18 +103,6 @@ def curve(optimizer: Any) -> Any:
         ),
         (lambda: hd.exact_mean(PROBLEM, CLIPPED, 10), NotAvailable, "exact_mean: the mean of ClippedSGD"),
         (lambda: hd.simulate(PROBLEM, HEAVY, 1.0, 2, method="blocks"), InvalidInput, "'direct' with momentum"),
-        (lambda: hd.verify(PROBLEM, CLIPPED, 2.0), VerificationRefused, "how far the limit may be off"),
-        (
-            lambda: hd.verify(hd.Problem(hd.Isotropic(2001)), HEAVY, 2.0),
-            VerificationRefused,
-            "the risk of SGD up to d = 2000, .* at d = 2001; predict and simulate have",
-        ),
-        (lambda: hd.verify(PROBLEM, HEAVY, 2.0, record=["distance"]), InvalidInput, "record: expected nothing beside"),
-        (
-            lambda: hd.scaling_study(PROBLEM, CLIPPED, 2.0, [20, 30, 40], 8),
-            VerificationRefused,
-            "how far the limit may be off",
-        ),
         (lambda: hd.tune_lr(PROBLEM, hd.SGD(0.1, momentum=0.9), 1e-9), InvalidInput, "horizon"),
     ],
 )
@@ -127,13 +112,13 @@ def test_what_is_not_answered_says_so(call: Callable[[], Any], kind: type[Hdlimi
     assert len(str(caught.value)) < 400
 
 
-def test_figures_do_without_the_spread(tmp_path: Path) -> None:
+def test_figures_and_files_have_the_spread(tmp_path: Path) -> None:
     import matplotlib as mpl
 
     mpl.use("Agg")
     assert curve(HEAVY).plot() is not None and hd.plot([curve(HEAVY), curve(hd.SGD(0.5))]) is not None
     curve(HEAVY).save(tmp_path / "curve.csv")
-    assert "spread" not in (tmp_path / "curve.csv").read_text()
+    assert "spread" in (tmp_path / "curve.csv").read_text()
 
 
 def test_caveats_and_units_read_the_effective_step() -> None:
