@@ -25,7 +25,7 @@ MOST_ATOMS = 40
 
 
 class BestNow:
-    """c*(v) = argmax over c of mu_c^2/nu_c, fast: a grid over every scale of the residual, then Brent's method.
+    """c*(v) = argmax over c of mu_c^2/nu_c, fast: the high peaks on a grid over every scale of the residual, refined.
 
     Relative error of c* about 1e-5, so that of mu^2/nu is about 1e-10; where (mu, nu) come from a table, of mu^2/nu
     2e-6, and of c* what this leaves at a flat maximum. best_threshold is the exact one. inf where not clipping is best.
