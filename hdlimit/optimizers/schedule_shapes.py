@@ -50,8 +50,29 @@ class Steps(Schedule):
         return self.times
 
 
+class _Change(Schedule):
+    """From an initial to a final value up to t = duration, then the final value."""
+
+    explicit, _times = True, ("duration",)
+    initial: float
+    final: float
+    duration: float
+
+    def __post_init__(self) -> None:
+        self._set(
+            initial=checks.non_negative("initial", self.initial),
+            final=checks.non_negative("final", self.final),
+            duration=checks.positive("duration", self.duration),
+        )
+
+    @property
+    def knots(self) -> FloatArray:
+        """Times > 0 at which the schedule jumps or bends, ascending."""
+        return np.array([self.duration])
+
+
 @dataclass(frozen=True, eq=False, repr=False)
-class Linear(Schedule):
+class Linear(_Change):
     """A straight line from one value to another up to t = duration, then the last value.
 
     Parameters
@@ -68,26 +89,18 @@ class Linear(Schedule):
     [0.75, 0.5, 0.25]
     """
 
-    explicit, degree, _times = True, 1, ("duration",)
+    degree = 1
     initial: float
     final: float
     duration: float
-
-    def __post_init__(self) -> None:
-        _set_ends(self)
 
     def _values(self, t: FloatArray) -> FloatArray:
         done = np.clip(t / self.duration, 0.0, 1.0)
         return self.initial * (1 - done) + self.final * done
 
-    @property
-    def knots(self) -> FloatArray:
-        """Times > 0 at which the schedule jumps or bends, ascending."""
-        return np.array([self.duration])
-
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Polynomial(Schedule):
+class Polynomial(_Change):
     """Polynomial decay: final + (initial - final)(1 - t/duration)^power up to t = duration, then final.
 
     Parameters
@@ -106,14 +119,13 @@ class Polynomial(Schedule):
     [0.8, 0.2, 0.0]
     """
 
-    explicit, _times = True, ("duration",)
     initial: float
     final: float
     duration: float
     power: float = 1.0
 
     def __post_init__(self) -> None:
-        _set_ends(self)
+        super().__post_init__()
         power = checks.positive("power", self.power)
         self._set(power=power, degree=1 if power == 1 else None)
 
@@ -123,22 +135,9 @@ class Polynomial(Schedule):
             risen = -np.expm1(self.power * np.log1p(-done))
         return self.initial * (1 - done) ** self.power + self.final * risen
 
-    @property
-    def knots(self) -> FloatArray:
-        """Times > 0 at which the schedule jumps or bends, ascending."""
-        return np.array([self.duration])
-
-
-def _set_ends(schedule: Linear | Polynomial | Cosine) -> None:
-    schedule._set(
-        initial=checks.non_negative("initial", schedule.initial),
-        final=checks.non_negative("final", schedule.final),
-        duration=checks.positive("duration", schedule.duration),
-    )
-
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Cosine(Schedule):
+class Cosine(_Change):
     """Cosine decay: final + (initial - final)(1 + cos(pi t/duration))/2 up to t = duration, then final.
 
     Parameters
@@ -155,23 +154,14 @@ class Cosine(Schedule):
     [0.8, 0.0, 0.0]
     """
 
-    explicit, _times = True, ("duration",)
     initial: float
     final: float
     duration: float
-
-    def __post_init__(self) -> None:
-        _set_ends(self)
 
     def _values(self, t: FloatArray) -> FloatArray:
         done = np.minimum(t / self.duration, 1.0)
         fallen, risen = (np.sin(np.pi / 2 * part) ** 2 for part in (1 - done, done))
         return self.initial * fallen + self.final * risen  # without cancellation where it rises from 0
-
-    @property
-    def knots(self) -> FloatArray:
-        """Times > 0 at which the schedule jumps or bends, ascending."""
-        return np.array([self.duration])
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -32,7 +32,7 @@ _NARROW_PIECE = 0.2
 # Chebyshev nodes of a panel, from which the density is interpolated: its error, summed over |r|^k, is below 1e-13 of E
 # |r|^k for k = 0, 4e-12 for k = 2, 6e-11 for k = 4 (8 laws, v from 1e-12 to 1e9; tests/optimizers/test_residual.py).
 _PLACES = chebyshev.roots(16)
-_FIT = chebyshev.from_roots(16)
+_FIT = chebyshev.from_roots(_PLACES.size)
 # Normal laws times knots held at once: 1.6 MB an array.
 _CHUNK = 200_000
 # Components of a mean whose variance is below this share of v count as one with their average: the error is of second
