@@ -71,7 +71,7 @@ class SGD(WithMomentum):
     Examples
     --------
     >>> import hdlimit as hd
-    >>> hd.SGD(lr=0.05, momentum=0.9).effective_lr
+    >>> round(hd.SGD(lr=0.05, momentum=0.9).effective_lr, 12)
     0.5
     >>> hd.SGD(lr=0.5).step_size(hd.Problem(hd.Isotropic(1000)), loss="half_squared")
     0.0005
