@@ -117,7 +117,7 @@ def advance(
     return _advance(modes, functionals, initial, floor, (settings, ends), schedules, called(address), parameters)
 
 
-@jit(FOUND(*_ARRAYS, MATRIX, int64, VECTOR))
+@jit(FOUND(*_ARRAYS, MATRIX, int64, VECTOR), forceinline=True)
 def advance_blocks(
     rate: np.ndarray,
     diffusion: np.ndarray,

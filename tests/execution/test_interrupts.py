@@ -81,12 +81,13 @@ def test_kernels_end_within_a_step_of_many_samples() -> None:
     d, batch = 3, 5
     for told in (0, 1):
         stop = np.array([told])
-        given = steps.Steps(np.zeros(batch), np.full(1, 0.1), np.full(1, 1.0), steps.GRADIENT, np.empty(0), stop)
+        none = np.empty(0)
+        given = steps.Steps(np.zeros(batch), np.full(1, 0.1), np.full(1, 1.0), steps.GRADIENT, none, stop, none)
         state, deviation, room = np.ones(d), np.ones(d), np.empty((5, d))
         x, rows = rng.normal(size=(batch, d)), np.arange(batch)
         assert steps.advance_rows(state.copy(), x, rows, room[0], *given) == -told
         assert steps.advance_diagonal(state.copy(), rng, deviation, room[0], room[1], *given) == -told
-        assert eigenspaces.advance_blocks(state.copy(), rng, deviation, np.zeros(d), room, *given) == -told
+        assert eigenspaces.advance_blocks(state.copy(), rng, deviation, np.zeros(d), room, *given[:-1]) == -told
 
 
 def test_a_point_of_a_sweep_looks_too() -> None:

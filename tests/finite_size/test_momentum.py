@@ -95,13 +95,13 @@ def test_the_bias_is_that_of_the_curve_and_shrinks_like_one_over_d(optimizer: An
 
 
 def test_verification_of_sgd_with_momentum() -> None:
-    """The right curve passes, and one of 3 % less memory is told apart; the rate of false alarms is 1e-3 a case."""
+    """The right curve passes, and one of an lr 10 % larger is told apart; the rate of false alarms is 1e-3 a case."""
     problem = hd.Problem(hd.Isotropic(100), hd.Gaussian(NOISE))
     for optimizer in (hd.SGD(0.02, momentum=0.97), hd.SGD(0.05, momentum=0.9, nesterov=True)):
-        report = hd.verify(problem, optimizer, 6.0, 400, seed=2, false_alarm=1e-3)
+        report = hd.verify(problem, optimizer, 6.0, 200, seed=2, false_alarm=1e-3)
         assert report.verdict == "consistent", report.summary()
-    wrong = hd.predict(problem, hd.SGD(0.024, momentum=0.97), 6.0).at(report.time)
-    assert (np.abs(report.mean - wrong) > report.allowance + report.critical * report.stderr).any()
+        wrong = hd.predict(problem, replace(optimizer, lr=1.1 * optimizer.lr), 6.0).at(report.time)
+        assert (np.abs(report.mean - wrong) > report.allowance + report.critical * report.stderr).any()
 
 
 def test_divergence_is_an_outcome() -> None:
@@ -141,7 +141,11 @@ def test_the_shift_is_the_exact_bias(optimizer: Any) -> None:
 SMALL = hd.Problem(hd.PowerLaw(100, 0.4), hd.Gaussian(NOISE))
 
 
-@pytest.mark.parametrize("optimizer", [*CLIPPED, hd.SGD(0.05, momentum=0.9, nesterov=True)], ids=repr)
+@pytest.mark.parametrize(
+    "optimizer",
+    [CLIPPED[0], *(pytest.param(each, marks=pytest.mark.slow) for each in (*CLIPPED[1:], LINEAR[1]))],
+    ids=repr,
+)
 def test_spread_and_mean_of_runs(optimizer: Any) -> None:
     """2000 runs: spreads within 8 %, five standard errors; the corrected mean within four, and 1/d^2 ten times."""
     curve = hd.predict(SMALL, optimizer, 4.0, times=TIMES)
@@ -160,7 +164,7 @@ def test_another_spread_is_told_apart() -> None:
 
 
 def test_verification_of_clipped_momentum() -> None:
-    """The risk, the distance and the share of clipped steps; a curve with 3 % less memory is told apart."""
+    """The risk, the distance and the share of clipped steps; a curve of an lr 20 % larger is told apart."""
     problem = hd.Problem(hd.Isotropic(200), hd.StudentT(5, NOISE))
     optimizer = hd.ClippedSGD(0.015, 0.6, momentum=0.985)
     report = hd.verify(problem, optimizer, 6.0, 300, seed=2, false_alarm=1e-3, record=["distance", "clipped_fraction"])

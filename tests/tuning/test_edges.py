@@ -301,7 +301,7 @@ def test_thresholds_do_not_depend_on_the_units() -> None:
     assert other.risk[-1] / unit**2 == pytest.approx(one.risk[-1], rel=1e-4)
 
 
-@pytest.mark.parametrize("size", [1, 64])
+@pytest.mark.parametrize("size", [1, pytest.param(64, marks=pytest.mark.slow)])
 def test_without_noise_a_schedule_does_not_clip(size: int) -> None:
     """K = I: dv/dt = (-2 eta + eta^2/B) v, least at eta = B, however far R falls: here to 1e-43."""
     horizon = 100.0 / size

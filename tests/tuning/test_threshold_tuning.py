@@ -320,7 +320,7 @@ def _square(noise: NoiseLaw) -> float:
     [
         (hd.StudentT(3, 0.5), 2, 0.1),
         (as_noise(stats.poisson(1.5, loc=-1.5)), 2, 0.01),
-        (as_noise(stats.poisson(1.5, loc=-1.5)), 16, 1e-4),
+        pytest.param(as_noise(stats.poisson(1.5, loc=-1.5)), 16, 1e-4, marks=pytest.mark.slow),
         (hd.GaussianMixture(weights=[0.8, 0.2], scales=[0.05, 0.05], means=[-0.5, 2.0]), 16, 1e-4),
         (hd.Empirical([-1.0, 0.2, 0.8]), 4, 0.1),
         (hd.Rademacher(0.5), 64, 0.01),

@@ -30,7 +30,7 @@ GRADIENT, CLIPPED_GRADIENT, SIGNED_GRADIENT, SIGNED_FEATURES = range(4)
 class Steps(NamedTuple):
     """The last arguments of the kernels that take n steps, in their order.
 
-    These are advance_rows, advance_diagonal and eigenspaces.advance_blocks.
+    These are advance_rows, advance_diagonal and, without the memory, eigenspaces.advance_blocks.
 
     noise: eps of every sample, shape (n B,); step: eta/d, (n,); control: max_norm, or the level at which the table is
     read, (n,); update: one of the numbers above; table: psi as `read_table` takes it, empty for psi(r) = r; stop: as in
